@@ -1,0 +1,174 @@
+"""CloudEvents 1.0, Kafka protocol binding: an event to a record and back.
+
+Written in binary mode: the value is ``fields`` as JSON, everything else is a header. Read in three shapes: binary
+mode, structured mode (``content-type: application/cloudevents+json``), and a plain JSON object without CloudEvents
+headers, what a person types into kcat. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from topics.errors import MalformedEvent
+from topics.event import NO_OPTIONS, Event, Operation, Options, Replay
+from topics.log import Headers, Record
+from topics.names import slug_of
+
+VERSION = b"1"
+TYPE_PREFIX = "writeback."
+REPLAY_LETTER = "writeback-replay-letter"
+REPLAY_NUMBER = "writeback-replay-number"
+
+_JSON = b"application/json"
+_STRUCTURED = "application/cloudevents"
+
+
+class Encoded(NamedTuple):
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+def encode(event: Event) -> Encoded:
+    """The record of an event, in binary mode."""
+    subject = f"{event.connection}/{event.object}" + (f"/{event.key}" if event.key is not None else "")
+    record_key = event.record_key.encode()
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.id.encode()),
+        ("ce_source", event.source.encode()),
+        ("ce_type", (TYPE_PREFIX + event.operation).encode()),
+        ("ce_time", event.time.isoformat().encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_partitionkey", record_key),
+        ("ce_schemaversion", VERSION),
+        ("content-type", _JSON),
+    ]
+    if event.options is not NO_OPTIONS and event.options != NO_OPTIONS:
+        headers.append(("ce_options", event.options.model_dump_json(exclude_defaults=True).encode()))
+    if event.traceparent:
+        headers.append(("traceparent", event.traceparent.encode()))
+    if event.replay:
+        headers += replay_headers(event.replay)
+    return Encoded(record_key, to_json(event.fields), tuple(headers))
+
+
+def replay_headers(replay: Replay) -> list[tuple[str, bytes]]:
+    return [(REPLAY_LETTER, replay.letter.encode()), (REPLAY_NUMBER, str(replay.number).encode())]
+
+
+def decode(record: Record) -> Event:
+    """The event of a record. Raises ``MalformedEvent`` with a message that names what is wrong; never anything else."""
+    try:
+        headers = {name.lower(): value.decode() for name, value in record.headers if value is not None}
+    except UnicodeDecodeError as error:
+        raise MalformedEvent(f"a header is not UTF-8: {error.reason} at byte {error.start}") from error
+    if record.value is None:
+        raise MalformedEvent("the record has no value (a tombstone); a writeback event carries a JSON object")
+    try:
+        return _event(record, headers)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "event"
+        raise MalformedEvent(f"{where}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise MalformedEvent(str(error)) from error
+
+
+def _event(record: Record, headers: dict[str, str]) -> Event:
+    if headers.get("content-type", "").lower().startswith(_STRUCTURED):
+        return _structured(record, headers)
+    if "ce_specversion" in headers:
+        return _binary(headers, _json_object(record.value))
+    return _plain(record, headers)
+
+
+def _binary(attributes: dict[str, str], fields: dict[str, Any]) -> Event:
+    if attributes["ce_specversion"] != "1.0":
+        raise MalformedEvent(f"ce_specversion is {attributes['ce_specversion']!r}; this reads 1.0")
+    for name in ("ce_id", "ce_source", "ce_type", "ce_subject"):
+        if not attributes.get(name):
+            raise MalformedEvent(f"the header {name} is missing")
+    connection, object_name, key = _subject(attributes["ce_subject"])
+    return Event.model_validate(
+        {
+            "id": attributes["ce_id"],
+            "operation": _operation(attributes["ce_type"]),
+            "connection": connection,
+            "object": object_name,
+            "key": key,
+            "fields": fields,
+            "source": attributes["ce_source"],
+            **({"time": attributes["ce_time"]} if "ce_time" in attributes else {}),
+            **({"options": Options.model_validate_json(attributes["ce_options"])} if "ce_options" in attributes else {}),
+            "traceparent": attributes.get("traceparent"),
+            "replay": _replay(attributes),
+        }
+    )
+
+
+def _structured(record: Record, headers: dict[str, str]) -> Event:
+    body = _json_object(record.value)
+    data = body.pop("data", None)
+    if not isinstance(data, dict):
+        raise MalformedEvent("data: a structured CloudEvent of ours carries a JSON object in data")
+    options = body.pop("options", None)
+    attributes = {f"ce_{name}": value for name, value in body.items() if isinstance(value, str)}
+    if options is not None:
+        attributes["ce_options"] = options if isinstance(options, str) else to_json(options).decode()
+    for name in ("traceparent", REPLAY_LETTER, REPLAY_NUMBER):
+        if name in headers:
+            attributes[name] = headers[name]
+    if "ce_specversion" not in attributes:
+        raise MalformedEvent("specversion is missing")
+    return _binary(attributes, data)
+
+
+def _plain(record: Record, headers: dict[str, str]) -> Event:
+    """A JSON object with ``operation``, ``object`` and ``fields``; the topic gives the connection, and the place in
+    the log gives a stable id, so that a redelivery is the same event."""
+    body = _json_object(record.value)
+    slug = slug_of(record.partition.topic)
+    if slug is not None:
+        body.setdefault("connection", slug)
+    body.setdefault("id", f"{record.partition.topic}-{record.partition.number}-{record.offset}")
+    body.setdefault("time", record.timestamp_ms / 1_000)
+    body.setdefault("source", "plain-json")
+    replay = _replay(headers)
+    if replay:
+        body["replay"] = replay
+    return Event.model_validate(body)
+
+
+def _replay(headers: dict[str, str]) -> Replay | None:
+    if REPLAY_LETTER not in headers:
+        return None
+    return Replay(letter=headers[REPLAY_LETTER], number=int(headers.get(REPLAY_NUMBER, "1")))
+
+
+def _json_object(value: bytes | None) -> dict[str, Any]:
+    try:
+        body = from_json(value or b"", allow_inf_nan=False)
+    except ValueError as error:
+        raise MalformedEvent(f"the value is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise MalformedEvent(f"the value is a JSON {type(body).__name__}, not an object")
+    return body
+
+
+def _operation(ce_type: str) -> str:
+    name = ce_type.removeprefix(TYPE_PREFIX)
+    if name == ce_type or name not in {operation.value for operation in Operation}:
+        known = ", ".join(TYPE_PREFIX + operation for operation in Operation)
+        raise MalformedEvent(f"ce_type is {ce_type!r}; it is one of {known}")
+    return name
+
+
+def _subject(subject: str) -> tuple[str, str, str | None]:
+    parts = subject.split("/", 2)
+    if len(parts) < 2 or not parts[0] or not parts[1]:
+        raise MalformedEvent(f"ce_subject is {subject!r}; it is <connection>/<object>[/<key>]")
+    return parts[0], parts[1], parts[2] if len(parts) == 3 and parts[2] else None

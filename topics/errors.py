@@ -1,0 +1,45 @@
+"""The root of the error tree, and the branch of the room ``topics``.
+
+    WritebackError                  anything a person can do something about; the message says what
+    ├── MalformedEvent              a record that is not an event: it goes to the dead letters with its bytes
+    ├── LogError
+    │   ├── LogUnavailable          the broker or the file cannot be reached now; worth trying again
+    │   ├── RecordRefused           the log will never take this record (too large, bad topic)
+    │   ├── CommitFenced            the assignment this commit belongs to has ended; another owner has it
+    │   └── OffsetOutOfRange        the committed offset is no longer in the log: records were deleted unread
+    └── SettingsError               every wrong setting in one message; exit code 2
+"""
+
+from __future__ import annotations
+
+
+class WritebackError(Exception):
+    """Anything that went wrong and that a person can do something about."""
+
+
+class MalformedEvent(WritebackError):
+    """The record is not an event. The message names what is wrong with it."""
+
+
+class LogError(WritebackError):
+    """The log did not do what it was asked."""
+
+
+class LogUnavailable(LogError):
+    """The broker or the file cannot be reached now."""
+
+
+class RecordRefused(LogError):
+    """The log will never take this record."""
+
+
+class CommitFenced(LogError):
+    """The assignment that this commit belongs to has ended."""
+
+
+class OffsetOutOfRange(LogError):
+    """The committed offset is no longer in the log."""
+
+
+class SettingsError(WritebackError):
+    """Every wrong setting, in one message, by its variable's name."""

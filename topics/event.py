@@ -1,0 +1,79 @@
+"""The event: what a producer asks for. On the wire it is a CloudEvent (``topics/codec.py``)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from uuid_utils import uuid7
+
+
+class Operation(StrEnum):
+    ADD = "add"
+    UPDATE = "update"
+    UPSERT = "upsert"
+    DELETE = "delete"
+    MESSAGE = "message"
+
+
+class Replay(BaseModel):
+    """Set on an event that came back from the dead letters."""
+
+    model_config = ConfigDict(frozen=True)
+
+    letter: str
+    number: int = 1
+
+
+class Options(BaseModel):
+    """Per event, all optional.
+
+    ``timeout_s``: seconds the connector may wait for the vendor's answer. ``short``: the seed's ``timeout=True``, few
+    retries. ``idempotency_key``: sent to vendors that take one (default: the event's id). ``reply_to``: the partition
+    of ``writeback.replies`` on which somebody waits for the outcome. ``backfill``: yields to live events.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    timeout_s: float | None = Field(default=None, gt=0, le=3_600)
+    short: bool = False
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=128)
+    reply_to: int | None = Field(default=None, ge=0)
+    backfill: bool = False
+
+
+NO_OPTIONS = Options()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the moment of birth of an event, not logic that waits
+
+
+class Event(BaseModel):
+    """One change to carry to one record of one connection.
+
+    ``connection`` is the slug of the connection, ``object`` the vendor's kind of record ("contact", "invoice",
+    "message"), ``key`` the record's identity for ordering (its id, an external id, a channel) or None when events of
+    this kind need no order among each other, ``fields`` the JSON body.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str = Field(default_factory=lambda: str(uuid7()), min_length=1, max_length=256)
+    operation: Operation
+    connection: str = Field(min_length=1, max_length=63)
+    object: str = Field(min_length=1, max_length=255, pattern=r"^[^/]+$")
+    key: str | None = Field(default=None, min_length=1, max_length=1_024)
+    fields: dict[str, Any] = Field(default_factory=dict)
+    options: Options = NO_OPTIONS
+    source: str = Field(default="writeback", min_length=1, max_length=1_024)
+    time: datetime = Field(default_factory=_now)
+    traceparent: str | None = None
+    replay: Replay | None = None
+
+    @property
+    def record_key(self) -> str:
+        """The key of the log's record: events with the same one are delivered in order."""
+        return f"{self.object}/{self.key}" if self.key is not None else self.id

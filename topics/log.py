@@ -1,0 +1,206 @@
+"""The contract of a log: what ``topics/kafka.py`` and ``topics/sqlite.py`` both keep.
+
+A log has topics, a topic has partitions, a partition is an ordered, durable sequence of records. Nothing above this
+file knows which engine runs. ``tests/conformance/log.py`` is the contract as a test suite; both engines inherit it.
+
+Colours: a ``Producer`` and the administration are synchronous and thread-safe (scripts use them); a ``Consumer`` is
+asyncio (the worker uses it). Nothing exists in both forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+Headers = tuple[tuple[str, bytes], ...]
+
+METADATA_BUDGET = 4_096
+"""Bytes of metadata that a commit may carry per partition (Kafka's ``offset.metadata.max.bytes``)."""
+
+FOREVER_MS = -1
+
+
+class Partition(NamedTuple):
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.number}]"
+
+
+class Position(NamedTuple):
+    """Where a record was written."""
+
+    partition: Partition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as the log holds it; ``timestamp_ms`` is milliseconds since the epoch."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers together: what a buffer budget counts."""
+        size = len(self.key or b"") + len(self.value or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value or b"")
+        return size
+
+
+class Commit(NamedTuple):
+    """The next offset to read, and up to ``METADATA_BUDGET`` bytes (UTF-8) that the next owner reads back."""
+
+    offset: int
+    metadata: str = ""
+
+
+class Lag(NamedTuple):
+    committed: int | None
+    end: int
+
+    @property
+    def records(self) -> int:
+        """Records between the commit and the end; without a commit, all of them (an upper bound after a trim)."""
+        return max(0, self.end - (self.committed or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    name: str
+    partitions: int = 1
+    retention_ms: int = FOREVER_MS
+    max_record_bytes: int = 1_048_576
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+class Producer(Protocol):
+    def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> Future[Position]:
+        """Append a record; returns at once.
+
+        The future resolves when the log has the record durably (it survives kill -9 of every process), or fails with
+        ``RecordRefused`` (this record, never) or ``LogUnavailable`` (gave up for now). Sends of one producer to one
+        partition land in the order of the calls. A refused record does not stop the ones behind it. Records with the
+        same key go to the same partition unless ``partition`` is given. Never blocks longer than the engine's own
+        buffer bound; raises ``RecordRefused`` directly when the record is larger than this producer was made for.
+        """
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until everything sent so far is resolved; raises ``LogUnavailable`` when ``timeout`` seconds pass."""
+
+    def close(self, timeout: float | None = None) -> None:
+        """Flush and release; safe to call twice."""
+
+
+class Rebalance(Protocol):
+    """What a consumer tells its owner; called on the owner's event loop, in order with the records of ``poll``."""
+
+    def assigned(self, commits: Mapping[Partition, Commit | None]) -> None:
+        """These partitions are ours now, with what the last owner committed (None: nothing yet, read from the start).
+
+        Called before any record of them is handed out. A partition that is already ours never appears again.
+        """
+
+    async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, Commit]:
+        """These are being taken away in good order; what is returned is committed before they go.
+
+        Must return within 1 s (a listener that waits starves the partitions that stay; measured in facts of the
+        client: 3 s cost 9.1 s of silence), and never raises.
+        """
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """These are gone already (the session expired); nothing may be committed for them."""
+
+
+class Consumer(Protocol):
+    """One member of a group. At any moment a partition has at most one live owner per group."""
+
+    async def start(self) -> None:
+        """Join the group."""
+
+    async def poll(self, timeout: float) -> list[Record]:
+        """Records of our partitions, in offset order within each; an empty list after ``timeout`` seconds.
+
+        Runs ``Rebalance`` callbacks as they come. Raises ``LogUnavailable`` only when the engine gave up;
+        ``OffsetOutOfRange`` never stops the other partitions (it is logged and the partition is held).
+        """
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        """Hand out no more of these soon; records already fetched may still come, once."""
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        """Hand them out again, continuing where it stopped; nothing is skipped or repeated."""
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Continue from this offset. Records fetched before are not handed out after this call."""
+
+    async def commit(self, commits: Mapping[Partition, Commit]) -> None:
+        """Durable when it returns. Raises ``CommitFenced`` when a partition is not ours any more (nothing of the call
+        is then promised), ``LogUnavailable`` when it is worth trying again."""
+
+    async def close(self) -> None:
+        """Leave the group; ``Rebalance.revoked`` is called first for what is still ours. Safe to call twice."""
+
+
+class Reader(Protocol):
+    """Reads given partitions without a group; synchronous. For scripts that await replies, tailing and replays."""
+
+    def poll(self, timeout: float) -> list[Record]:
+        """The next records, or an empty list after ``timeout`` seconds."""
+
+    def close(self) -> None: ...
+
+
+class Log(Protocol):
+    def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
+        """Create the topics that do not exist, and wait until they can be written and read; existing ones stay as
+        they are."""
+
+    def topics(self, prefix: str = "") -> dict[str, int]:
+        """Names with that prefix, and how many partitions each has."""
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic, its records and its commits; no error when it does not exist."""
+
+    def trim(self, before: Mapping[Partition, int]) -> None:
+        """Delete the records below these offsets."""
+
+    def end_offsets(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """The offset that the next record of each partition will have."""
+
+    def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Commit | None]:
+        """What the group has committed, without joining it."""
+
+    def lag(self, group: str, prefix: str = "") -> dict[Partition, Lag]:
+        """Per partition of the topics with that prefix."""
+
+    def producer(self, *, name: str = "", max_record_bytes: int = 1_048_576) -> Producer: ...
+
+    def consumer(self, group: str, *, pattern: str, rebalance: Rebalance, member: str = "") -> Consumer:
+        """A member of ``group`` on all topics, present and future, whose whole name matches the regular expression
+        ``pattern``. A new topic is read within 5 s. ``member``: a stable identity (static membership), or none."""
+
+    def reader(self, starts: Mapping[Partition, int]) -> Reader: ...
+
+    def probe(self) -> str:
+        """One line that says what this log is and that it answers; raises ``LogUnavailable`` naming the address."""
+
+    def close(self) -> None: ...
