@@ -1,0 +1,82 @@
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, insert, select, text
+from sqlalchemy.exc import IntegrityError
+
+from topics.errors import SettingsError
+from topics.store import create_tables, open_store, reading
+
+METADATA = MetaData()
+PARENT = Table("parent", METADATA, Column("id", Integer, primary_key=True))
+CHILD = Table("child", METADATA, Column("id", Integer, primary_key=True), Column("parent", ForeignKey(PARENT.c.id)))
+
+
+def test_sqlite_is_durable_and_keeps_foreign_keys(tmp_path: Path) -> None:
+    """A SQLite store runs in WAL mode with full synchronisation and refuses a dangling reference."""
+    engine = open_store(f"sqlite:///{tmp_path}/new/folder/store.db")
+    create_tables(engine, METADATA)
+
+    with engine.connect() as connection:
+        modes = [connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
+    assert modes == ["wal", 2, 1]
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(insert(CHILD).values(parent=404))
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``~`` in the URL is the user's home."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    create_tables(open_store("sqlite:///~/.writeback/store.db"), METADATA)
+
+    assert (tmp_path / ".writeback/store.db").exists()
+
+
+def test_a_long_read_stops_no_writer(tmp_path: Path) -> None:
+    """A reader sees one consistent state while another connection commits."""
+    engine = open_store(f"sqlite:///{tmp_path}/store.db")
+    create_tables(engine, METADATA)
+    with reading(engine) as reader:
+        before = reader.execute(select(PARENT)).all()
+        with engine.begin() as writer:
+            writer.execute(insert(PARENT).values(id=1))
+        after = reader.execute(select(PARENT)).all()
+
+    assert before == after == []
+
+
+def _create(url: str, barrier: "multiprocessing.synchronize.Barrier") -> None:
+    barrier.wait()
+    engine = open_store(url)
+    create_tables(engine, METADATA)
+    with engine.begin() as connection:
+        connection.execute(insert(PARENT))
+
+
+def test_processes_create_the_tables_at_once(tmp_path: Path) -> None:
+    """Eight processes that open a new store at the same moment all succeed."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(8)
+    url = f"sqlite:///{tmp_path}/store.db"
+    processes = [context.Process(target=_create, args=(url, barrier)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+
+    assert [process.exitcode for process in processes] == [0] * 8
+
+
+def test_postgresql_means_psycopg() -> None:
+    """The plain PostgreSQL URLs that hosters hand out use the driver we install."""
+    drivers = {open_store(f"{scheme}://u:p@h/db").url.drivername for scheme in ("postgresql", "postgres")}
+
+    assert drivers == {"postgresql+psycopg"}
+
+
+@pytest.mark.parametrize("url", ["", "store.db", "oracle-of-delphi://x"])
+def test_a_wrong_url_is_a_settings_error(url: str) -> None:
+    """What is no database URL is refused by the name of its variable."""
+    with pytest.raises(SettingsError, match="WRITEBACK_STORE"):
+        open_store(url)

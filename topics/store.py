@@ -1,0 +1,80 @@
+"""Opens the store: the SQL database (SQLite or PostgreSQL) in which each room keeps its own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from topics.errors import SettingsError
+
+BUSY_TIMEOUT_MS = 30_000
+_CREATE_LOCK = 5_714_290_113
+"""Any number, the same in every process: PostgreSQL's advisory lock under which tables are created."""
+
+
+def open_store(url: str) -> Engine:
+    """The engine of a store; connects only when it is used, and makes the parent directory of a SQLite file.
+
+    On SQLite a commit is on the disk when it returns (WAL, ``synchronous=FULL``), foreign keys hold, a writer waits up
+    to 30 s for another, and every transaction begins as a writer (``BEGIN IMMEDIATE``): what it has read is still true
+    when it writes. A long read belongs into ``reading(engine)``, which stops nobody. ``postgresql://`` means psycopg.
+    Raises ``SettingsError`` for what is not a database URL or has no driver installed.
+    """
+    try:
+        parsed = _with_driver(make_url(url))
+        if parsed.get_backend_name() != "sqlite":
+            return create_engine(parsed, pool_pre_ping=True)
+        return _open_sqlite(parsed)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise SettingsError(f"WRITEBACK_STORE is no database URL that SQLAlchemy knows: {error}") from error
+    except ModuleNotFoundError as error:
+        hint = "pip install 'writeback[postgres]'" if error.name == "psycopg" else f"pip install {error.name}"
+        raise SettingsError(f"WRITEBACK_STORE needs a driver that is not installed: {hint}") from error
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees one consistent state and stops no writer; writing on it is a bug."""
+    with engine.connect() as connection:
+        yield connection.execution_options(begin="DEFERRED")
+
+
+def create_tables(engine: Engine, metadata: MetaData) -> None:
+    """Create the tables that do not exist; safe when several processes do it at once."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CREATE_LOCK})
+        metadata.create_all(connection)
+
+
+def _with_driver(url: URL) -> URL:
+    if url.drivername in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
+        path = Path(url.database).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        url = url.set(database=str(path))
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1_000})
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver opens no transactions of its own: _begin does, and DDL is inside
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'IMMEDIATE')}")
