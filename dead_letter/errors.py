@@ -1,0 +1,28 @@
+"""The branch of the error tree of the room ``dead_letter`` (root: ``topics/errors.py``).
+
+WritebackError
+└── DeadLetterError
+    ├── UnknownLetter          no letter of that id, or the prefix fits several; the message lists them
+    ├── StoreUnavailable       the store cannot be reached now; worth trying again
+    └── BadEdit                the edit cannot be made: the letter holds no event, or the field is not there
+"""
+
+from __future__ import annotations
+
+from topics.errors import WritebackError
+
+
+class DeadLetterError(WritebackError):
+    """Something about the dead letters."""
+
+
+class UnknownLetter(DeadLetterError):
+    """No letter of that id, or its prefix fits several."""
+
+
+class StoreUnavailable(DeadLetterError):
+    """The store cannot be reached now."""
+
+
+class BadEdit(DeadLetterError):
+    """The edit cannot be made on this letter."""
