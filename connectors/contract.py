@@ -77,6 +77,8 @@ class Rejected:
     evidence: Evidence = NO_EVIDENCE
     conflict: bool = False
     """The vendor says that the record exists already: after an Unknown it may be our own earlier call."""
+    whole: bool = False
+    """The batch was refused as a whole and nothing of it was done: the worker bisects it to find whom it was for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +185,8 @@ class Connector(Protocol):
         """Carry the events to the vendor; as many verdicts as events, in their order.
 
         All events of a batch are of one object and operation, at most ``Function.batch_max``, no key twice. At least
-        once: the same event may be handed in again after a crash. A batch refused as a whole comes back as the same
-        Rejected for each; the worker bisects.
+        once: the same event may be handed in again after a crash. A batch refused as a whole (and not done in part) comes
+        back as ``Rejected(whole=True)`` for each; the worker bisects.
         """
 
     async def find(self, events: Sequence[Event]) -> list[Finding]:
