@@ -7,6 +7,7 @@
     │   ├── RecordRefused           the log will never take this record (too large, bad topic)
     │   ├── CommitFenced            the assignment this commit belongs to has ended; another owner has it
     │   └── OffsetOutOfRange        the committed offset is no longer in the log: records were deleted unread
+    ├── StoreUnavailable            the database of connections and letters cannot be reached now
     └── SettingsError               every wrong setting in one message; exit code 2
 """
 
@@ -39,6 +40,10 @@ class CommitFenced(LogError):
 
 class OffsetOutOfRange(LogError):
     """The committed offset is no longer in the log."""
+
+
+class StoreUnavailable(WritebackError):
+    """The database cannot be reached, or is locked, full or read-only, now."""
 
 
 class SettingsError(WritebackError):

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url, text
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.engine import URL, ExceptionContext
+from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 
-from topics.errors import SettingsError
+from topics.errors import SettingsError, StoreUnavailable
 
 BUSY_TIMEOUT_MS = 30_000
+_TRANSIENT = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+}
 _CREATE_LOCK = 5_714_290_113
 """Any number, the same in every process: PostgreSQL's advisory lock under which tables are created."""
 
@@ -24,18 +33,20 @@ def open_store(url: str) -> Engine:
     On SQLite a commit is on the disk when it returns (WAL, ``synchronous=FULL``), foreign keys hold, a writer waits up
     to 30 s for another, and every transaction begins as a writer (``BEGIN IMMEDIATE``): what it has read is still true
     when it writes. A long read belongs into ``reading(engine)``, which stops nobody. ``postgresql://`` means psycopg.
-    Raises ``SettingsError`` for what is not a database URL or has no driver installed.
+    Raises ``SettingsError`` for what is not a database URL or has no driver installed; whatever is done with it raises
+    ``StoreUnavailable`` while the database cannot be reached, is locked, full or read-only.
     """
     try:
         parsed = _with_driver(make_url(url))
-        if parsed.get_backend_name() != "sqlite":
-            return create_engine(parsed, pool_pre_ping=True)
-        return _open_sqlite(parsed)
+        sqlite = parsed.get_backend_name() == "sqlite"
+        engine = _open_sqlite(parsed) if sqlite else create_engine(parsed, pool_pre_ping=True)
     except (ArgumentError, NoSuchModuleError) as error:
         raise SettingsError(f"WRITEBACK_STORE is no database URL that SQLAlchemy knows: {error}") from error
     except ModuleNotFoundError as error:
         hint = "pip install 'writeback[postgres]'" if error.name == "psycopg" else f"pip install {error.name}"
         raise SettingsError(f"WRITEBACK_STORE needs a driver that is not installed: {hint}") from error
+    event.listen(engine, "handle_error", _name_the_store)
+    return engine
 
 
 @contextmanager
@@ -78,3 +89,15 @@ def _prepare(connection: Any, _record: Any) -> None:
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'IMMEDIATE')}")
+
+
+def _name_the_store(context: ExceptionContext) -> None:
+    """What raises ``StoreUnavailable`` instead of the driver's error; a wrong statement of ours stays what it is."""
+    original = context.original_exception
+    if isinstance(original, sqlite3.OperationalError):
+        down = original.sqlite_errorcode & 0xFF in _TRANSIENT
+    else:
+        down = isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError)
+    if down:
+        where = context.engine.url.render_as_string() if context.engine else "the store"
+        raise StoreUnavailable(f"the store {where} does not answer: {original}".strip()) from original

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from topics.errors import SettingsError
+from topics.errors import SettingsError, StoreUnavailable
 from topics.store import create_tables, open_store, reading
 
 METADATA = MetaData()
@@ -80,3 +80,19 @@ def test_a_wrong_url_is_a_settings_error(url: str) -> None:
     """What is no database URL is refused by the name of its variable."""
     with pytest.raises(SettingsError, match="WRITEBACK_STORE"):
         open_store(url)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}", "postgresql://user:hunter2@127.0.0.1:1/db"])
+def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path, url: str) -> None:
+    """A database that cannot be reached is ``StoreUnavailable``, and the password in its URL is not shown."""
+    engine = open_store(url.format(tmp_path))
+
+    with pytest.raises(StoreUnavailable, match="does not answer") as raised, engine.begin():
+        pass
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_wrong_statement_stays_a_bug(tmp_path: Path) -> None:
+    """A missing table is our mistake, not an outage."""
+    with pytest.raises(OperationalError), open_store(f"sqlite:///{tmp_path}/s.db").begin() as connection:
+        connection.execute(select(PARENT))

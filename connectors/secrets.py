@@ -1,0 +1,97 @@
+"""Secrets of connections: encrypted at rest, or references to environment variables (``env:NAME``).
+
+The key comes from ``WRITEBACK_SECRET_KEY``: any long random text, or several separated by commas. The first encrypts,
+all of them decrypt: to change the key put the new one in front, run ``writeback connections rotate-secrets``, then
+drop the old one.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from connectors.errors import BadSecret
+
+VARIABLE = "WRITEBACK_SECRET_KEY"
+REFERENCE = "env:"
+SHORTEST_KEY = 16
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HINT = "make one with `writeback connections new-key`"
+
+
+def new_key() -> str:
+    """A key for ``WRITEBACK_SECRET_KEY``."""
+    return Fernet.generate_key().decode()
+
+
+class SecretBox:
+    """Seals and opens secrets. Neither its ``repr`` nor any of its errors holds a secret or the key."""
+
+    def __init__(self, secret_key: str | None, environ: Mapping[str, str] = os.environ) -> None:
+        self._secret_key = secret_key
+        self._environ = environ
+
+    def seal(self, value: str) -> str:
+        """What may be stored for a secret: a reference as it is, anything else encrypted. Raises ``BadSecret``."""
+        if value.startswith(REFERENCE):
+            return REFERENCE + _variable(value)
+        return self._keys().encrypt(value.encode()).decode()
+
+    def open(self, sealed: str) -> str:
+        """The secret itself. Raises ``BadSecret`` when it does not decrypt or its variable is not set."""
+        if sealed.startswith(REFERENCE):
+            name = _variable(sealed)
+            if not self._environ.get(name):
+                raise BadSecret(f"the environment variable {name} is not set; the secret is a reference to it")
+            return self._environ[name]
+        try:
+            return self._keys().decrypt(sealed).decode()
+        except InvalidToken:
+            raise BadSecret(
+                f"it does not decrypt: {VARIABLE} is not the key it was encrypted with. Put the old key back (several "
+                "may stand there, separated by commas), or set the secret again with `writeback connections set`"
+            ) from None
+
+    def reseal(self, sealed: str) -> str:
+        """The same secret under the first key. Raises ``BadSecret``."""
+        return sealed if sealed.startswith(REFERENCE) else self.seal(self.open(sealed))
+
+    def _keys(self) -> MultiFernet:
+        keys = [key.strip() for key in (self._secret_key or "").split(",") if key.strip()]
+        if not keys:
+            raise BadSecret(
+                f"{VARIABLE} is not set, and secrets are encrypted with it: {_HINT}, or store a reference to a "
+                "variable instead (--secret token=env:HUBSPOT_TOKEN)"
+            )
+        return MultiFernet([_fernet(key) for key in keys])
+
+
+def describe(sealed: str) -> str:
+    """What a listing may show of a secret."""
+    return sealed if sealed.startswith(REFERENCE) else "encrypted"
+
+
+@lru_cache(maxsize=8)
+def _fernet(key: str) -> Fernet:
+    """A Fernet key as it is; any other text is stretched into one."""
+    try:
+        return Fernet(key)
+    except ValueError:
+        if len(key) < SHORTEST_KEY:
+            raise BadSecret(f"{VARIABLE} is shorter than {SHORTEST_KEY} characters: {_HINT}") from None
+    stretched = Scrypt(salt=b"writeback secrets 1", length=32, n=2**14, r=8, p=1).derive(key.encode())
+    return Fernet(base64.urlsafe_b64encode(stretched))
+
+
+def _variable(reference: str) -> str:
+    name = reference.removeprefix(REFERENCE)
+    if not _NAME.fullmatch(name):
+        raise BadSecret("a reference to a variable is env:NAME, the name of letters, digits and underscores only")
+    return name
