@@ -34,12 +34,7 @@ def test_a_connection_is_found_by_name_slug_and_id(connections: Connections) -> 
     found = [connections.get(by) for by in ("hubspot eu", "HUBSPOT EU", "hubspot-eu", made.id, str(made.id))]
 
     assert found == [made] * 5
-    assert (made.slug, made.settings, made.limits, made.version) == (
-        "hubspot-eu",
-        {"prefix": "v3"},
-        {"rate": 10},
-        "1.2",
-    )
+    assert (made.slug, made.settings, made.version) == ("hubspot-eu", {"prefix": "v3"}, "1.2")
 
 
 def test_an_unknown_name_lists_the_others_and_guesses(connections: Connections) -> None:
@@ -103,10 +98,10 @@ def test_an_update_merges(connections: Connections) -> None:
         "Odoo", "http", settings={"a": 1, "b": 2}, secrets={"key": "1", "old": "2"}, policy={"on_dead": "park"}
     )
     odoo = connections.update(
-        "odoo", settings={"b": None, "c": 3}, secrets={"key": "9", "old": None}, limits={"rate": 5}
+        "odoo", settings={"b": None, "c": 3}, secrets={"key": "9", "old": None}, limits={"rate": 5}, policy={"x": 1}
     )
 
-    assert (odoo.settings, odoo.limits, odoo.policy) == ({"a": 1, "c": 3}, {"rate": 5}, {"x": 1})
+    assert (odoo.settings, odoo.limits, odoo.policy) == ({"a": 1, "c": 3}, {"rate": 5}, {"on_dead": "park", "x": 1})
     assert connections.secrets(odoo) == {"key": "9"}
 
 
