@@ -7,6 +7,8 @@ headers, what a person types into kcat. https://github.com/cloudevents/spec/blob
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -32,28 +34,48 @@ class Encoded(NamedTuple):
     headers: Headers
 
 
+class Stamp:
+    """What is the same for every event of one function: encoded once, so that a producer of many pays for the rest."""
+
+    def __init__(self, operation: Operation, connection: str, object_name: str, source: str, options: Options) -> None:
+        self._subject = f"{connection}/{object_name}".encode()
+        self._object = object_name.encode()
+        given = (
+            () if options == NO_OPTIONS else (("ce_options", options.model_dump_json(exclude_defaults=True).encode()),)
+        )
+        self._fixed: Headers = (
+            ("ce_specversion", b"1.0"),
+            ("ce_source", source.encode()),
+            ("ce_type", (TYPE_PREFIX + operation).encode()),
+            ("ce_schemaversion", VERSION),
+            ("content-type", _JSON),
+            *given,
+        )
+
+    def encode(self, event_id: str, time: datetime, key: str | None, fields: Mapping[str, Any]) -> Encoded:
+        """The record; what it is handed must be what an ``Event`` takes, nothing is checked again."""
+        id_bytes = event_id.encode()
+        if key is None:
+            subject, record_key = self._subject, id_bytes
+        else:
+            tail = b"/" + key.encode()
+            subject, record_key = self._subject + tail, self._object + tail
+        own = (
+            ("ce_id", id_bytes),
+            ("ce_time", time.isoformat().encode()),
+            ("ce_subject", subject),
+            ("ce_partitionkey", record_key),
+        )
+        return Encoded(record_key, to_json(fields), self._fixed + own)
+
+
 def encode(event: Event) -> Encoded:
     """The record of an event, in binary mode."""
-    subject = f"{event.connection}/{event.object}" + (f"/{event.key}" if event.key is not None else "")
-    record_key = event.record_key.encode()
-    headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event.id.encode()),
-        ("ce_source", event.source.encode()),
-        ("ce_type", (TYPE_PREFIX + event.operation).encode()),
-        ("ce_time", event.time.isoformat().encode()),
-        ("ce_subject", subject.encode()),
-        ("ce_partitionkey", record_key),
-        ("ce_schemaversion", VERSION),
-        ("content-type", _JSON),
-    ]
-    if event.options is not NO_OPTIONS and event.options != NO_OPTIONS:
-        headers.append(("ce_options", event.options.model_dump_json(exclude_defaults=True).encode()))
-    if event.traceparent:
-        headers.append(("traceparent", event.traceparent.encode()))
-    if event.replay:
-        headers += replay_headers(event.replay)
-    return Encoded(record_key, to_json(event.fields), tuple(headers))
+    stamp = Stamp(event.operation, event.connection, event.object, event.source, event.options)
+    encoded = stamp.encode(event.id, event.time, event.key, event.fields)
+    more = (("traceparent", event.traceparent.encode()),) if event.traceparent else ()
+    replayed = replay_headers(event.replay) if event.replay else ()
+    return encoded._replace(headers=(*encoded.headers, *more, *replayed)) if more or replayed else encoded
 
 
 def replay_headers(replay: Replay) -> list[tuple[str, bytes]]:
@@ -103,7 +125,9 @@ def _binary(attributes: dict[str, str], fields: dict[str, Any]) -> Event:
             "fields": fields,
             "source": attributes["ce_source"],
             **({"time": attributes["ce_time"]} if "ce_time" in attributes else {}),
-            **({"options": Options.model_validate_json(attributes["ce_options"])} if "ce_options" in attributes else {}),
+            **(
+                {"options": Options.model_validate_json(attributes["ce_options"])} if "ce_options" in attributes else {}
+            ),
             "traceparent": attributes.get("traceparent"),
             "replay": _replay(attributes),
         }
@@ -128,8 +152,10 @@ def _structured(record: Record, headers: dict[str, str]) -> Event:
 
 
 def _plain(record: Record, headers: dict[str, str]) -> Event:
-    """A JSON object with ``operation``, ``object`` and ``fields``; the topic gives the connection, and the place in
-    the log gives a stable id, so that a redelivery is the same event."""
+    """A JSON object with ``operation``, ``object`` and ``fields``; the topic gives the connection.
+
+    The place in the log gives a stable id, so that a redelivery is the same event.
+    """
     body = _json_object(record.value)
     slug = slug_of(record.partition.topic)
     if slug is not None:

@@ -47,7 +47,11 @@ class Options(BaseModel):
 NO_OPTIONS = Options()
 
 
-def _now() -> datetime:
+def new_id() -> str:
+    return str(uuid7())
+
+
+def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the moment of birth of an event, not logic that waits
 
 
@@ -61,7 +65,7 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: str = Field(default_factory=lambda: str(uuid7()), min_length=1, max_length=256)
+    id: str = Field(default_factory=new_id, min_length=1, max_length=256)
     operation: Operation
     connection: str = Field(min_length=1, max_length=63)
     object: str = Field(min_length=1, max_length=255, pattern=r"^[^/]+$")
@@ -69,7 +73,7 @@ class Event(BaseModel):
     fields: dict[str, Any] = Field(default_factory=dict)
     options: Options = NO_OPTIONS
     source: str = Field(default="writeback", min_length=1, max_length=1_024)
-    time: datetime = Field(default_factory=_now)
+    time: datetime = Field(default_factory=now)
     traceparent: str | None = None
     replay: Replay | None = None
 
