@@ -20,9 +20,5 @@ class UnknownLetter(DeadLetterError):
     """No letter of that id, or its prefix fits several."""
 
 
-class StoreUnavailable(DeadLetterError):
-    """The store cannot be reached now."""
-
-
 class BadEdit(DeadLetterError):
     """The edit cannot be made on this letter."""

@@ -1,0 +1,57 @@
+"""Letters for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dead_letter.letter import Attempt, Letter, encode, letter_id
+from dead_letter.store import Arrival
+from topics import codec
+from topics.event import Event, Operation
+from topics.log import Partition, Record
+from topics.names import DEAD_LETTER, events_topic
+
+START = 1_700_000_000.0
+
+
+def an_event(key: str | None = "1", **fields: Any) -> Event:
+    return Event(operation=Operation.UPDATE, connection="hubspot", object="contact", key=key, fields=fields or {"a": 1})
+
+
+def a_record(offset: int = 0, event: Event | None = None) -> Record:
+    event = event or an_event(key=str(offset))
+    return Record(Partition(events_topic(event.connection), 0), offset, 1_000 + offset, *codec.encode(event))
+
+
+def a_letter(offset: int = 0, *, event: Event | None = None, **changes: Any) -> Letter:
+    event = event or an_event(key=str(offset))
+    record = changes.pop("record", None) or a_record(offset, event)
+    said: dict[str, Any] = {
+        "id": letter_id(record),
+        "record": record,
+        "connection": event.connection,
+        "object": event.object,
+        "operation": str(event.operation),
+        "event_id": event.id,
+        "event_key": event.key,
+        "verdict": "rejected",
+        "reason": "Property 'emial' does not exist",
+        "status": 400,
+        "excerpt": '{"message": "no"}',
+        "attempts": (Attempt(1, START, "rejected", "no", 51.0, 400, '{"message": "no"}', "req-1"),),
+        "connector": "hubspot",
+        "connector_version": "1.0",
+        "idempotency_key": event.id,
+        "time": START + offset,
+    }
+    return Letter(**{**said, **changes})
+
+
+def as_record(letter: Letter, offset: int = 0, timestamp_ms: int | None = None) -> Record:
+    """The record of ``writeback.dead-letter`` that the letter is written as."""
+    written = 5_000 + offset if timestamp_ms is None else timestamp_ms
+    return Record(Partition(DEAD_LETTER, 0), offset, written, *encode(letter))
+
+
+def arrivals(*letters: Letter, start: int = 0) -> list[Arrival]:
+    return [Arrival(letter, as_record(letter, start + turn)) for turn, letter in enumerate(letters)]
