@@ -1,0 +1,176 @@
+"""The project keeps its own rules: bounds, versions, import rules that really bite, commands that really exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+VERSION: str = PROJECT["project"]["version"]
+ROOMS = ("topics", "connectors", "dead_letter", "worker", "pq")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _requirements() -> list[Requirement]:
+    lists = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
+    wanted = [Requirement(line) for requirements in lists for line in requirements]
+    return [requirement for requirement in wanted if requirement.name != PROJECT["project"]["name"]]
+
+
+def _pinned() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pins}
+
+
+@pytest.mark.parametrize("requirement", _requirements(), ids=lambda requirement: requirement.name)
+def test_every_dependency_has_a_lower_bound(requirement: Requirement) -> None:
+    """A resolver may not fall back to a version from before the features that are used."""
+    assert any(bound.operator in {">=", "==", "~="} for bound in requirement.specifier)
+
+
+@pytest.mark.parametrize("extra", ["dependencies", "postgres", "dev"])
+def test_the_locked_versions_keep_the_bounds(extra: str) -> None:
+    """constraints.txt pins every dependency, inside its bounds."""
+    project = PROJECT["project"]
+    lines = project["dependencies"] if extra == "dependencies" else project["optional-dependencies"][extra]
+    wanted = [Requirement(line) for line in lines if not line.startswith("writeback")]
+    pins = _pinned()
+
+    assert [
+        str(requirement)
+        for requirement in wanted
+        if not requirement.specifier.contains(pins.get(canonicalize_name(requirement.name), "0"))
+    ] == []
+
+
+def test_the_versions_agree() -> None:
+    """pyproject.toml, the compose image and the newest entry of the changelog name one version."""
+    image = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["worker"]["image"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = next(iter(re.findall(r"^## \[(\d[^\]]*)\]", changelog, re.MULTILINE)))
+
+    assert (image, newest) == (f"writeback:{VERSION}", VERSION)
+
+
+def test_every_lint_exception_has_its_reason() -> None:
+    """Each line of ruff's ignore list says why."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    ignored = text.partition("\nignore = [\n")[2].partition("\n]")[0].splitlines()
+
+    assert ignored
+    assert [line for line in ignored if "#" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("topics/event.py", "import worker", "rooms: imports run one way"),
+        ("pq/__init__.py", "import worker", "rooms: imports run one way"),
+        ("connectors/contract.py", "import dead_letter", "rooms: imports run one way"),
+        ("connectors/slack/__init__.py", "import connectors.hubspot", "SaaS folders do not know each other"),
+        ("worker/__init__.py", "import kafka", "the Kafka client stays in topics/kafka.py"),
+        ("dead_letter/__init__.py", "import httpx", "HTTP stays in connectors"),
+        ("worker/__init__.py", "import writeback", "nobody imports the front door"),
+    ],
+)
+def test_the_import_rules_are_in_force(module: str, line: str, contract: str, tmp_path: Path) -> None:
+    """A forbidden import, put in on purpose, is reported by the contract that forbids it."""
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("writeback.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    with (tmp_path / module).open("a", encoding="utf-8") as source:
+        source.write(f"\n{line}\n")
+
+    program = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; sys.exit(lint_imports())"
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert f"{contract} BROKEN" in said.stdout
+    assert said.returncode == 1
+
+
+def test_the_front_door_speaks_neither_kafka_nor_http() -> None:
+    """writeback.py, which import-linter cannot read, leaves both to the rooms."""
+    tree = ast.parse((ROOT / "writeback.py").read_text(encoding="utf-8"))
+    plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported = plain | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+    assert {name.partition(".")[0] for name in imported} & {"kafka", "httpx", "aiohttp"} == set()
+
+
+def _targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_make_commands_in_the_pages_exist(page: Path) -> None:
+    """Every `make ...` that a page tells people to type is a target of the Makefile."""
+    text = page.read_text(encoding="utf-8")
+    told = set(re.findall(r"`make ([a-z]+)", text)) | set(re.findall(r"^(?:\$ )?make ([a-z]+)", text, re.MULTILINE))
+
+    assert told <= _targets()
+
+
+def test_help_is_what_make_says_by_itself() -> None:
+    """`make` alone explains and changes nothing."""
+    said = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert all(f"make {target} " in said for target in ("demo", "test", "check", "bench", "kafka"))
+
+
+def _test_functions() -> list[tuple[str, str | None]]:
+    return [
+        (f"{path.relative_to(ROOT)}::{node.name}", ast.get_docstring(node))
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
+    ]
+
+
+def test_every_test_says_what_it_promises() -> None:
+    """Each test has a docstring: the behaviour that it holds the project to."""
+    assert [name for name, promise in _test_functions() if not promise] == []
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(300)
+def test_a_fresh_install_brings_the_command(tmp_path: Path) -> None:
+    """`pip install .` into an empty environment gives a working `writeback`, types and data files included."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "tests"))
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv/bin/python"
+    pip = (str(python), "-m", "pip", "--disable-pip-version-check", "--quiet")
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(tmp_path), str(source)], check=True)
+    (built,) = tmp_path.glob("writeback-*.whl")
+    subprocess.run([*pip, "install", "--constraint", str(ROOT / "constraints.txt"), str(built)], check=True)
+
+    said = subprocess.run(
+        [tmp_path / "venv/bin/writeback", "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    packed = set(zipfile.ZipFile(built).namelist())
+    data = {
+        str(path.relative_to(ROOT))
+        for room in ROOMS
+        for pattern in ("py.typed", "*.yaml", "*.json", "*.csv", "*.py")
+        for path in (ROOT / room).rglob(pattern)
+    }
+
+    assert "Usage: writeback" in said.stdout
+    assert data - packed == set()
