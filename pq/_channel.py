@@ -1,0 +1,153 @@
+"""One connection, as this process writes to it and reads from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from connectors.connections import Connection
+from connectors.contract import Connector
+from connectors.errors import UnknownFunction
+from pq._values import to_json_fields
+from pq.errors import BadField
+from pq.receipt import LONGEST_WAIT_S, SHORT_WAIT_S, Receipt
+from topics.codec import Stamp
+from topics.errors import WritebackError
+from topics.event import Operation, Options, new_id, now
+from topics.log import Position
+from topics.names import events_topic
+
+if TYPE_CHECKING:
+    from pq._session import Session
+
+IMPATIENCE_S = 5.0
+"""After this long a script that waits is told on stderr what it waits for."""
+MAX_KEY = 1_024
+
+
+class Channel:
+    """Thread-safe. ``write`` is what a loop over a million rows calls: nothing in it asks the network."""
+
+    def __init__(self, session: Session, connection: Connection, connector: Connector) -> None:
+        self.connection = connection
+        self._session = session
+        self._connector = connector
+        self._topic = events_topic(connection.slug)
+        self._stamps: dict[tuple[Operation, str, bool | float, bool, bool], tuple[Operation, Stamp]] = {}
+
+    def write(
+        self, operation: Operation, object_name: str, fields: dict[str, Any], *, timeout: bool | float = False
+    ) -> Receipt:
+        """Hand an event to the log and return at once.
+
+        Raises ``UnknownFunction``, ``BadField``, ``RecordRefused`` (larger than an event may be): a script hears of
+        its own mistakes at its own line.
+        """
+        event_id = new_id()
+        receipt = Receipt(event_id, self, _patience(timeout))
+        self._session.inbox.expect(receipt)
+        try:
+            sent = self.send(operation, object_name, fields, timeout=timeout, event_id=event_id, reply=True)
+        except BaseException:
+            self._session.inbox.forget(receipt)
+            raise
+        receipt.track(sent)
+        return receipt
+
+    def send(
+        self,
+        operation: Operation,
+        object_name: str,
+        fields: dict[str, Any],
+        *,
+        event_id: str,
+        key: str | None = None,
+        timeout: bool | float = False,
+        backfill: bool = False,
+        reply: bool = False,
+    ) -> Future[Position]:
+        """The same without a receipt, for those who bring their own id or key. ``reply``: to this process's inbox."""
+        kind = (operation, object_name, timeout, backfill, reply)
+        actual, stamp = self._stamps.get(kind) or self._stamp(*kind)
+        sendable = to_json_fields(fields)
+        if key is None:
+            key = self._connector.record_key(object_name, actual, sendable)
+        if key is not None and not 0 < len(key) <= MAX_KEY:
+            raise BadField(f"the key of this {object_name} has {len(key)} characters; it has 1 to {MAX_KEY}")
+        try:
+            record_key, value, headers = stamp.encode(event_id, now(), key, sendable)
+        except ValueError as error:  # text with half a surrogate pair, the one thing to_json_fields lets through
+            raise BadField(f"this {object_name} cannot be written as UTF-8: {error}") from error
+        return self._session.producer.send(self._topic, key=record_key, value=value, headers=headers)
+
+    def _stamp(
+        self, operation: Operation, object_name: str, timeout: bool | float, backfill: bool, reply: bool
+    ) -> tuple[Operation, Stamp]:
+        actual = self._operation(operation, object_name)
+        seconds = None if isinstance(timeout, bool) else min(float(timeout), 3_600.0)
+        options = Options(
+            short=timeout is True,
+            timeout_s=seconds,
+            backfill=backfill,
+            reply_to=self._session.inbox.partition if reply else None,
+        )
+        made = actual, Stamp(actual, self.connection.slug, object_name, self._session.source, options)
+        self._stamps[operation, object_name, timeout, backfill, reply] = made
+        return made
+
+    def _operation(self, operation: Operation, object_name: str) -> Operation:
+        """``add("message", ...)`` is the operation ``message`` where the connector has it."""
+        if operation is Operation.ADD and object_name == "message":
+            try:
+                self._connector.function(object_name, Operation.MESSAGE)
+            except UnknownFunction:
+                pass  # then it is an ordinary object that is called so
+            else:
+                return Operation.MESSAGE
+        self._connector.function(object_name, operation)
+        return operation
+
+    def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None) -> Any:
+        """A page, straight from the vendor."""
+        return self._session.ask(self.connection, lambda connector: connector.read(object_name, query, bookmark))
+
+    def call(self, path: str, **request: Any) -> Any:
+        return self._session.ask(self.connection, lambda connector: connector.call(path, **request))
+
+    def settle_writes(self, seconds: float) -> bool:
+        """Wait for the outcomes of this process's own writes on this connection; whether all have come."""
+        mine = [receipt for receipt in self._session.inbox.unanswered() if receipt.belongs_to(self)]
+
+        def done() -> bool:
+            while mine and mine[-1].done:
+                mine.pop()
+            return not mine
+
+        return self._session.inbox.wait(done, seconds)
+
+    def wait_for(self, receipt: Receipt, seconds: float) -> None:
+        inbox = self._session.inbox
+        if seconds <= IMPATIENCE_S or inbox.wait(lambda: receipt.done, IMPATIENCE_S):
+            inbox.wait(lambda: receipt.done, min(seconds, IMPATIENCE_S))
+            return
+        self._session.say("waiting for an outcome on %s: %s", self.connection.name, self.why_pending(receipt))
+        inbox.wait(lambda: receipt.done, seconds - IMPATIENCE_S)
+
+    def why_pending(self, receipt: Receipt) -> str:
+        try:
+            return self._session.why_pending(self.connection.id, receipt.position)
+        except WritebackError as error:
+            return f"the outcome has not come, and cannot be asked about now: {error}"
+
+    def not_sent(self, receipt: Receipt, error: BaseException) -> None:
+        self._session.inbox.forget(receipt)
+        self._session.not_sent(error)
+
+
+def _patience(timeout: bool | float) -> float:
+    if isinstance(timeout, bool):
+        return SHORT_WAIT_S if timeout else LONGEST_WAIT_S
+    if not timeout > 0:
+        raise BadField(f"timeout is {timeout!r}; it is True (few retries) or a number of seconds")
+    return float(timeout)

@@ -1,0 +1,107 @@
+"""What a process that uses pq holds: the log, one producer, its inbox, its connections, a loop for reads."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from connectors import registry
+from connectors.connections import Connection, Connections
+from connectors.contract import Connector
+from pq._background import Background
+from pq._channel import Channel
+from pq._inbox import Inbox
+from pq.errors import NotSent
+from topics.log import Log, Position
+from topics.names import SYSTEM_TOPICS, WORKER_GROUP, events_spec
+
+T = TypeVar("T")
+
+_LOGGER = logging.getLogger("pq")
+
+
+class Session:
+    """Opened on the first ``connect``, flushed and closed when the process ends. Thread-safe."""
+
+    def __init__(self, log: Log, connections: Connections, *, group: str = WORKER_GROUP, source: str = "") -> None:
+        self.log = log
+        self.connections = connections
+        self.source = source or f"pq:{Path(sys.argv[0]).name or 'interactive'}"
+        self._group = group
+        log.ensure_topics(SYSTEM_TOPICS)
+        self.inbox = Inbox(log)
+        self.producer = log.producer(name="pq")
+        self._channels: dict[str, Channel] = {}
+        self._connectors: dict[tuple[str, int], Connector] = {}
+        self._background = Background()
+        self._lock = threading.RLock()
+        self._failures: list[str] = []
+
+    def channel(self, name: str | int) -> Channel:
+        """Raises ``UnknownConnection``, which lists the names."""
+        with self._lock:
+            connection = self.connections.get(name)
+            known = self._channels.get(connection.slug)
+            if known is None or known.connection.revision != connection.revision:
+                self.log.ensure_topics([events_spec(connection.slug, connection.partitions)])
+                known = Channel(self, connection, registry.build(connection, {}))
+                self._channels[connection.slug] = known
+            return known
+
+    def list_connections(self) -> list[Connection]:
+        return self.connections.list()
+
+    def ask(self, connection: Connection, question: Callable[[Connector], Coroutine[Any, Any, T]]) -> T:
+        """Put a question to the vendor and wait for the answer."""
+        return self._background.run(self._ask(connection, question))
+
+    async def _ask(self, connection: Connection, question: Callable[[Connector], Coroutine[Any, Any, T]]) -> T:
+        which = (connection.slug, connection.revision)
+        connector = self._connectors.get(which)
+        if connector is None:
+            connector = registry.build(connection, self.connections.secrets(connection))
+            self._connectors[which] = connector
+        return await question(connector)
+
+    def why_pending(self, connection_id: int, position: Position | None) -> str:
+        """Why an outcome has not come, as far as it can be seen from here."""
+        connection = self.connections.get(connection_id)
+        if connection.state != "active":
+            reason = f": {connection.state_reason}" if connection.state_reason else ""
+            return f"the connection is {connection.state}{reason}"
+        if position is None:
+            return "the log has not confirmed it yet"
+        lag = self.log.lag(self._group, position.partition.topic).get(position.partition)
+        if lag is None or lag.committed is None:
+            return "no worker has read this connection's events yet; is one running? (writeback up, writeback worker)"
+        before = position.offset - lag.committed
+        if before > 0:
+            return f"{before:,} earlier events are before it; the destination may be slow, throttled or down"
+        return "it is the worker's turn; the destination is retried, throttled or down (see `writeback topics lag`)"
+
+    def say(self, message: str, *values: object) -> None:
+        _LOGGER.warning(message, *values)
+
+    def not_sent(self, error: BaseException) -> None:
+        self._failures.append(str(error))
+
+    def flush(self, seconds: float | None = None) -> None:
+        """Wait until the log has everything.
+
+        Raises ``LogUnavailable`` when the time is up, and ``NotSent``, once, for events that it did not take.
+        """
+        self.producer.flush(seconds)
+        failures, self._failures = self._failures, []
+        if failures:
+            count = f"{len(failures):,} events were" if len(failures) > 1 else "1 event was"
+            raise NotSent(f"{count} not taken by the log; the first because: {failures[0]}")
+
+    def close(self) -> None:
+        """Release everything; ``flush`` comes first and is the caller's business."""
+        self._background.close([connector.close() for connector in self._connectors.values()])
+        self.inbox.close()
+        self.producer.close(0.0)

@@ -1,0 +1,42 @@
+"""The seam of pq: what a handle needs. In earnest ``Session`` and ``Channel``, in tests of scripts ``pq.testing``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from connectors.connections import Connection
+from connectors.contract import Answer, Page
+from pq.receipt import Receipt
+from topics.event import Operation
+
+
+class Channel(Protocol):
+    """One connection."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    def write(
+        self, operation: Operation, object_name: str, fields: dict[str, Any], *, timeout: bool | float = False
+    ) -> Receipt: ...
+
+    def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None) -> Page: ...
+
+    def call(self, path: str, **request: Any) -> Answer: ...
+
+    def settle_writes(self, seconds: float) -> bool: ...
+
+
+class Transport(Protocol):
+    """One process."""
+
+    def channel(self, name: str | int) -> Channel: ...
+
+    def list_connections(self) -> list[Connection]: ...
+
+    def say(self, message: str, *values: object) -> None: ...
+
+    def flush(self, seconds: float | None = None) -> None: ...
+
+    def close(self) -> None: ...
