@@ -1,0 +1,87 @@
+"""One partition that is ours for now: its progress, and its records in order per key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import islice
+
+from topics.log import Partition
+from worker.delivery import Action, Delivery
+from worker.offsets import Progress
+
+
+class Ready:
+    """Heads of keys that can go out now, of one function and one action, in the order they became ready."""
+
+    __slots__ = ("action", "assignment", "heads")
+
+    def __init__(self, assignment: Assignment, action: Action) -> None:
+        self.assignment = assignment
+        self.action = action
+        self.heads: deque[Delivery] = deque()
+
+
+class Assignment:
+    """Lives from assignment to revocation: nothing is started when it is not ``open`` any more; what comes back after
+    ``closed`` is fenced, by being ignored.
+
+    Per key only a chain: ``_tails`` holds its last event, every event knows the next. A key's head is out or
+    ready or waiting for a moment; the others wait for the head. ``out``: events whose call is under way;
+    ``settling``: events whose letter or reply is; ``window``: calls announced at once; ``holds``: why it is paused.
+    """
+
+    def __init__(self, partition: Partition, progress: Progress) -> None:
+        self.partition = partition
+        self.progress = progress
+        self.committed_sent_to = progress.sent_to
+        self.open = True
+        self.closed = False
+        self.records = 0
+        self.bytes = 0
+        self.out = 0
+        self.settling = 0
+        self.window = 1
+        self.crowded = False
+        self.holds: set[str] = set()
+        self.calls: dict[int, asyncio.Task[None]] = {}
+        self.ready: dict[tuple[int, bool, Action], Ready] = {}
+        self.unmarked: deque[Delivery] = deque()
+        self._tails: dict[str, Delivery] = {}
+
+    @property
+    def keys(self) -> int:
+        return len(self._tails)
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is under way: no call, no letter, no reply."""
+        return not self.out and not self.settling
+
+    def mark(self) -> None:
+        """Announce the next ``window`` calls that cannot be repeated; they start when this is committed."""
+        if self.unmarked:
+            events = self.window * self.unmarked[0].function.batch_max
+            self.progress.mark(1 + max(delivery.offset for delivery in islice(self.unmarked, events)))
+
+    def add(self, delivery: Delivery) -> bool:
+        """Take a record in; True when it is the head of its key and may be offered."""
+        self.records += 1
+        self.bytes += delivery.size
+        tail = self._tails.get(delivery.key)
+        self._tails[delivery.key] = delivery
+        if tail is None:
+            return True
+        tail.next = delivery
+        return False
+
+    def finish(self, delivery: Delivery) -> Delivery | None:
+        """The head is done: let it go and return the next head of its key."""
+        self.progress.done(delivery.offset)
+        self.records -= 1
+        self.bytes -= delivery.size
+        following = delivery.next
+        if following is None:
+            del self._tails[delivery.key]
+        delivery.next = None
+        return following

@@ -1,0 +1,119 @@
+"""Moves the offsets: ledger first, then the commit, one at a time, only what changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from topics.errors import CommitFenced, LogUnavailable
+from topics.log import Commit, Consumer, Partition
+from worker.assignment import Assignment
+from worker.clock import Clock, Timer
+from worker.events import logger
+from worker.ledger import Ledger
+from worker.metadata import CROWDED
+
+INTERVAL = 0.05
+"""Seconds: a dirty partition commits within this."""
+RETRY_AFTER = 0.5
+MAX_REQUEST_METADATA = 512 * 1024
+"""Bytes of metadata in one request: Kafka fails one with 260 x 4 kB as a whole, for ever."""
+
+
+class Committer:
+    """``committed`` is called for every assignment whose commit is durable: calls that waited for it may start."""
+
+    def __init__(
+        self, consumer: Consumer, ledger: Ledger, clock: Clock, committed: Callable[[Assignment], None]
+    ) -> None:
+        self._consumer = consumer
+        self._ledger = ledger
+        self._clock = clock
+        self._committed = committed
+        self._dirty: set[Assignment] = set()
+        self._last: dict[Partition, Commit] = {}
+        self._go = asyncio.Event()
+        self._timer: Timer | None = None
+        self._busy = False
+        self._last_at = float("-inf")
+
+    def dirty(self, assignment: Assignment) -> None:
+        """Something of it is done, or waits to be announced."""
+        self._dirty.add(assignment)
+        if self._timer is None and not self._busy:
+            self._timer = self._clock.call_at(self._last_at + INTERVAL, self._go.set)
+
+    def urgent(self, assignment: Assignment) -> None:
+        """Calls wait for this commit and nothing else is ready."""
+        self._dirty.add(assignment)
+        self._go.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._go.wait()
+            self._go.clear()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._busy = True
+            await self.commit()
+            self._busy = False
+            self._last_at = self._clock.monotonic()
+            if self._dirty:
+                self.dirty(next(iter(self._dirty)))
+
+    async def commit(self) -> None:
+        """One round; what fails stays dirty."""
+        assignments = {a.partition: a for a in self._dirty if not a.closed}
+        self._dirty.clear()
+        for assignment in assignments.values():
+            assignment.mark()
+        results = self._ledger.take()
+        commits = {partition: assignment.progress.snapshot() for partition, assignment in assignments.items()}
+        announced = {partition: assignment.progress.sent_to for partition, assignment in assignments.items()}
+        await self._ledger.publish(results)
+        changed = {p: commit for p, commit in commits.items() if self._last.get(p) != commit}
+        for part in _requests(changed):
+            await self._request(part, assignments, announced)
+
+    async def _request(
+        self, part: dict[Partition, Commit], assignments: dict[Partition, Assignment], announced: dict[Partition, int]
+    ) -> None:
+        try:
+            await self._consumer.commit(part)
+        except CommitFenced as error:
+            # Somebody else owns (some of) them: ``lost`` or ``revoked`` is on its way. The others go on.
+            logger().warning("commit.fenced", error=str(error), partitions=[str(p) for p in part])
+            self._dirty.update(assignments[p] for p in part if not assignments[p].closed)
+            await self._clock.sleep(RETRY_AFTER)
+            return
+        except LogUnavailable as error:
+            logger().warning("commit.failed", error=str(error))
+            self._dirty.update(assignments[p] for p in part)
+            await self._clock.sleep(RETRY_AFTER)
+            return
+        for partition, commit in part.items():
+            self._last[partition] = commit
+            assignment = assignments[partition]
+            if not assignment.closed:
+                assignment.committed_sent_to = announced[partition]
+                assignment.crowded = len(commit.metadata) >= CROWDED
+                self._committed(assignment)
+
+    def forget(self, assignment: Assignment) -> None:
+        self._dirty.discard(assignment)
+        self._last.pop(assignment.partition, None)
+
+
+def _requests(commits: dict[Partition, Commit]) -> list[dict[Partition, Commit]]:
+    parts: list[dict[Partition, Commit]] = []
+    room = 0
+    for partition, commit in commits.items():
+        size = len(commit.metadata)
+        if size > room or not parts:
+            parts.append({})
+            room = MAX_REQUEST_METADATA
+        parts[-1][partition] = commit
+        room -= size
+    return parts

@@ -1,0 +1,89 @@
+"""One event on its way: the record, what it asks for, and what was tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from connectors.contract import Evidence, Function
+from dead_letter.letter import Attempt
+from topics.event import Event
+from topics.log import Record
+
+if TYPE_CHECKING:
+    from worker.assignment import Assignment
+
+KEPT_ATTEMPTS = 32
+"""Attempts kept for the letter: the first half and the last half; the rest is a number."""
+
+
+class Delivery:
+    """``next`` is the event behind this one on the same key, which waits for it. ``spent``: attempts that counted."""
+
+    __slots__ = (
+        "assignment",
+        "attempts",
+        "calls",
+        "doubtful",
+        "event",
+        "first_at",
+        "function",
+        "key",
+        "next",
+        "offset",
+        "record",
+        "size",
+        "spent",
+        "suspect",
+    )
+
+    def __init__(self, record: Record, event: Event, function: Function, assignment: Assignment) -> None:
+        self.record = record
+        self.offset = record.offset
+        self.size = record.size
+        self.event = event
+        self.function = function
+        self.assignment = assignment
+        self.key = event.record_key
+        self.next: Delivery | None = None
+        self.spent = 0
+        self.calls = 0
+        self.first_at = 0.0
+        self.suspect = False
+        self.doubtful = False
+        self.attempts: list[Attempt] | None = None
+
+    @property
+    def backfill(self) -> bool:
+        return self.event.replay is not None or self.event.options.backfill
+
+    def note(self, *, at: float, ms: float, outcome: str, reason: str, evidence: Evidence) -> None:
+        """Write an attempt that did not deliver into the story."""
+        attempt = Attempt(
+            number=self.calls,
+            time=at,
+            outcome=outcome,
+            reason=reason,
+            ms=ms,
+            status=evidence.status,
+            excerpt=evidence.excerpt,
+            request_id=evidence.request_id,
+        )
+        if self.attempts is None:
+            self.attempts = []
+        if len(self.attempts) >= KEPT_ATTEMPTS:
+            del self.attempts[KEPT_ATTEMPTS // 2]
+        self.attempts.append(attempt)
+
+
+Action = Literal["deliver", "find"]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Deliveries of one assignment and one function that go out in one call."""
+
+    assignment: Assignment
+    function: Function
+    action: Action
+    deliveries: list[Delivery]

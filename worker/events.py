@@ -1,0 +1,49 @@
+"""The fixed names of what the worker logs. Never a payload, never a secret."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import structlog
+
+EventName = Literal[
+    "worker.started",  # group, log
+    "worker.stopping",  # why, out: calls under way
+    "worker.stopped",  # left: records whose call did not end within the grace period
+    "partition.assigned",  # partition, offset, unfinished attempts carried over
+    "partition.revoked",
+    "partition.lost",  # the session expired: nothing could be committed
+    "partition.reread",  # what waited was dropped; read again from the first undone
+    "connection.opened",  # connector, version
+    "connection.held",  # cannot be opened: reason; tried again
+    "connection.unknown",  # no such connection: its events are lettered
+    "connection.changed",  # state or settings, by an operator
+    "connection.quarantined",  # more than half of the last 200 were rejected
+    "breaker.opened",
+    "breaker.half_open",
+    "breaker.closed",
+    "delivery.attempted",  # connection, object, operation, outcome, reason, attempt, next, delay, status, ms
+    "delivery.bug",  # a connector raised: counted as Unknown
+    "letter.written",  # connection, cause, reason, letter
+    "letter.refused",  # the log does not take a letter: the event is held
+    "publish.retry",  # the log does not answer: a letter, a reply or results are repeated until it does
+    "commit.failed",
+    "commit.fenced",
+    "commit.foreign_metadata",
+    "commit.crowded",  # the metadata budget is nearly used: no new records from this partition
+    "log.unavailable",
+    "store.unavailable",
+]
+
+
+class Logger(Protocol):
+    def debug(self, event: EventName, /, **fields: object) -> object: ...
+    def info(self, event: EventName, /, **fields: object) -> object: ...
+    def warning(self, event: EventName, /, **fields: object) -> object: ...
+    def error(self, event: EventName, /, **fields: object) -> object: ...
+    def exception(self, event: EventName, /, **fields: object) -> object: ...
+
+
+def logger() -> Logger:
+    log: Logger = structlog.get_logger("worker")
+    return log

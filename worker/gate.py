@@ -1,0 +1,23 @@
+"""Pauses and resumes partitions: one gate, many reasons. A partition flows when no reason holds it."""
+
+from __future__ import annotations
+
+from topics.log import Consumer
+from worker.assignment import Assignment
+
+
+class Gate:
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def hold(self, assignment: Assignment, why: str) -> None:
+        if not assignment.holds and not assignment.closed:
+            self._consumer.pause([assignment.partition])
+        assignment.holds.add(why)
+
+    def release(self, assignment: Assignment, why: str) -> None:
+        if why not in assignment.holds:
+            return
+        assignment.holds.discard(why)
+        if not assignment.holds and not assignment.closed:
+            self._consumer.resume([assignment.partition])

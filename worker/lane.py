@@ -1,0 +1,156 @@
+"""The queueing of one connection: who may go out next. No calls, no clock of its own, no log.
+
+A key has at most one event out; keys run side by side. What is ready now for the same object and operation goes in
+one batch, up to the function's maximum; nothing waits for a batch to fill. Live events go before backfills and
+replays of other keys; within a key the order is the topic's.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+
+from worker.assignment import Assignment, Ready
+from worker.delivery import Action, Batch, Delivery
+
+FIND_MAX = 100
+"""Events asked about in one ``find``; connectors split further where the vendor takes fewer."""
+
+
+class Lane:
+    """Holds assignments of one connection; hands out batches."""
+
+    def __init__(self) -> None:
+        self.assignments: dict[object, Assignment] = {}
+        self._live: deque[Ready] = deque()
+        self._backfill: deque[Ready] = deque()
+        self._parts: deque[Batch] = deque()
+        self._waiting: list[tuple[float, int, Action, Delivery]] = []
+        self._paced: dict[str, float] = {}
+        self._sequence = itertools.count()
+
+    @property
+    def records(self) -> int:
+        return sum(assignment.records for assignment in self.assignments.values())
+
+    @property
+    def bytes(self) -> int:
+        return sum(assignment.bytes for assignment in self.assignments.values())
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait for their moment."""
+        return len(self._waiting)
+
+    def add(self, delivery: Delivery, now: float, due: float = 0.0) -> None:
+        """A record from the log. ``due``: not before this moment (a retry that an earlier owner had planned)."""
+        if delivery.assignment.add(delivery):
+            self.offer(delivery, now, due=due)
+
+    def offer(self, delivery: Delivery, now: float, *, action: Action = "deliver", due: float = 0.0) -> None:
+        """The head of a key may go out, at ``due`` at the earliest."""
+        if delivery.function.key_interval:
+            due = max(due, self._paced.get(delivery.key, 0.0))
+        if delivery.suspect and delivery.function.findable and delivery.calls == 0:
+            action = "find"  # an earlier owner may have made this call
+        if due > now:
+            heapq.heappush(self._waiting, (due, next(self._sequence), action, delivery))
+        elif action == "deliver" and not self.marked(delivery):
+            delivery.assignment.unmarked.append(delivery)
+        else:
+            self._make_ready(delivery, action)
+
+    def marked(self, delivery: Delivery) -> bool:
+        """May this call start? One that cannot be repeated waits until ``sent_to`` is committed past it."""
+        return delivery.function.idempotent or delivery.offset < delivery.assignment.committed_sent_to
+
+    def release_marked(self, assignment: Assignment) -> bool:
+        """After a commit: let go what it covers; True when something was let go."""
+        released = False
+        unmarked = assignment.unmarked  # the next announcement always covers its first, so looking at that is enough
+        while unmarked and self.marked(unmarked[0]):
+            self._make_ready(unmarked.popleft(), "deliver")
+            released = True
+        return released
+
+    @property
+    def ready(self) -> bool:
+        """Something can go out now."""
+        return bool(self._live or self._backfill or self._parts)
+
+    def release_due(self, now: float) -> float | None:
+        """Let go what is due; the moment of the next one, or None."""
+        while self._waiting:
+            due, _, action, delivery = self._waiting[0]
+            if not delivery.assignment.open:
+                heapq.heappop(self._waiting)
+            elif due <= now:
+                heapq.heappop(self._waiting)
+                self.offer(delivery, now, action=action)
+            else:
+                return due
+        return None
+
+    def take(self) -> Batch | None:
+        """The next batch that may go out, or None. Its deliveries are out until they are finished or offered again."""
+        while self._parts:
+            part = self._parts.popleft()
+            if part.assignment.open:
+                return self._out(part)
+        for rotation in (self._live, self._backfill):
+            while rotation:
+                ready = rotation.popleft()
+                if not ready.assignment.open or not ready.heads:
+                    continue
+                first = ready.heads[0]
+                size = FIND_MAX if ready.action == "find" else first.function.batch_max
+                heads = [ready.heads.popleft() for _ in range(min(size, len(ready.heads)))]
+                if ready.heads:
+                    rotation.append(ready)  # functions and partitions take turns
+                return self._out(Batch(ready.assignment, first.function, ready.action, heads))
+        return None
+
+    def bisect(self, batch: Batch) -> None:
+        """A batch refused as a whole goes out again in halves, before anything else, until the culprit is alone: at
+        most 2·log2(n) extra calls for one."""
+        middle = (len(batch.deliveries) + 1) // 2
+        for part in (batch.deliveries[:middle], batch.deliveries[middle:]):
+            self._parts.append(Batch(batch.assignment, batch.function, batch.action, part))
+
+    def returned(self, batch: Batch) -> None:
+        """The call of a batch is over, whatever it brought."""
+        batch.assignment.out -= len(batch.deliveries)
+
+    def finish(self, delivery: Delivery, now: float) -> None:
+        """The event is done; the next of its key may go out."""
+        if delivery.function.key_interval:
+            self._pace(delivery, now)
+        following = delivery.assignment.finish(delivery)
+        if following is not None:
+            self.offer(following, now)
+
+    def drop(self, assignment: Assignment) -> None:
+        """Start nothing more of this assignment; its memory is in its progress."""
+        assignment.open = False
+        self.assignments.pop(assignment.partition, None)
+
+    def _pace(self, delivery: Delivery, now: float) -> None:
+        if len(self._paced) > 1_000:
+            self._paced = {key: due for key, due in self._paced.items() if due > now}
+        self._paced[delivery.key] = now + delivery.function.key_interval
+
+    def _make_ready(self, delivery: Delivery, action: Action) -> None:
+        assignment = delivery.assignment
+        backfill = delivery.backfill
+        name = (id(delivery.function), backfill, action)
+        ready = assignment.ready.get(name)
+        if ready is None:
+            ready = assignment.ready[name] = Ready(assignment, action)
+        if not ready.heads:
+            (self._backfill if backfill else self._live).append(ready)
+        ready.heads.append(delivery)
+
+    def _out(self, batch: Batch) -> Batch:
+        batch.assignment.out += len(batch.deliveries)
+        return batch

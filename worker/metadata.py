@@ -1,0 +1,182 @@
+"""What the next owner of a partition must know, in the 4,096 bytes that a commit can carry.
+
+``1`` + base64 of (deflated or not) varints: ``sent_to``, what is done beyond the watermark as runs or as a bitset
+(whichever is shorter: one stuck record before 50,000 successes is a few bytes, ten thousand in random order are
+1,250), and the attempts of what is unfinished. Metadata that is not ours, or of a later version that we cannot read,
+is ignored with a warning by the caller: the cost is a repetition, never a loss.
+"""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from topics.log import METADATA_BUDGET
+
+VERSION = "1"
+CROWDED = METADATA_BUDGET * 3 // 4
+"""Characters from which on no new records are taken from the partition."""
+_DEFLATE_FROM = 128
+_RUNS, _BITS = 0, 1
+
+Range = tuple[int, int]
+"""Offsets [start, end)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """``spent`` attempts so far; ``first_at`` and ``due`` in seconds since the epoch (0: none); ``doubt``: one of the
+    calls may have happened."""
+
+    spent: int
+    first_at: float = 0.0
+    due: float = 0.0
+    doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """``sent_to``: no call that cannot be repeated was ever made for an offset at or above it."""
+
+    sent_to: int = 0
+    done: Sequence[Range] = ()
+    tries: Mapping[int, Tries] = field(default_factory=dict)
+
+
+class ForeignMetadata(ValueError):
+    """The commit carries metadata that this worker cannot read."""
+
+
+def encode(watermark: int, memory: Memory) -> str:
+    """At most ``METADATA_BUDGET`` characters: what does not fit is left out, attempts first, then the highest runs."""
+    if not memory.done and not memory.tries and memory.sent_to <= watermark:
+        return ""
+    done = list(memory.done)
+    text = _pack(watermark, memory.sent_to, done, memory.tries)
+    if len(text) > METADATA_BUDGET:
+        text = _pack(watermark, memory.sent_to, done, {})
+    while len(text) > METADATA_BUDGET and done:
+        done = done[: len(done) * 3 // 4]
+        text = _pack(watermark, memory.sent_to, done, {})
+    return text
+
+
+def decode(watermark: int, text: str) -> Memory:
+    """Raises ``ForeignMetadata``."""
+    if not text:
+        return Memory(sent_to=watermark)
+    if text[0] != VERSION:
+        raise ForeignMetadata(f"commit metadata of version {text[0]!r}; this worker reads {VERSION!r}")
+    try:
+        raw = b64decode(text[1:], validate=True)
+        body = zlib.decompress(raw[1:]) if raw[0] else raw[1:]
+        return _unpack(watermark, iter(body))
+    except (ValueError, IndexError, StopIteration, zlib.error) as error:
+        raise ForeignMetadata(f"commit metadata that cannot be read: {error!r}") from error
+
+
+def _pack(watermark: int, sent_to: int, done: Sequence[Range], tries: Mapping[int, Tries]) -> str:
+    out = bytearray()
+    _put(out, max(0, sent_to - watermark))
+    _put_done(out, watermark, done)
+    base = int(min((t.first_at for t in tries.values() if t.first_at), default=0))
+    _put(out, base)
+    _put(out, len(tries))
+    cursor = watermark
+    for offset in sorted(tries):
+        entry = tries[offset]
+        _put(out, offset - cursor)
+        _put(out, entry.spent << 1 | entry.doubt)
+        _put(out, max(0, round(entry.first_at) - base))
+        _put(out, max(0, round(entry.due) - base) if entry.due else 0)
+        cursor = offset
+    flag, body = 0, bytes(out)
+    if len(body) >= _DEFLATE_FROM:
+        deflated = zlib.compress(body, 1)
+        if len(deflated) < len(body):
+            flag, body = 1, deflated
+    return VERSION + b64encode(bytes((flag,)) + body).decode()
+
+
+def _put_done(out: bytearray, watermark: int, done: Sequence[Range]) -> None:
+    runs = bytearray()
+    _put(runs, len(done))
+    cursor = watermark
+    for start, end in done:
+        _put(runs, start - cursor)
+        _put(runs, end - start)
+        cursor = end
+    span = cursor - watermark
+    if len(runs) <= span // 8 + 4:
+        out.append(_RUNS)
+        out += runs
+        return
+    bits = 0
+    for start, end in done:
+        bits |= ((1 << (end - start)) - 1) << (start - watermark)
+    out.append(_BITS)
+    _put(out, span)
+    out += bits.to_bytes((span + 7) // 8, "little")
+
+
+def _unpack(watermark: int, source: Iterator[int]) -> Memory:
+    sent_to = watermark + _get(source)
+    kind = next(source)
+    if kind == _RUNS:
+        done = list(_get_runs(watermark, source))
+    elif kind == _BITS:
+        span = _get(source)
+        bits = int.from_bytes(bytes(next(source) for _ in range((span + 7) // 8)), "little")
+        done = list(_runs_of(watermark, span, bits))
+    else:
+        raise ValueError(f"map of kind {kind}")
+    base = _get(source)
+    tries = {}
+    cursor = watermark
+    for _ in range(_get(source)):
+        cursor += _get(source)
+        spent, first, due = _get(source), _get(source), _get(source)
+        tries[cursor] = Tries(
+            spent >> 1, float(base + first) if base else 0.0, float(base + due) if due else 0.0, bool(spent & 1)
+        )
+    return Memory(sent_to, done, tries)
+
+
+def _get_runs(watermark: int, source: Iterator[int]) -> Iterable[Range]:
+    cursor = watermark
+    for _ in range(_get(source)):
+        start = cursor + _get(source)
+        cursor = start + _get(source)
+        yield start, cursor
+
+
+def _runs_of(watermark: int, span: int, bits: int) -> Iterable[Range]:
+    digits = bin(bits)[2:].rjust(span, "0")[::-1]
+    start = digits.find("1")
+    while start >= 0:
+        end = digits.find("0", start)
+        if end < 0:
+            end = span
+        yield watermark + start, watermark + end
+        start = digits.find("1", end)
+
+
+def _put(out: bytearray, number: int) -> None:
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+
+
+def _get(source: Iterator[int]) -> int:
+    number = shift = 0
+    while True:
+        byte = next(source)
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number
+        shift += 7
+        if shift > 63:
+            raise ValueError("number too long")

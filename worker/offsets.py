@@ -1,0 +1,122 @@
+"""The progress of one owned partition, under completion in any order.
+
+The commit is the low watermark: every offset below it is done. What is done above it, and what the next owner must
+know of the rest, travels in the commit's metadata (``worker/metadata.py``). A restart and an opening breaker take the
+same way: forget what waits, keep this memory, read again from the watermark.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from topics.log import Commit
+from worker.metadata import Memory, Range, Tries, decode, encode
+
+
+class Progress:
+    """Told what was received and what is done; answers what may be committed.
+
+    ``start`` is the offset to read from. Never lets the watermark pass an offset that is not done.
+    """
+
+    def __init__(self, commit: Commit | None) -> None:
+        """Raises ``worker.metadata.ForeignMetadata``: call again with the metadata left out."""
+        self.start = commit.offset if commit else 0
+        memory = decode(self.start, commit.metadata) if commit else Memory()
+        self.sent_to = max(memory.sent_to, self.start)
+        self._suspected_to = self.sent_to
+        self._prior = list(memory.done)
+        self._prior_starts = [start for start, _ in self._prior]
+        self._tries = dict(memory.tries)
+        self._pending: OrderedDict[int, None] = OrderedDict()
+        self._top = self.start
+        self._highest_done = self.start
+
+    @property
+    def top(self) -> int:
+        """One above the highest offset received."""
+        return self._top
+
+    @property
+    def watermark(self) -> int:
+        """The first offset that is not done."""
+        return next(iter(self._pending), self._top)
+
+    @property
+    def unfinished(self) -> int:
+        return len(self._pending)
+
+    def receive(self, offset: int) -> bool:
+        """Take note of a record; False when it is done already and must be skipped.
+
+        Offsets come in ascending order; those that the log skips (a trim, a control record) count as done.
+        """
+        if offset < self._top:
+            return False
+        self._top = offset + 1
+        if self._prior and self._done_before(offset):
+            return False
+        self._pending[offset] = None
+        return True
+
+    def suspected(self, offset: int) -> bool:
+        """True when a call for this offset may have happened: an earlier owner's, or one of ours that was cut off."""
+        tries = self._tries.get(offset)
+        return offset < self._suspected_to or (tries is not None and tries.doubt)
+
+    def again(self) -> Progress:
+        """The same progress, to be read again from the watermark by the same owner: what it never sent is not
+        suspected."""
+        fresh = Progress(self.snapshot())
+        fresh._suspected_to = self._suspected_to  # noqa: SLF001 - its own kind
+        return fresh
+
+    def tries(self, offset: int) -> Tries | None:
+        """What was tried so far, by us or by an earlier owner."""
+        return self._tries.get(offset)
+
+    def tried(self, offset: int, tries: Tries) -> None:
+        self._tries[offset] = tries
+
+    def mark(self, sent_to: int) -> None:
+        """Announce calls that cannot be repeated, up to this offset; they may start when it is committed."""
+        if sent_to > self._top:
+            raise ValueError(f"sent_to {sent_to} is beyond what was received ({self._top})")
+        self.sent_to = max(self.sent_to, sent_to)
+
+    def done(self, offset: int) -> None:
+        del self._pending[offset]
+        self._tries.pop(offset, None)
+        self._highest_done = max(self._highest_done, offset + 1)
+
+    def snapshot(self) -> Commit:
+        watermark = self.watermark
+        tries = {offset: entry for offset, entry in self._tries.items() if offset >= watermark}
+        memory = Memory(self.sent_to, list(self._done_ranges(watermark)), tries)
+        return Commit(watermark, encode(watermark, memory))
+
+    def _done_before(self, offset: int) -> bool:
+        if offset >= self._prior[-1][1]:  # read again past all that an earlier owner did: forget it
+            self._prior, self._prior_starts = [], []
+            return False
+        place = bisect_right(self._prior_starts, offset) - 1
+        return place >= 0 and offset < self._prior[place][1]
+
+    def _done_ranges(self, watermark: int) -> Iterator[Range]:
+        """What is done above the watermark: the gaps between what is pending, then what an earlier owner did and we
+        have not read again yet."""
+        expected = watermark
+        for offset in self._pending:
+            if offset > expected:
+                yield expected, offset
+            expected = offset + 1
+            if offset >= self._highest_done and not self._prior:
+                break  # nothing above is done: a long queue of waiting records costs nothing here
+        else:
+            if expected < self._top:
+                yield expected, self._top
+        for start, end in self._prior:
+            if end > self._top:
+                yield max(start, self._top), end

@@ -1,0 +1,103 @@
+"""A connection's place in the worker, from the first record on: opened off the loop, held when it cannot be opened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from connectors.connections import Connection, Connections
+from connectors.contract import Connector
+from connectors.errors import UnknownConnection
+from topics.log import Record
+from worker.assignment import Assignment
+from worker.clock import Clock
+from worker.dispatch import Dispatcher, Tools
+from worker.events import logger
+
+Build = Callable[[Connection, Mapping[str, str]], Connector]
+State = Literal["closed", "open", "unknown", "held"]
+
+LONGEST_PAUSE = 30.0
+
+
+class Post:
+    """``waiting``: records that came before the connection was open, in the log's order."""
+
+    def __init__(self, slug: str) -> None:
+        self.slug = slug
+        self.state: State = "closed"
+        self.reason = ""
+        self.dispatcher: Dispatcher | None = None
+        self.assignments: dict[object, Assignment] = {}
+        self.waiting: list[tuple[Assignment, Record]] = []
+        self.opening: asyncio.Task[None] | None = None
+
+    @property
+    def records(self) -> int:
+        """Records in memory."""
+        return self.dispatcher.lane.records if self.dispatcher else len(self.waiting)
+
+    async def close(self) -> None:
+        if self.opening is not None:
+            self.opening.cancel()
+            self.opening = None
+        if self.dispatcher is not None:
+            await self.dispatcher.close()
+        self.dispatcher, self.state = None, "closed"
+
+
+class Opener:
+    """Opens posts. ``opened`` is called on the loop when a post is open or known to be unknown."""
+
+    def __init__(
+        self, connections: Connections, build: Build, tools: Tools, clock: Clock, opened: Callable[[Post], None]
+    ) -> None:
+        self._connections = connections
+        self._build = build
+        self._tools = tools
+        self._clock = clock
+        self._opened = opened
+
+    def open(self, post: Post) -> None:
+        if post.opening is None:
+            post.opening = asyncio.create_task(self._open(post))
+
+    async def _open(self, post: Post) -> None:
+        """Until it is open or known to be unknown; a store that is down, a manifest that does not load or a secret
+        that does not decrypt holds this connection only."""
+        pause = 0.5
+        while True:
+            try:
+                await self._try(post)
+            except UnknownConnection:
+                post.state = "unknown"
+                logger().warning("connection.unknown", connection=post.slug)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this connection's and is told
+                post.state, post.reason = "held", str(error) or repr(error)
+                logger().error("connection.held", connection=post.slug, reason=post.reason, retry_in=pause)
+                await self._clock.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+                continue
+            post.opening = None
+            self._opened(post)
+            return
+
+    async def _try(self, post: Post) -> None:
+        connection, secrets = await asyncio.to_thread(self._look_up, post.slug)
+        connector = self._build(connection, secrets)
+        post.dispatcher = Dispatcher(connection, connector, self._tools)
+        post.state, post.reason = "open", ""
+        logger().info(
+            "connection.opened",
+            connection=post.slug,
+            connector=connector.name,
+            version=connector.version,
+            state=connection.state,
+        )
+
+    def _look_up(self, slug: str) -> tuple[Connection, Mapping[str, str]]:
+        connection = self._connections.get(slug)
+        if connection.slug != slug:  # a name that reads like another's slug
+            raise UnknownConnection(f"no connection has the slug {slug!r}")
+        return connection, self._connections.secrets(connection)

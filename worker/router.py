@@ -1,0 +1,161 @@
+"""parse → route: every record finds its connection's dispatcher, or the dead letters with a reason."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from connectors.errors import UnknownFunction
+from topics import codec, names
+from topics.errors import MalformedEvent
+from topics.event import Event
+from topics.log import Partition, Record
+from worker.assignment import Assignment
+from worker.budget import Budget
+from worker.delivery import Delivery
+from worker.dispatch import Dispatcher
+from worker.gate import Gate
+from worker.post import Opener, Post
+
+
+class Undertaker(Protocol):
+    def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: str, reason: str) -> None:
+        """A record that never gets into a lane: its letter, then its offset."""
+
+
+class Router:
+    """Owns the posts: one for each connection whose topic is ours in part."""
+
+    def __init__(self, gate: Gate, budget: Budget, undertaker: Undertaker) -> None:
+        self._gate = gate
+        self._budget = budget
+        self._undertaker = undertaker
+        self.opener: Opener | None = None
+        self.posts: dict[str, Post] = {}
+        self.assignments: dict[Partition, Assignment] = {}
+
+    def post(self, partition: Partition) -> Post:
+        slug = names.slug_of(partition.topic) or partition.topic
+        post = self.posts.get(slug)
+        if post is None:
+            post = self.posts[slug] = Post(slug)
+        return post
+
+    def adopt(self, assignment: Assignment) -> None:
+        self.assignments[assignment.partition] = assignment
+        post = self.post(assignment.partition)
+        post.assignments[assignment.partition] = assignment
+        if post.dispatcher is not None:
+            post.dispatcher.adopt(assignment)
+
+    def disown(self, assignment: Assignment) -> None:
+        """Start nothing more of it; what is under way may still finish."""
+        self.assignments.pop(assignment.partition, None)
+        post = self.post(assignment.partition)
+        post.assignments.pop(assignment.partition, None)
+        post.waiting = [(owner, record) for owner, record in post.waiting if owner is not assignment]
+        if post.dispatcher is not None:
+            post.dispatcher.disown(assignment)
+
+    def retire(self, assignment: Assignment) -> None:
+        """Fence it: what still comes back is ignored."""
+        assignment.closed = True
+        self._budget.gave_back(assignment.records, assignment.bytes)
+
+    def route(self, records: list[Record]) -> None:
+        touched: dict[str, Post] = {}
+        for record in records:
+            assignment = self.assignments.get(record.partition)
+            if assignment is None:
+                continue
+            post = self.post(record.partition)
+            touched[post.slug] = post
+            if post.dispatcher is None:
+                post.waiting.append((assignment, record))
+            else:
+                self._accept(post.dispatcher, assignment, record)
+        if touched:
+            self._budget.lanes(sum(1 for post in self.posts.values() if post.records))
+            for post in touched.values():
+                self._after(post)
+
+    def opened(self, post: Post) -> None:
+        """The post is open, or known to be unknown: what waited goes where it belongs."""
+        waiting, post.waiting = post.waiting, []
+        for assignment in post.assignments.values():
+            if post.dispatcher is not None:
+                post.dispatcher.adopt(assignment)
+        if post.dispatcher is not None and post.dispatcher.connection.state != "active":
+            post.dispatcher.pause()
+        for assignment, record in waiting:
+            if post.dispatcher is None:
+                self._unknown(post, assignment, record)
+            else:
+                self._accept(post.dispatcher, assignment, record)
+        for assignment in post.assignments.values():
+            self._gate.release(assignment, "opening")
+        if post.dispatcher is not None:
+            self._after(post)
+
+    def finished(self, dispatcher: Dispatcher, delivery: Delivery) -> None:
+        """One event less in the buffers: when its lane has room again, let its partitions flow."""
+        self._budget.gave_back(1, delivery.size)
+        if "full" not in delivery.assignment.holds:
+            return
+        lane = dispatcher.lane
+        if self._budget.roomy(lane.records, lane.bytes):
+            for assignment in lane.assignments.values():
+                self._gate.release(assignment, "full")
+
+    def _after(self, post: Post) -> None:
+        dispatcher = post.dispatcher
+        if dispatcher is None:
+            for assignment in post.assignments.values():
+                self._gate.hold(assignment, "opening")
+            assert self.opener is not None
+            self.opener.open(post)
+            return
+        if self._budget.full(dispatcher.lane.records, dispatcher.lane.bytes):
+            for assignment in post.assignments.values():
+                self._gate.hold(assignment, "full")
+        dispatcher.pump()
+
+    def _accept(self, dispatcher: Dispatcher, assignment: Assignment, record: Record) -> None:
+        if not assignment.open or not assignment.progress.receive(record.offset):
+            return
+        bury = self._undertaker.bury
+        event: Event | None = None
+        try:
+            event = codec.decode(record)
+            function = dispatcher.function(event)
+        except MalformedEvent as error:
+            bury(assignment, record, None, "malformed", str(error))
+        except UnknownFunction as error:
+            bury(assignment, record, event, "unknown-function", str(error))
+        else:
+            slug = dispatcher.connection.slug
+            if event.connection != slug:
+                bury(assignment, record, event, "rejected", _misdirected(event, slug))
+            elif dispatcher.doomed(record, function, assignment):
+                bury(assignment, record, event, "unknown-outcome", _DOOMED)
+            else:
+                self._budget.took(record.size)
+                dispatcher.accept(record, event, function, assignment)
+
+    def _unknown(self, post: Post, assignment: Assignment, record: Record) -> None:
+        if not assignment.open or not assignment.progress.receive(record.offset):
+            return
+        event: Event | None = None
+        try:
+            event = codec.decode(record)
+        except MalformedEvent as error:
+            reason = f"no connection has the slug {post.slug!r}; and the record is malformed: {error}"
+        else:
+            reason = f"no connection has the slug {post.slug!r}: `writeback connections list` shows what there is"
+        self._undertaker.bury(assignment, record, event, "unknown-connection", reason)
+
+
+_DOOMED = "a worker died while this call may have been under way; it may have happened, and the vendor cannot be asked"
+
+
+def _misdirected(event: Event, slug: str) -> str:
+    return f"the event names the connection {event.connection!r}, but the topic is {slug!r}'s: the topic decides"

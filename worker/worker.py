@@ -1,0 +1,297 @@
+"""The worker: poll → parse → route, then each connection's dispatcher does batch → deliver → decide → settle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.connections import Connections
+from topics import names
+from topics.errors import LogUnavailable, StoreUnavailable
+from topics.event import Event
+from topics.log import Commit, Log, Partition, Record
+from worker.assignment import Assignment
+from worker.budget import Budget
+from worker.clock import Clock, SystemClock
+from worker.committer import Committer
+from worker.courier import Courier
+from worker.delivery import Delivery
+from worker.dispatch import Dispatcher, Tools
+from worker.events import logger
+from worker.gate import Gate
+from worker.ledger import Ledger
+from worker.metadata import ForeignMetadata
+from worker.offsets import Progress
+from worker.outcomes import Outcomes
+from worker.post import Build, Opener, Post
+from worker.retry import RetryPolicy
+from worker.router import Router
+
+POLL_SECONDS = 0.25
+WATCH_SECONDS = 1.0
+"""How soon an operator's pause, resume or change of a connection is seen."""
+REVOKE_SECONDS = 0.8
+"""What a revocation waits for calls under way: more would starve the partitions that stay."""
+FLUSH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """``grace_seconds``: how long a stop waits for calls under way; less than the container's stop period."""
+
+    group: str = names.WORKER_GROUP
+    member: str = ""
+    budget_records: int = 10_000
+    budget_bytes: int = 64 * 1024 * 1024
+    grace_seconds: float = 20.0
+
+
+class Worker:
+    """One consumer of the events topics, and everything it carries. Built by the front door; ``run`` once."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        connections: Connections,
+        build: Build,
+        settings: WorkerSettings | None = None,
+        clock: Clock | None = None,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        self._settings = settings or WorkerSettings()
+        self._log = log
+        self._clock = clock or SystemClock()
+        self._connections = connections
+        self._consumer = log.consumer(
+            self._settings.group, pattern=names.EVENTS_PATTERN, rebalance=self, member=self._settings.member
+        )
+        self._couriers = [
+            Courier(log.producer(name=name, max_record_bytes=names.MAX_LETTER_BYTES), self._clock)
+            for name in ("letters", "replies", "results")
+        ]
+        letters, replies, results = self._couriers
+        self._ledger = Ledger(results)
+        self._outcomes = Outcomes(self._ledger, letters, replies, self._clock)
+        self._committer = Committer(self._consumer, self._ledger, self._clock, self._committed)
+        self._gate = Gate(self._consumer)
+        budget = Budget(self._settings.budget_records, self._settings.budget_bytes)
+        self._router = Router(self._gate, budget, self)
+        tools = Tools(self, self._outcomes, self._clock, policy or RetryPolicy())
+        self._router.opener = self._opener = Opener(connections, build, tools, self._clock, self._router.opened)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- run and stop -----------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set; then lets calls under way finish, flushes, commits and leaves the group."""
+        await asyncio.to_thread(self._log.ensure_topics, names.SYSTEM_TOPICS)
+        await self._consumer.start()
+        logger().info("worker.started", group=self._settings.group)
+        committing = asyncio.create_task(self._committer.run())
+        watching = asyncio.create_task(self._watch())
+        try:
+            while not stop.is_set():
+                for task in (committing, watching):
+                    if task.done():
+                        task.result()  # a bug there ends the worker loudly instead of leaving it half alive
+                self._router.route(await self._poll())
+        finally:
+            watching.cancel()
+            await self._stop(committing)
+
+    async def _poll(self) -> list[Record]:
+        try:
+            return await self._consumer.poll(POLL_SECONDS)
+        except LogUnavailable as error:
+            logger().warning("log.unavailable", error=str(error))
+            await self._clock.sleep(WATCH_SECONDS)
+            return []
+
+    async def _stop(self, committing: asyncio.Task[None]) -> None:
+        dispatchers = [post.dispatcher for post in self._router.posts.values() if post.dispatcher]
+        logger().info("worker.stopping", out=sum(dispatcher.out for dispatcher in dispatchers))
+        for dispatcher in dispatchers:
+            dispatcher.pause()
+        left = await self._drain(list(self._router.assignments.values()), self._settings.grace_seconds)
+        committing.cancel()
+        await asyncio.gather(committing, return_exceptions=True)
+        await self._consumer.close()  # asks ``revoked`` for the last commits
+        for post in self._router.posts.values():
+            await post.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for courier in self._couriers:
+            await asyncio.to_thread(courier.close, FLUSH_SECONDS)
+        logger().info("worker.stopped", left=left)
+
+    async def _drain(self, assignments: Sequence[Assignment], seconds: float) -> int:
+        """Wait for what is under way, then cut off the rest: it stays undone, for the next owner to settle. Returns
+        how many events were cut off."""
+        until = self._clock.monotonic() + seconds
+        while any(not assignment.quiet for assignment in assignments) and self._clock.monotonic() < until:
+            await self._clock.sleep(0.01)
+        left = sum(assignment.out for assignment in assignments)
+        cut = [task for assignment in assignments for task in assignment.calls.values()]
+        for task in cut:
+            task.cancel()
+        await asyncio.gather(*cut, return_exceptions=True)
+        return left
+
+    # -- rebalance (topics.log.Rebalance) ---------------------------------------------------------------------------
+
+    def assigned(self, commits: Mapping[Partition, Commit | None]) -> None:
+        for partition, commit in commits.items():
+            assignment = Assignment(partition, _progress(partition, commit))
+            logger().info("partition.assigned", partition=str(partition), offset=assignment.progress.start)
+            self._router.adopt(assignment)
+
+    async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, Commit]:
+        going = [self._router.assignments[p] for p in partitions if p in self._router.assignments]
+        for assignment in going:
+            self._router.disown(assignment)
+        await self._drain(going, REVOKE_SECONDS)
+        for assignment in going:
+            self._router.retire(assignment)
+            self._committer.forget(assignment)
+            logger().info("partition.revoked", partition=str(assignment.partition))
+        try:
+            await asyncio.wait_for(self._ledger.publish(self._ledger.take()), timeout=1.0)
+        except TimeoutError:
+            return {}  # the outcomes are not safe, so the offsets do not move: the next owner repeats
+        return {assignment.partition: assignment.progress.snapshot() for assignment in going}
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            assignment = self._router.assignments.get(partition)
+            if assignment is None:
+                continue
+            logger().warning("partition.lost", partition=str(partition))
+            self._leave(assignment)
+            for task in list(assignment.calls.values()):
+                task.cancel()
+
+    def _leave(self, assignment: Assignment) -> None:
+        self._router.disown(assignment)
+        self._router.retire(assignment)
+        self._committer.forget(assignment)
+
+    # -- what dispatchers and the router ask for (dispatch.Desk, router.Undertaker) ---------------------------------
+
+    def dirty(self, assignment: Assignment) -> None:
+        self._committer.dirty(assignment)
+
+    def urgent(self, assignment: Assignment) -> None:
+        self._committer.urgent(assignment)
+
+    def hold(self, assignment: Assignment, why: str) -> None:
+        self._gate.hold(assignment, why)
+
+    def release(self, assignment: Assignment, why: str) -> None:
+        self._gate.release(assignment, why)
+
+    def finished(self, dispatcher: Dispatcher, delivery: Delivery) -> None:
+        self._router.finished(dispatcher, delivery)
+
+    def reread(self, assignment: Assignment) -> None:
+        fresh = Assignment(assignment.partition, assignment.progress.again())
+        logger().info("partition.reread", partition=str(assignment.partition), offset=fresh.progress.start)
+        fresh.committed_sent_to = assignment.committed_sent_to
+        fresh.holds = assignment.holds  # paused stays paused: the consumer does not know of the change
+        self._leave(assignment)
+        self._consumer.seek(assignment.partition, fresh.progress.start)
+        self._router.adopt(fresh)
+        self._gate.release(fresh, "full")
+        self._gate.release(fresh, "crowded")
+
+    def quarantine(self, dispatcher: Dispatcher, reason: str) -> None:
+        slug = dispatcher.connection.slug
+        logger().error("connection.quarantined", connection=slug, reason=reason)
+        dispatcher.pause()
+        self._spawn(self._write_state(slug, reason))
+
+    def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: str, reason: str) -> None:
+        assignment.settling += 1
+
+        async def settle() -> None:
+            try:
+                await self._outcomes.bury_record(record, event, cause, reason)
+            finally:
+                assignment.settling -= 1
+            if not assignment.closed:
+                assignment.progress.done(record.offset)
+                self.dirty(assignment)
+
+        self._spawn(settle())
+
+    async def _write_state(self, slug: str, reason: str) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._connections.set_state, slug, "quarantined", reason)
+            except StoreUnavailable as error:
+                logger().warning("store.unavailable", error=str(error))
+                await self._clock.sleep(WATCH_SECONDS)
+            else:
+                return
+
+    # -- what comes by itself ---------------------------------------------------------------------------------------
+
+    def _committed(self, assignment: Assignment) -> None:
+        if assignment.crowded and "crowded" not in assignment.holds:
+            logger().warning("commit.crowded", partition=str(assignment.partition))
+            self._gate.hold(assignment, "crowded")
+        elif not assignment.crowded:
+            self._gate.release(assignment, "crowded")
+        dispatcher = self._router.post(assignment.partition).dispatcher
+        if dispatcher is not None and dispatcher.lane.release_marked(assignment):
+            dispatcher.pump()
+        if assignment.unmarked:
+            self._committer.dirty(assignment)  # the next window, while this one is being sent
+
+    async def _watch(self) -> None:
+        """Operators change connections in the store; see it within a second."""
+        while True:
+            await self._clock.sleep(WATCH_SECONDS)
+            for post in self._router.posts.values():
+                if post.dispatcher is not None and post.dispatcher.paused:
+                    post.dispatcher.shed()
+            try:
+                revisions = await asyncio.to_thread(self._connections.revisions)
+            except StoreUnavailable as error:
+                logger().warning("store.unavailable", error=str(error))
+                continue
+            for post in list(self._router.posts.values()):
+                if post.dispatcher and post.dispatcher.connection.revision != revisions.get(post.slug):
+                    await self._change(post, post.dispatcher)
+
+    async def _change(self, post: Post, dispatcher: Dispatcher) -> None:
+        """Close the connection in good order and open it as it is now."""
+        logger().info("connection.changed", connection=post.slug)
+        for assignment in post.assignments.values():
+            self._gate.hold(assignment, "opening")
+        dispatcher.pause()
+        await self._drain(list(post.assignments.values()), self._settings.grace_seconds)
+        for assignment in list(post.assignments.values()):
+            self.reread(assignment)
+        for assignment in post.assignments.values():
+            self._gate.release(assignment, "paused")
+            self._gate.release(assignment, "down")
+        await post.close()
+        self._opener.open(post)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _progress(partition: Partition, commit: Commit | None) -> Progress:
+    try:
+        return Progress(commit)
+    except ForeignMetadata as error:
+        logger().warning("commit.foreign_metadata", partition=str(partition), error=str(error))
+        assert commit is not None
+        return Progress(Commit(commit.offset))
