@@ -20,5 +20,9 @@ class UnknownLetter(DeadLetterError):
     """No letter of that id, or its prefix fits several."""
 
 
+class LetterRefused(DeadLetterError):
+    """The database does not take this letter."""
+
+
 class BadEdit(DeadLetterError):
     """The edit cannot be made on this letter."""

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, func, insert, select, tuple_, update
+from sqlalchemy.exc import SQLAlchemyError
 
-from dead_letter.errors import UnknownLetter
+from dead_letter.errors import LetterRefused, UnknownLetter
 from dead_letter.filling import IDS_AT_ONCE, insert_letters, parts, set_mark
 from dead_letter.filters import EVERYTHING, Filter
 from dead_letter.letter import Letter
@@ -66,16 +67,17 @@ class LetterStore:
 
     def save(self, letter: Letter) -> bool:
         """Keep a letter that came by no topic; False when it is there already."""
-        with self._writing() as connection:
+        with _refusing(), self._writing() as connection:
             return insert_letters(connection, [to_row(letter, None)]) == 1
 
     def save_batch(self, arrivals: Sequence[Arrival]) -> int:
         """Keep letters of the topic, in its order; how many were new.
 
         Again is the same as once: by the letter's id (a crash writes a letter twice), and by its place in the topic.
-        The marks go with them, so the records must follow the marks without a gap.
+        The marks go with them, so the records must follow the marks without a gap. Raises ``LetterRefused``, and keeps
+        none, when the database does not take one of them.
         """
-        with self._writing() as connection:
+        with _refusing(), self._writing() as connection:
             new = insert_letters(connection, [to_row(letter, record) for letter, record in arrivals])
             ends: dict[int, int] = {}
             for _, record in arrivals:
@@ -248,6 +250,15 @@ class LetterStore:
         if not self._ready:
             create_tables(self._engine, METADATA)
             self._ready = True
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """A database that is away raises ``StoreUnavailable`` (topics/store.py); all else is about what was handed in."""
+    try:
+        yield
+    except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
+        raise LetterRefused(f"the store does not take it: {str(error)[:500]}") from error
 
 
 def _write_down(  # noqa: PLR0917 - a row of the trail, in the order of its columns
