@@ -22,6 +22,8 @@ ARCHIVE_GROUP = "writeback-archive"
 
 MAX_EVENT_BYTES = 1_048_576
 """The largest event, key and headers included (Kafka's own default for a message)."""
+MAX_REPLAYED_BYTES = MAX_EVENT_BYTES + 1_024
+"""What an events topic takes: the largest event that came back from the dead letters carries two more headers."""
 MAX_EVIDENCE_BYTES = 262_144
 """What a letter adds to its event at the most."""
 MAX_LETTER_BYTES = MAX_EVENT_BYTES + 1_048_576
@@ -53,7 +55,7 @@ def slug_of(topic: str) -> str | None:
 
 
 def events_spec(slug: str, partitions: int = 1) -> TopicSpec:
-    return TopicSpec(events_topic(slug), partitions=partitions, max_record_bytes=MAX_EVENT_BYTES)
+    return TopicSpec(events_topic(slug), partitions=partitions, max_record_bytes=MAX_REPLAYED_BYTES)
 
 
 SYSTEM_TOPICS = (
