@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import structlog
+
 from topics.engines import open_log
 from topics.errors import CommitFenced
 from topics.log import Commit, Log, Partition, Position, Record, TopicSpec
@@ -104,6 +106,7 @@ def ensure(log: Log, names: list[str], partitions: int) -> None:
 
 def main() -> None:
     url, command, arguments = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is for the parent
     log = open_log(url)
     commands: dict[str, Callable[..., Any]] = {"produce": produce, "consume": consume, "hold": hold, "ensure": ensure}
     result = commands[command](log, **arguments)
