@@ -1,0 +1,47 @@
+"""HubSpot's paths: which request is which operation on which kind of object."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from connectors.sandbox.call import Call
+
+_OBJECTS = re.compile(r"/crm/(?:v3/objects|objects/(?:v3|\d{4}-\d{2}))/([^/]+)(?:/(.+))?")
+_PROPERTIES = re.compile(r"/crm/(?:v3/properties|properties/(?:v3|\d{4}-\d{2}))/([^/]+)")
+_ACCOUNT = re.compile(r"/account-info/(?:v3|\d{4}-\d{2})/details")
+_KINDS = {
+    **dict.fromkeys(("contacts", "contact", "0-1"), "contacts"),
+    **dict.fromkeys(("companies", "company", "0-2"), "companies"),
+    **dict.fromkeys(("deals", "deal", "0-3"), "deals"),
+    **dict.fromkeys(("tickets", "ticket", "0-5"), "tickets"),
+}
+
+
+class Route(NamedTuple):
+    operation: str
+    kind: str
+    record_id: str = ""
+    batch: bool = False
+
+
+def route_of(call: Call) -> Route | None:
+    """None: HubSpot has nothing there."""
+    if match := _OBJECTS.fullmatch(call.path):
+        return _object_route(call.method, _KINDS.get(match[1], match[1]), match[2] or "")
+    if (match := _PROPERTIES.fullmatch(call.path)) and call.method in {"GET", "POST"}:
+        return Route("properties", _KINDS.get(match[1], match[1]))
+    return Route("account", "account") if _ACCOUNT.fullmatch(call.path) else None
+
+
+def _object_route(method: str, kind: str, rest: str) -> Route | None:
+    if not rest:
+        return {"POST": Route("create", kind), "GET": Route("list", kind)}.get(method)
+    if rest.startswith("batch/"):
+        operation = rest.removeprefix("batch/")
+        known = operation in {"create", "update", "upsert", "archive", "read"} and method == "POST"
+        return Route(operation, kind, batch=True) if known else None
+    if rest == "search":
+        return Route("search", kind) if method == "POST" else None
+    operations = {"GET": "read", "PATCH": "update", "DELETE": "archive"}
+    return Route(operations[method], kind, rest) if method in operations and "/" not in rest else None
