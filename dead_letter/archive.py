@@ -15,13 +15,13 @@ import structlog
 
 from dead_letter.errors import LetterRefused
 from dead_letter.letter import decode, raw
+from dead_letter.reading import partitions_of, read_to_end
 from dead_letter.store import Arrival, LetterStore
 from topics.errors import CommitFenced, LogUnavailable, StoreUnavailable
 from topics.log import Commit, Consumer, Log, Partition, Record
 from topics.names import ARCHIVE_GROUP, DEAD_LETTER
 
 POLL_SECONDS = 1.0
-PATIENT_POLLS = 15
 AT_ONCE = 200
 """Letters in one transaction; the largest take 2 MB each."""
 
@@ -38,24 +38,10 @@ def catch_up(log: Log, store: LetterStore) -> int:
 
     Raises ``LogUnavailable`` when the log stops answering on the way; what was read until then is kept.
     """
-    partitions = log.topics(DEAD_LETTER).get(DEAD_LETTER, 0)
-    ends = log.end_offsets([Partition(DEAD_LETTER, number) for number in range(partitions)]) if partitions else {}
-    missing = {place: start for place, start in starts(store, ends).items() if start < ends[place]}
-    if not missing:
+    places = partitions_of(log, DEAD_LETTER)
+    if not places:
         return 0
-    new, silent = 0, 0
-    reader = log.reader(missing)
-    try:
-        while any(missing[place] < ends[place] for place in missing):
-            records = reader.poll(POLL_SECONDS)
-            silent = 0 if records else silent + 1
-            if silent >= PATIENT_POLLS:
-                raise LogUnavailable(f"{DEAD_LETTER}: nothing comes although {missing} is not the end {ends}")
-            new += keep(store, records)
-            missing.update((record.partition, record.offset + 1) for record in records)
-    finally:
-        reader.close()
-    return new
+    return sum(keep(store, records) for records in read_to_end(log, starts(store, log.end_offsets(places))))
 
 
 def starts(store: LetterStore, ends: Mapping[Partition, int]) -> dict[Partition, int]:

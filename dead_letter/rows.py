@@ -32,12 +32,14 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """A replay that was begun: its number, and from where in the topic its copy would be found."""
+    """A replay that was begun: its number, and from where in each partition of the topic its copy would be found."""
 
     number: int
     topic: str
-    partition: int
-    offset: int
+    starts: dict[int, int]
+
+
+_COPYING = TypeAdapter(Copying)  # JSON makes the partitions' numbers text
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def row_id(letter: Letter) -> str:
 def to_summary(row: Row[Any]) -> Summary:
     said = {name: getattr(row, name) for name in Summary.__dataclass_fields__}
     said["edited"] = said["edited"] and Edit(**said["edited"])
-    said["copying"] = said["copying"] and Copying(**said["copying"])
+    said["copying"] = said["copying"] and _COPYING.validate_python(said["copying"])
     return Summary(**said)
 
 

@@ -177,7 +177,7 @@ class LetterStoreContract:
         """A copy is announced before it is sent, and forgotten when the letter is marked."""
         letter = a_letter()
         store.save(letter)
-        copying = Copying(1, "writeback.events.hubspot", 0, 42)
+        copying = Copying(1, "writeback.events.hubspot", {0: 42, 1: 0})
         store.begin_copying({letter.id: copying})
         begun = store.get(letter.id).summary
         store.mark_replayed({letter.id: {"offset": 42}}, **OPERATOR)

@@ -1,0 +1,40 @@
+"""Reading a topic from some offsets to its present end, without a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from topics.log import Log, Partition, Record
+
+POLL_SECONDS = 1.0
+SILENT_POLLS = 3
+
+
+def read_to_end(log: Log, starts: Mapping[Partition, int]) -> Iterator[list[Record]]:
+    """Batches of records until the ends as they are now; less when the records before an end were deleted.
+
+    Raises ``LogUnavailable`` when the log stops answering on the way.
+    """
+    ends = log.end_offsets(list(starts)) if starts else {}
+    missing = {place: start for place, start in starts.items() if start < ends.get(place, 0)}
+    if not missing:
+        return
+    reader = log.reader(missing)
+    silent = 0
+    try:
+        while any(missing[place] < ends[place] for place in missing):
+            records = reader.poll(POLL_SECONDS)
+            silent = 0 if records else silent + 1
+            if silent >= SILENT_POLLS:
+                log.end_offsets(list(starts))  # nothing comes: either nothing is there any more, or this raises
+                return
+            missing.update((record.partition, record.offset + 1) for record in records)
+            if records:
+                yield records
+    finally:
+        reader.close()
+
+
+def partitions_of(log: Log, topic: str) -> list[Partition]:
+    """None when there is no such topic."""
+    return [Partition(topic, number) for number in range(log.topics(topic).get(topic, 0))]
