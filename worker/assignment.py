@@ -28,13 +28,15 @@ class Assignment:
 
     Per key only a chain: ``_tails`` holds its last event, every event knows the next. A key's head is out or
     ready or waiting for a moment; the others wait for the head. ``out``: events whose call is under way;
-    ``settling``: events whose letter or reply is; ``window``: calls announced at once; ``holds``: why it is paused.
+    ``round``: commits begun, each knowing all that was done before it; ``settling``: events whose letter or reply is; ``window``: calls announced at once; ``holds``: why it is paused.
     """
 
     def __init__(self, partition: Partition, progress: Progress) -> None:
         self.partition = partition
         self.progress = progress
         self.committed_sent_to = progress.sent_to
+        self.round = 0
+        self.committed_round = 0
         self.open = True
         self.closed = False
         self.records = 0
@@ -59,7 +61,10 @@ class Assignment:
         return not self.out and not self.settling
 
     def mark(self) -> None:
-        """Announce the next ``window`` calls that cannot be repeated; they start when this is committed."""
+        """Begin a commit round: announce the next ``window`` calls that cannot be repeated; they start when it is
+        committed.
+        """
+        self.round += 1
         if self.unmarked:
             events = self.window * self.unmarked[0].function.batch_max
             self.progress.mark(1 + max(delivery.offset for delivery in islice(self.unmarked, events)))
@@ -83,5 +88,7 @@ class Assignment:
         following = delivery.next
         if following is None:
             del self._tails[delivery.key]
+        else:
+            following.round = self.round + 1
         delivery.next = None
         return following

@@ -71,14 +71,14 @@ class Committer:
             assignment.mark()
         results = self._ledger.take()
         commits = {partition: assignment.progress.snapshot() for partition, assignment in assignments.items()}
-        announced = {partition: assignment.progress.sent_to for partition, assignment in assignments.items()}
+        announced = {p: (assignment.progress.sent_to, assignment.round) for p, assignment in assignments.items()}
         await self._ledger.publish(results)
         changed = {p: commit for p, commit in commits.items() if self._last.get(p) != commit}
         for part in _requests(changed):
             await self._request(part, assignments, announced)
 
     async def _request(
-        self, part: dict[Partition, Commit], assignments: dict[Partition, Assignment], announced: dict[Partition, int]
+        self, part: dict[Partition, Commit], assignments: dict[Partition, Assignment], announced: dict[Partition, tuple[int, int]]
     ) -> None:
         try:
             await self._consumer.commit(part)
@@ -97,7 +97,7 @@ class Committer:
             self._last[partition] = commit
             assignment = assignments[partition]
             if not assignment.closed:
-                assignment.committed_sent_to = announced[partition]
+                assignment.committed_sent_to, assignment.committed_round = announced[partition]
                 assignment.crowded = len(commit.metadata) >= CROWDED
                 self._committed(assignment)
 

@@ -18,7 +18,9 @@ KEPT_ATTEMPTS = 32
 
 
 class Delivery:
-    """``next`` is the event behind this one on the same key, which waits for it. ``spent``: attempts that counted."""
+    """``next`` is the event behind this one on the same key, which waits for it. ``round``: the first commit that knows
+    the event before it to be done. ``spent``: attempts that counted.
+    """
 
     __slots__ = (
         "assignment",
@@ -32,6 +34,7 @@ class Delivery:
         "next",
         "offset",
         "record",
+        "round",
         "size",
         "spent",
         "suspect",
@@ -46,6 +49,7 @@ class Delivery:
         self.assignment = assignment
         self.key = event.record_key
         self.next: Delivery | None = None
+        self.round = 0
         self.spent = 0
         self.calls = 0
         self.first_at = 0.0

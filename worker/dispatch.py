@@ -182,7 +182,7 @@ class Dispatcher:
         if self.lane.ready or self.paused:
             return
         for assignment in self.lane.assignments.values():
-            if assignment.unmarked and assignment.committed_sent_to >= assignment.progress.sent_to:
+            if assignment.unmarked and assignment.committed_round == assignment.round:
                 self._tools.desk.urgent(assignment)
 
     def _alarm(self, when: float | None) -> None:

@@ -62,8 +62,13 @@ class Lane:
             self._make_ready(delivery, action)
 
     def marked(self, delivery: Delivery) -> bool:
-        """May this call start? One that cannot be repeated waits until ``sent_to`` is committed past it."""
-        return delivery.function.idempotent or delivery.offset < delivery.assignment.committed_sent_to
+        """May this call start? One that cannot be repeated waits for a commit that announces it (``sent_to``) and that
+        knows the event before it on its key to be done: or a crash would repeat that one behind this one.
+        """
+        if delivery.function.idempotent:
+            return True
+        assignment = delivery.assignment
+        return delivery.offset < assignment.committed_sent_to and delivery.round <= assignment.committed_round
 
     def release_marked(self, assignment: Assignment) -> bool:
         """After a commit: let go what it covers; True when something was let go."""

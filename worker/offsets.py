@@ -57,6 +57,7 @@ class Progress:
             return False
         self._top = offset + 1
         if self._prior and self._done_before(offset):
+            self._highest_done = self._top
             return False
         self._pending[offset] = None
         return True

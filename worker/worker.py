@@ -199,7 +199,6 @@ class Worker:
     def reread(self, assignment: Assignment) -> None:
         fresh = Assignment(assignment.partition, assignment.progress.again())
         logger().info("partition.reread", partition=str(assignment.partition), offset=fresh.progress.start)
-        fresh.committed_sent_to = assignment.committed_sent_to
         fresh.holds = assignment.holds  # paused stays paused: the consumer does not know of the change
         self._leave(assignment)
         self._consumer.seek(assignment.partition, fresh.progress.start)
