@@ -4,4 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+import pytest
+
 pytest_plugins = [name for name in ("tests.kafka_broker", "tests.postgres_server") if find_spec(name) is not None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors; kafka-python gives this one when it is imported on Python 3.11 and 3.12."""
+    config.addinivalue_line("filterwarnings", "ignore:(read_text|open_text) is deprecated:DeprecationWarning")
