@@ -89,7 +89,7 @@ class Batch:
     def _read(self, call: Call, kind: str, inputs: list[dict[str, Any]], entries: list[Entry]) -> Answer:
         id_property = str(call.json().get("idProperty") or "")
         names = call.json().get("properties") or []
-        archived = call.first("archived") == "true"
+        archived = call.first("archived").lower() == "true"
         found: dict[str, Stored] = {}
         absent: list[str] = []
         for item in inputs:

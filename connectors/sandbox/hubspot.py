@@ -165,7 +165,7 @@ class HubSpot:
         return answer(201, self.portal.written(record))
 
     def _read(self, call: Call, route: Route, entries: list[Entry]) -> Answer:
-        archived = call.first("archived") == "true"
+        archived = call.first("archived").lower() == "true"
         record = self.portal.find(route.kind, route.record_id, call.first("idProperty"), archived=archived)
         if record is None:
             return self._not_found(call)
@@ -187,7 +187,7 @@ class HubSpot:
     def _list(self, call: Call, route: Route, entries: list[Entry]) -> Answer:
         limit = min(max(int(call.first("limit") or 10), 1), 100)
         after = int(call.first("after") or 0)
-        archived = call.first("archived") == "true"
+        archived = call.first("archived").lower() == "true"
         found = [r for r in self.portal.records[route.kind].values() if r.archived == archived and int(r.id) > after]
         page = found[:limit]
         wanted = _wanted(call)
@@ -226,8 +226,8 @@ class HubSpot:
         entry = self._entry(call, route.operation, route.kind, item)
         entry.trace_id = item.get("objectWriteTraceId")
         given = str(item.get("id", "")) or None
-        if item.get("idProperty"):
-            entry.unique = given
+        if given and item.get("idProperty"):
+            entry.unique = given.lower()
         else:
             entry.record_id = given
         return entry
@@ -236,7 +236,7 @@ class HubSpot:
         if not properties or kind not in self.portal.records:
             return None
         names = ("email", *self.portal.schema.unique(kind))
-        return next((str(properties[name]) for name in names if properties.get(name)), None)
+        return next((str(properties[name]).lower() for name in names if properties.get(name)), None)
 
     def _limits(self, token: str) -> dict[str, str]:
         quota = self.quotas.setdefault(token, Quota(self._rate, WINDOW_SECONDS))

@@ -16,10 +16,10 @@ class Entry:
     """One record of one request: a batch of a hundred makes a hundred entries with the same ``request``.
 
     ``operation``: create, update, upsert, archive, read, list, search, message, or the vendor's method. ``unique``: the
-    record's unique value (an email, an external id; for Slack the channel). ``performed``: it was carried out, whatever
-    the client was told. ``outcome``: what the client was told ("201", "409", "ok", "channel_not_found"), or ``hung``,
-    ``dropped``. ``received``, ``done``, ``answered``: the sandbox's monotonic clock. Two entries of one key that
-    overlap between ``received`` and ``answered`` were under way at once.
+    record's unique value (an email, an external id, in lower case; for Slack the channel). ``performed``: it was
+    carried out, whatever the client was told. ``outcome``: what the client was told ("201", "409", "ok",
+    "channel_not_found"), or ``hung``, ``dropped``. ``received``, ``done``, ``answered``: the sandbox's monotonic clock.
+    Two entries of one key that overlap between ``received`` and ``answered`` were under way at once.
     """
 
     request: int

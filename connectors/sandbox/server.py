@@ -97,7 +97,7 @@ class Sandbox:
         self._closing = True
         for timer in self._timers:
             timer.cancel()
-        self._listener.close()
+        self._refuse()
         await self._web.shutdown(timeout=0.5)
         self.ledger.close()
 
@@ -117,12 +117,15 @@ class Sandbox:
         if outage.kind == "unavailable":
             self._unavailable_until = began + outage.seconds
             return
+        self._refuse()
+        await asyncio.sleep(outage.seconds)
+        await self._listen()
+
+    def _refuse(self) -> None:
         self._listener.close()
         for connection in list(self._web.connections):
             if connection.transport is not None:
                 connection.transport.abort()
-        await asyncio.sleep(outage.seconds)
-        await self._listen()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
