@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dead_letter.copies import find_copies
@@ -33,6 +33,10 @@ class Planned:
     fate: Fate
     why: str = ""
     copy: Position | None = None
+
+    def overruled(self) -> Planned:
+        """An operator says that the older event shall go although a newer one went."""
+        return replace(self, fate="eligible", why="") if self.fate == "superseded" else self
 
 
 def survey(log: Log, store: LetterStore, letters: Sequence[Summary]) -> list[Planned]:

@@ -1,0 +1,176 @@
+"""``writeback dead-letters replay`` and ``discard``: the two ways in which a letter is done with."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dead_letter.choosing import filter_options, reason_option
+from dead_letter.desk import (
+    all_option,
+    confirm,
+    confirm_typed,
+    current_store,
+    ids_argument,
+    now,
+    selected,
+    who,
+    yes_option,
+)
+from topics.console import (
+    INCOMPLETE,
+    INTERRUPTED,
+    OK,
+    json_option,
+    note,
+    pass_rooms,
+    print_json,
+    print_listing,
+    progress,
+)
+from topics.rooms import Rooms
+
+if TYPE_CHECKING:
+    from dead_letter.replay import Item
+    from dead_letter.selection import Planned
+    from dead_letter.store import LetterStore
+
+
+@click.command()
+@ids_argument
+@filter_options
+@reason_option
+@all_option
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second at the most.")
+@click.option("--superseded", is_flag=True, help="Also those that a later event has overtaken.")
+@click.option("--new-id", is_flag=True, help="Edited events get a new id: they are other events.")
+@yes_option
+@json_option
+@pass_rooms
+def replay(
+    rooms: Rooms,
+    /,
+    *,
+    ids: tuple[str, ...],
+    everything: bool,
+    dry_run: bool,
+    rate: float | None,
+    superseded: bool,
+    new_id: bool,
+    yes: bool,
+    as_json: bool,
+    **said: Any,
+) -> int:
+    """Put letters back onto their topics, in the order of their events."""
+    from dead_letter.selection import survey  # noqa: PLC0415
+
+    store = current_store(rooms, needs_log=True)
+    planned = survey(rooms.log(), store, selected(store, ids, everything=everything, said=said))
+    if superseded:
+        planned = [item.overruled() for item in planned]
+    going = sum(item.fate in {"eligible", "copied"} for item in planned)
+    if dry_run or not going:
+        return _print_plan(planned, as_json=as_json)
+    if not ids and not yes:
+        _tell_plan(planned)
+        confirm(f"Replay {going:,} letters?")
+    return _replay(rooms, store, planned, rate=rate, new_id=new_id, as_json=as_json)
+
+
+@click.command()
+@ids_argument
+@filter_options
+@all_option
+@click.option("--reason", "why", required=True, help="Why; it is kept.")
+@yes_option
+@json_option
+@pass_rooms
+def discard(
+    rooms: Rooms, /, *, ids: tuple[str, ...], everything: bool, why: str, yes: bool, as_json: bool, **said: Any
+) -> int:
+    """Give letters up. They stay readable (--state discarded)."""
+    store = current_store(rooms)
+    letters = [letter.id for letter in selected(store, ids, everything=everything, said=said)]
+    if letters and not yes:
+        confirm_typed(f"discard {len(letters)}")
+    done = store.discard(letters, why, who=who(), now=now())
+    if as_json:
+        print_json({"discarded": done, "not_open": sorted(set(letters) - set(done))})
+    else:
+        click.echo(
+            f"{len(done):,} discarded"
+            + (f", {len(letters) - len(done):,} were not open" if len(letters) > len(done) else "")
+        )
+    return OK if len(done) == len(letters) else INCOMPLETE
+
+
+def _replay(
+    rooms: Rooms, store: LetterStore, planned: list[Planned], *, rate: float | None, new_id: bool, as_json: bool
+) -> int:
+    from dead_letter.replay import Pace, Replayer  # noqa: PLC0415
+
+    pace = Pace(time.monotonic, time.sleep, rate=rate, group=rooms.settings.group)  # noqa: TID251 - the edge
+    replayer = Replayer(rooms.log(), store, who=who(), now=now, pace=pace, new_id=new_id)
+    items: list[Item] = []
+    told = ""
+
+    def waiting(why: str) -> None:
+        nonlocal told
+        if why.split(" has ", maxsplit=1)[0] != told:  # once per topic, not once per look
+            told = why.split(" has ", maxsplit=1)[0]
+            note(f"{why}; waiting for the workers (Ctrl-C stops, the same command goes on)")
+
+    total = sum(item.fate in {"eligible", "copied"} for item in planned)
+    interrupted = False
+    try:
+        with progress("Replaying", total) as advance:
+            for item in replayer.run(planned, waiting=waiting):
+                items.append(item)
+                advance(1)
+    except KeyboardInterrupt:
+        interrupted = True
+    left = [item for item in planned if item.fate in {"ineligible", "superseded"}]
+    _tell_outcome(items, left, as_json=as_json)
+    if interrupted:
+        note("Stopped. What was acknowledged is marked; the same command goes on with the rest.")
+        return INTERRUPTED
+    return OK if sum(item.outcome in {"replayed", "found"} for item in items) == len(planned) else INCOMPLETE
+
+
+def _tell_outcome(items: Sequence[Item], left: Sequence[Planned], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"items": [asdict(item) for item in items], "left": [_told(item) for item in left]})
+        return
+    counts = Counter([str(item.outcome) for item in items] + [str(item.fate) for item in left])
+    click.echo(", ".join(f"{count:,} {outcome}" for outcome, count in counts.items()))
+    reasons = Counter([item.why for item in items if item.why] + [item.why for item in left])
+    for why, count in reasons.most_common(10):
+        note(f"  {count:,} x {why}")
+
+
+def _print_plan(planned: list[Planned], *, as_json: bool) -> int:
+    if as_json:
+        print_json([_told(item) for item in planned])
+    else:
+        rows = [{**_told(item), "id": item.letter.id[:12]} for item in planned]
+        print_listing(rows, as_json=False, columns=("id", "what", "fate", "why"), empty="No letter matches.")
+        _tell_plan(planned)
+    return OK if all(item.fate in {"eligible", "copied"} for item in planned) else INCOMPLETE
+
+
+def _told(item: Planned) -> dict[str, Any]:
+    from dead_letter.page import what  # noqa: PLC0415
+
+    return {"id": item.letter.id, "what": what(item.letter), "fate": item.fate, "why": item.why}
+
+
+def _tell_plan(planned: list[Planned]) -> None:
+    counts = Counter(str(item.fate) for item in planned)
+    if counts:
+        note(", ".join(f"{count:,} {fate}" for fate, count in counts.items()))
