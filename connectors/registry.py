@@ -1,0 +1,75 @@
+"""Which connectors there are, and how one is made for a connection. The one list of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from connectors.configuration import check as check_configuration
+from connectors.contract import Connector
+from connectors.errors import BadConnection, BadManifest
+from connectors.manifest import Manifest, load
+
+if TYPE_CHECKING:
+    from connectors.connection import Connection
+    from connectors.credentials import SaveSecret
+
+NAMES: Final = ("hubspot", "http", "slack")
+FOLDER: Final = Path(__file__).parent
+
+
+def names() -> tuple[str, ...]:
+    return NAMES
+
+
+def manifest(name: str, version: str | None = None) -> Manifest:
+    """The manifest of a connector, the newest or the one of that version. Raises ``BadConnection``, ``BadManifest``."""
+    known = _manifests(name)
+    if not version:
+        return next(iter(known.values()))
+    if version not in known:
+        raise BadManifest(
+            f"connector {name} {version} is not here; there is {', '.join(known)}: "
+            "run a full resync (or `writeback connectors upgrade`)"
+        )
+    return known[version]
+
+
+def check(name: str, version: str | None, settings: Mapping[str, Any], secret_names: Sequence[str]) -> str:
+    """The version to pin for a new connection. Raises ``BadConnection`` with every mistake, ``BadManifest``."""
+    chosen = manifest(name, version)
+    check_configuration(chosen, settings, secret_names)
+    return chosen.version
+
+
+def build(connection: Connection, secrets: Mapping[str, str], *, save_secret: SaveSecret | None = None) -> Connector:
+    """The connector of a connection, at the version it is pinned to. Opens nothing: the first call does.
+
+    ``save_secret(name, value)`` is told when the vendor replaces a refresh token.
+    Raises ``BadConnection``, ``BadManifest``.
+    """
+    from connectors.http.connector import RawConnector  # noqa: PLC0415 - the HTTP library is not for listings
+    from connectors.runner import HttpConnector  # noqa: PLC0415
+
+    made = RawConnector if connection.connector == "http" else HttpConnector
+    return made(
+        manifest(connection.connector, connection.version),
+        connection.settings,
+        secrets,
+        connection.limits,
+        on_unknown=connection.policy.get("on_unknown"),
+        newest=manifest(connection.connector),
+        save_secret=save_secret,
+    )
+
+
+@cache
+def _manifests(name: str) -> dict[str, Manifest]:
+    """All versions of a connector, the newest first: ``manifest.yaml``, and older ones ``manifest-<version>.yaml``."""
+    if name not in NAMES:
+        raise BadConnection(f"there is no connector {name!r}; there are {', '.join(NAMES)}")
+    loaded = [load(path) for path in (FOLDER / name).glob("manifest*.yaml")]
+    loaded.sort(key=lambda one: [int(part) for part in one.version.split(".")], reverse=True)
+    return {one.version: one for one in loaded}
