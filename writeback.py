@@ -26,7 +26,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Send": {
         "emit": ("pq.cli:emit", "Send one event, or one per line of stdin."),
-        "import": ("pq.cli:import_csv", "Send an event for each row of a CSV file."),
+        "import": ("pq.cli_import:import_csv", "Send an event for each row of a CSV file."),
     },
     "Look": {
         "results": ("topics.cli:results", "What became of each event: the ledger of outcomes."),

@@ -37,23 +37,43 @@ class Channel:
         self._stamps: dict[tuple[Operation, str, bool | float, bool, bool], tuple[Operation, Stamp]] = {}
 
     def write(
-        self, operation: Operation, object_name: str, fields: dict[str, Any], *, timeout: bool | float = False
+        self,
+        operation: Operation,
+        object_name: str,
+        fields: dict[str, Any],
+        *,
+        timeout: bool | float = False,
+        event_id: str | None = None,
+        key: str | None = None,
+        backfill: bool = False,
     ) -> Receipt:
         """Hand an event to the log and return at once.
 
         Raises ``UnknownFunction``, ``BadField``, ``RecordRefused`` (larger than an event may be): a script hears of
         its own mistakes at its own line.
         """
-        event_id = new_id()
-        receipt = Receipt(event_id, self, _patience(timeout))
+        receipt = Receipt(event_id or new_id(), self, _patience(timeout))
         self._session.inbox.expect(receipt)
         try:
-            sent = self.send(operation, object_name, fields, timeout=timeout, event_id=event_id, reply=True)
+            sent = self.send(
+                operation,
+                object_name,
+                fields,
+                event_id=receipt.id,
+                key=key,
+                timeout=timeout,
+                backfill=backfill,
+                reply=True,
+            )
         except BaseException:
             self._session.inbox.forget(receipt)
             raise
         receipt.track(sent)
         return receipt
+
+    def key(self, operation: Operation, object_name: str, fields: Mapping[str, Any]) -> str | None:
+        """The ordering key that the connector gives such an event."""
+        return self._connector.record_key(object_name, self._operation(operation, object_name), fields)
 
     def send(
         self,
@@ -67,7 +87,10 @@ class Channel:
         backfill: bool = False,
         reply: bool = False,
     ) -> Future[Position]:
-        """The same without a receipt, for those who bring their own id or key. ``reply``: to this process's inbox."""
+        """The same without a receipt, for those who bring their own id or key.
+
+        ``key``: None asks the connector. ``backfill``: yields to live events. ``reply``: to this process's inbox.
+        """
         kind = (operation, object_name, timeout, backfill, reply)
         actual, stamp = self._stamps.get(kind) or self._stamp(*kind)
         sendable = to_json_fields(fields)
@@ -97,16 +120,13 @@ class Channel:
         return made
 
     def _operation(self, operation: Operation, object_name: str) -> Operation:
-        """``add("message", ...)`` is the operation ``message`` where the connector has it."""
-        if operation is Operation.ADD and object_name == "message":
+        """For the object ``message``, ``add`` and ``message`` are the same: the one of them that the connector has."""
+        if object_name == "message" and operation in {Operation.ADD, Operation.MESSAGE}:
             try:
-                self._connector.function(object_name, Operation.MESSAGE)
+                return self._connector.function(object_name, Operation.MESSAGE).operation
             except UnknownFunction:
-                pass  # then it is an ordinary object that is called so
-            else:
-                return Operation.MESSAGE
-        self._connector.function(object_name, operation)
-        return operation
+                operation = Operation.ADD
+        return self._connector.function(object_name, operation).operation
 
     def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None) -> Any:
         """A page, straight from the vendor."""
@@ -136,7 +156,7 @@ class Channel:
 
     def why_pending(self, receipt: Receipt) -> str:
         try:
-            return self._session.why_pending(self.connection.id, receipt.position)
+            return self._session.why_pending(self.connection.id, receipt.sent)
         except WritebackError as error:
             return f"the outcome has not come, and cannot be asked about now: {error}"
 

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ from topics.log import Log, Position
 from topics.names import SYSTEM_TOPICS, WORKER_GROUP, events_spec
 
 T = TypeVar("T")
+
+GOODBYE_S = 5.0
 
 _LOGGER = logging.getLogger("pq")
 
@@ -48,9 +51,13 @@ class Session:
             known = self._channels.get(connection.slug)
             if known is None or known.connection.revision != connection.revision:
                 self.log.ensure_topics([events_spec(connection.slug, connection.partitions)])
-                known = Channel(self, connection, registry.build(connection, {}))
+                known = Channel(self, connection, self._for_keys(connection))
                 self._channels[connection.slug] = known
             return known
+
+    def _for_keys(self, connection: Connection) -> Connector:
+        """A connector that only says functions and keys: those who emit need not be able to read the secrets."""
+        return registry.build(connection, dict.fromkeys(self.connections.secret_names(connection), "unread"))
 
     def list_connections(self) -> list[Connection]:
         return self.connections.list()
@@ -67,14 +74,15 @@ class Session:
             self._connectors[which] = connector
         return await question(connector)
 
-    def why_pending(self, connection_id: int, position: Position | None) -> str:
+    def why_pending(self, connection_id: int, sent: Future[Position]) -> str:
         """Why an outcome has not come, as far as it can be seen from here."""
         connection = self.connections.get(connection_id)
         if connection.state != "active":
             reason = f": {connection.state_reason}" if connection.state_reason else ""
             return f"the connection is {connection.state}{reason}"
-        if position is None:
+        if not sent.done():
             return "the log has not confirmed it yet"
+        position = sent.result()
         lag = self.log.lag(self._group, position.partition.topic).get(position.partition)
         if lag is None or lag.committed is None:
             return "no worker has read this connection's events yet; is one running? (writeback up, writeback worker)"
@@ -101,7 +109,7 @@ class Session:
             raise NotSent(f"{count} not taken by the log; the first because: {failures[0]}")
 
     def close(self) -> None:
-        """Release everything; ``flush`` comes first and is the caller's business."""
+        """Release everything. Whoever wants to know that all was taken calls ``flush`` first."""
         self._background.close([connector.close() for connector in self._connectors.values()])
         self.inbox.close()
-        self.producer.close(0.0)
+        self.producer.close(GOODBYE_S)

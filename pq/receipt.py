@@ -37,6 +37,7 @@ class _Nowhere:
 
 
 _NOWHERE = _Nowhere()
+_NEVER: Future[Position] = Future()
 
 
 class Receipt(Mapping[str, Any]):
@@ -54,7 +55,7 @@ class Receipt(Mapping[str, Any]):
         self._channel = channel
         self._wait_s = wait_s
         self._answer: dict[str, Any] | None = None
-        self._sent: Future[Position] | None = None
+        self._sent: Future[Position] = _NEVER
 
     @classmethod
     def answered(cls, event_id: str, answer: dict[str, Any]) -> Receipt:
@@ -69,10 +70,9 @@ class Receipt(Mapping[str, Any]):
         return self._answer is not None
 
     @property
-    def position(self) -> Position | None:
-        """Where in the log the event is, once the log has it."""
-        sent = self._sent
-        return sent.result() if sent and sent.done() and sent.exception() is None else None
+    def sent(self) -> Future[Position]:
+        """Resolves when the log has the event, to its place there."""
+        return self._sent
 
     def wait(self, seconds: float | None = None) -> dict[str, Any]:
         """The outcome as a plain dict, or ``{"status": "pending", ...}`` after ``seconds``."""
