@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import fcntl
-import json
 import os
 import shutil
 import sqlite3
@@ -87,18 +86,16 @@ class Erp:
         return httpx.request(method, self.url + path, json=body, headers=headers, timeout=30)
 
     def parties(self) -> dict[str, str]:
-        """Every active party: code to name."""
-        answer = self.call("GET", f"{PARTIES}?f=code&f=name")
-        answer.raise_for_status()
-        found: list[dict[str, Any]] = answer.json()
-        return {party["code"]: party["name"] for party in found}
+        """Every party: code to name."""
+        return {party["code"]: party["name"] for party in self._read("name")}
 
-    def party_id(self, code: str) -> int:
-        domain = base64.urlsafe_b64encode(json.dumps([["code", "=", code]]).encode()).decode()
-        answer = self.call("GET", f"{PARTIES}?f=code&d={domain}")
-        answer.raise_for_status()
-        (party,) = answer.json()
-        return int(party["id"])
+    def numbers(self) -> dict[str, int]:
+        """Every party: code to the number under which the ERP keeps it."""
+        return {party["code"]: party["id"] for party in self._read("id")}
+
+    def _read(self, field: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.call("GET", f"{PARTIES}?f=code&f={field}").raise_for_status().json()
+        return found
 
 
 @contextmanager
