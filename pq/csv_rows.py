@@ -14,7 +14,7 @@ from topics.names import MAX_EVENT_BYTES
 
 DELIMITERS = ",;\t|"
 REASON_COLUMNS = ("import_line", "import_reason")
-"""Written behind a rejected row, and passed over when such a file is imported again."""
+"""Written before a rejected row, so that its own cells stay as they were; passed over when such a file is imported."""
 
 
 class BadFile(WritebackError):
@@ -42,8 +42,9 @@ class CsvRows:
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         first = self._text.readline()
         self.delimiter = delimiter or sniff(first)
-        self._named = self._names(first)
-        self.columns = [name for name in self._named if name not in REASON_COLUMNS]
+        names = self._names(first)
+        self._skipped = len(REASON_COLUMNS) if tuple(names[:2]) == REASON_COLUMNS else 0
+        self.columns = names[self._skipped :]
         self._taken: list[str] = []
         self._reader = csv.reader(self._lines(), delimiter=self.delimiter, strict=True)
 
@@ -84,10 +85,9 @@ class CsvRows:
                     yield self._row(line, cells)
 
     def _row(self, line: int, cells: list[str]) -> Row:
-        if len(cells) != len(self._named):
-            return Row(line, cells, f"{len(cells)} cells under {len(self._named)} columns")
-        if len(self._named) != len(self.columns):
-            cells = [cell for name, cell in zip(self._named, cells, strict=True) if name not in REASON_COLUMNS]
+        cells = cells[self._skipped :]
+        if len(cells) != len(self.columns):
+            return Row(line, cells, f"{len(cells)} cells under {len(self.columns)} columns")
         for name, cell in zip(self.columns, cells, strict=True):
             if _undecodable(cell):
                 return Row(line, cells, f"{name} is not UTF-8")
@@ -110,14 +110,13 @@ class Rejects:
     def __init__(self, path: Path, rows: CsvRows) -> None:
         self.path = path
         self.count = 0
-        self._columns = [name for name in rows.columns if name not in REASON_COLUMNS]
+        self._columns = rows.columns
         self._delimiter = rows.delimiter
         self._file: io.TextIOWrapper | None = None
 
     def add(self, row: Row, reason: str) -> None:
         self.count += 1
-        padding = [""] * (len(self._columns) - len(row.cells))
-        self._writer().writerow([*row.cells, *padding, row.line, reason])
+        self._writer().writerow([row.line, reason, *row.cells])
 
     def _writer(self) -> Any:
         made = self._file is None
@@ -125,7 +124,7 @@ class Rejects:
             self._file = self.path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
         writer = csv.writer(self._file, delimiter=self._delimiter)
         if made:
-            writer.writerow([*self._columns, *REASON_COLUMNS])
+            writer.writerow([*REASON_COLUMNS, *self._columns])
         return writer
 
     def close(self) -> None:
