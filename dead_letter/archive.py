@@ -91,6 +91,7 @@ class Archive:
         self._waiting: list[Record] = []
         self._kept: dict[Partition, int] = {}
         self._failures = 0
+        self._log_failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; whatever happens to the log or the store."""
@@ -107,8 +108,8 @@ class Archive:
 
     async def _consume(self, consumer: Consumer, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            records = await consumer.poll(POLL_SECONDS)
-            self._waiting += [record for record in records if record.partition in self._owned]
+            if not self._failures:  # else it was _hold that polled
+                await self._poll(consumer, POLL_SECONDS)
             try:
                 await self._take_up(consumer)
                 await self._save()
@@ -118,6 +119,11 @@ class Archive:
                 await self._hold(consumer, stop, error)
                 continue
             await self._commit(consumer)
+
+    async def _poll(self, consumer: Consumer, timeout: float) -> None:
+        records = await consumer.poll(timeout)
+        self._log_failures = 0
+        self._waiting += [record for record in records if record.partition in self._owned]
 
     async def _take_up(self, consumer: Consumer) -> None:
         """Begin at the store's marks, not at the commit: a store that was lost is filled again from the topic."""
@@ -159,8 +165,7 @@ class Archive:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while not stop.is_set() and (left := until - loop.time()) > 0:
-            records = await consumer.poll(min(left, POLL_SECONDS))
-            self._waiting += [record for record in records if record.partition in self._owned]
+            await self._poll(consumer, min(left, POLL_SECONDS))
 
     def _well(self, consumer: Consumer) -> None:
         if self._failures:
@@ -169,9 +174,9 @@ class Archive:
             self._failures = 0
 
     async def _fail(self, stop: asyncio.Event, event: str, error: Exception) -> None:
-        self._failures += 1
-        seconds = self._pause(self._failures)
-        _log.warning(event, reason=str(error), failures=self._failures, next_try_s=seconds)
+        self._log_failures += 1
+        seconds = self._pause(self._log_failures)
+        _log.warning(event, reason=str(error), failures=self._log_failures, next_try_s=seconds)
         try:
             await asyncio.wait_for(stop.wait(), seconds)
         except TimeoutError:
