@@ -68,7 +68,7 @@ class SecretBox:
         if not keys:
             raise BadSecret(
                 f"{VARIABLE} is not set, and secrets are encrypted with it: {_HINT}, or store a reference to a "
-                "variable instead (--secret token=env:HUBSPOT_TOKEN)"
+                "variable instead (--secret access_token=env:HUBSPOT_TOKEN)"
             )
         return MultiFernet([_fernet(key) for key in keys])
 
