@@ -52,8 +52,9 @@ def open_store(url: str) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that sees one consistent state and stops no writer; writing on it is a bug."""
+    options = {"begin": "DEFERRED"} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
     with engine.connect() as connection:
-        yield connection.execution_options(begin="DEFERRED")
+        yield connection.execution_options(**options)
 
 
 def create_tables(engine: Engine, metadata: MetaData) -> None:

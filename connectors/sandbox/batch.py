@@ -108,7 +108,7 @@ class Batch:
             return True
         if operation == "upsert" and not self._partial_email_upsert and inputs[0].get("idProperty") == "email":
             return False
-        traces = {item.get("objectWriteTraceId") for item in inputs} - {None, ""}
+        traces = {str(item.get("objectWriteTraceId") or "") for item in inputs} - {""}
         return len(traces) == len(inputs)
 
     def _take_back(self, kind: str, undo: _Undo, entries: list[Entry]) -> None:

@@ -103,6 +103,8 @@ class HubSpot:
             done = self._perform(call, entries)
         except Refused as refused:
             done = self._error(call, refused)
+        except ValueError as error:
+            done = self._error(call, Refused(400, "VALIDATION_ERROR", f"Invalid value: {error}"))
         for entry in entries:
             entry.outcome = entry.outcome or str(done.status)
         if self._rate and "search" not in call.path:

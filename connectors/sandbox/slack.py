@@ -98,6 +98,9 @@ class Slack:
         except SlackError as error:
             body = {"ok": False, "error": str(error)}
             entry.outcome = str(error)
+        except ValueError:
+            body = {"ok": False, "error": "invalid_arguments"}
+            entry.outcome = "invalid_arguments"
         return answer(200, body)
 
     def throttled(self, call: Call, fate: Fate) -> Answer:  # noqa: ARG002 - the vendors share one shape

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from connectors.connections import Connections
 from connectors.errors import BadConnection, BadSecret, UnknownConnection
@@ -21,10 +21,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def connections(url: str) -> Iterator[Connections]:
+def engine(url: str) -> Iterator[Engine]:
     engine = open_store(url)
-    yield Connections(engine, KEY)
+    yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def connections(engine: Engine) -> Connections:
+    return Connections(engine, KEY)
 
 
 def test_a_connection_is_found_by_name_slug_and_id(connections: Connections) -> None:
@@ -105,10 +110,10 @@ def test_an_update_merges(connections: Connections) -> None:
     assert connections.secrets(odoo) == {"key": "9"}
 
 
-def test_secrets_are_nowhere_in_the_clear(connections: Connections, url: str) -> None:
+def test_secrets_are_nowhere_in_the_clear(connections: Connections, engine: Engine) -> None:
     """A secret is handed out on request, and neither stored nor shown otherwise; a reference is shown as it is."""
     made = connections.add("Odoo", "http", secrets={"key": "hunter2", "token": "env:HOME"})
-    with open_store(url).connect() as connection:
+    with engine.connect() as connection:
         rows = str(connection.execute(text("SELECT * FROM connections")).all())
 
     assert connections.secrets(made)["key"] == "hunter2"
@@ -116,23 +121,23 @@ def test_secrets_are_nowhere_in_the_clear(connections: Connections, url: str) ->
     assert "hunter2" not in rows + repr(made) + repr(connections.list()) + repr(connections)
 
 
-def test_a_secret_that_does_not_decrypt_is_named(connections: Connections, url: str) -> None:
+def test_a_secret_that_does_not_decrypt_is_named(connections: Connections, engine: Engine) -> None:
     """With another key the error names the connection and the secret."""
     made = connections.add("Odoo", "http", secrets={"api_key": "hunter2"})
 
     with pytest.raises(BadSecret, match=r"'api_key' of the connection 'Odoo'.*not the key"):
-        Connections(open_store(url), "some other long random text").secrets(made)
+        Connections(engine, "some other long random text").secrets(made)
 
 
-def test_secrets_move_to_a_new_key(connections: Connections, url: str) -> None:
+def test_secrets_move_to_a_new_key(connections: Connections, engine: Engine) -> None:
     """After a rotation the old key is not needed any more."""
     made = connections.add("Odoo", "http", secrets={"key": "hunter2"})
-    Connections(open_store(url), f"the new long random text,{KEY}").rotate_secrets()
+    Connections(engine, f"the new long random text,{KEY}").rotate_secrets()
 
-    assert Connections(open_store(url), "the new long random text").secrets(made) == {"key": "hunter2"}
+    assert Connections(engine, "the new long random text").secrets(made) == {"key": "hunter2"}
 
 
-def test_settings_are_checked_and_the_version_pinned(url: str) -> None:
+def test_settings_are_checked_and_the_version_pinned(engine: Engine) -> None:
     """The check sees connector, version, settings and the secrets' names, and what it returns is pinned."""
     seen: list[Any] = []
 
@@ -142,7 +147,7 @@ def test_settings_are_checked_and_the_version_pinned(url: str) -> None:
             raise BadConnection("no setting 'bad'")
         return version or "1.4"
 
-    connections = Connections(open_store(url), KEY, check=check)
+    connections = Connections(engine, KEY, check=check)
     made = connections.add("Odoo", "http", settings={"a": 1}, secrets={"key": "x"})
     with pytest.raises(BadConnection):
         connections.update("odoo", settings={"bad": 1})
@@ -153,12 +158,14 @@ def test_settings_are_checked_and_the_version_pinned(url: str) -> None:
 
 
 def _add_ten(url: str, number: int) -> None:
-    connections = Connections(open_store(url))
+    engine = open_store(url)
+    connections = Connections(engine)
     for index in range(10):
         connections.add(f"{'!' * (number + 1)}c{'?' * index}", "http")
+    engine.dispose()
 
 
-def test_processes_add_at_once(url: str) -> None:
+def test_processes_add_at_once(url: str, engine: Engine) -> None:
     """Four processes that start on an empty store and add at the same moment lose nothing and share no slug."""
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_add_ten, args=(url, number)) for number in range(4)]
@@ -166,7 +173,7 @@ def test_processes_add_at_once(url: str) -> None:
         process.start()
     for process in processes:
         process.join(60)
-    revisions = Connections(open_store(url)).revisions()
+    revisions = Connections(engine).revisions()
 
     assert [process.exitcode for process in processes] == [0] * 4
     assert sorted(revisions.values()) == list(range(1, 41))

@@ -275,6 +275,14 @@ def test_pages_follow_each_other(crm: Any) -> None:
     assert len({one.properties["email"] for one in everyone}) == len(everyone) == 250
 
 
+def test_an_argument_of_the_wrong_kind_is_refused(crm: Any) -> None:
+    """A page that is no number is 400, not a breakdown."""
+    with pytest.raises(contacts.ApiException) as error:
+        crm.contacts.basic_api.get_page(after="x")
+
+    assert refused(error)[:2] == (400, "VALIDATION_ERROR")
+
+
 def test_search_filters_sorts_and_pages(crm: Any) -> None:
     """A search by filters gives a total, a page, and where the next begins."""
     for name, city in [("a", "Ghent"), ("b", "Bruges"), ("c", "Ghent")]:

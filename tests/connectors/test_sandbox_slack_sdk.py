@@ -94,6 +94,11 @@ def test_a_message_that_is_not_there(client: Any) -> None:
     assert error_of(client.chat_delete, channel=channel, ts="1.2") == "message_not_found"
 
 
+def test_an_argument_of_the_wrong_kind(client: Any) -> None:
+    """A number that is none is answered, not a breakdown."""
+    assert error_of(client.conversations_list, limit="many") == "invalid_arguments"
+
+
 def test_an_unknown_method(client: Any) -> None:
     """A method that Slack does not have."""
     assert error_of(client.api_call, api_method="chat.telepathy") == "unknown_method"
