@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
+        "demo": ("worker.demo.play:demo", "See the main job at work on this machine, reckoned to the last event."),
         "up": ("writeback:up", "Everything in one process: the worker and the archive of dead letters."),
         "worker": ("writeback:worker", "A worker, one of as many as you like, on the log that WRITEBACK_LOG names."),
         "doctor": ("worker.cli:doctor", "Check log, store, secrets and connections; say what is wrong and what to do."),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from connectors.connections import Connection
 from connectors.contract import (
     NO_EVIDENCE,
+    CannotTell,
     Connector,
     Delivered,
     Evidence,
@@ -20,10 +21,11 @@ from connectors.contract import (
     Retry,
     Throttled,
     Unknown,
+    UnknownPolicy,
     Verdict,
 )
 from connectors.contract import Down as DownVerdict
-from connectors.errors import Unreachable
+from connectors.errors import BadConnection, UnknownFunction, Unreachable
 from topics.event import Event, Operation
 from topics.log import Record
 from worker.assignment import Assignment
@@ -63,6 +65,9 @@ class Desk(Protocol):
 
     def quarantine(self, dispatcher: Dispatcher, reason: str) -> None: ...
 
+    def failed(self, error: BaseException) -> None:
+        """A bug of ours: the worker ends loudly instead of leaving an event out for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
@@ -74,7 +79,7 @@ class Tools:
     policy: RetryPolicy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One call that came back: begun ``at`` (epoch seconds), ``ended`` (monotonic), ``ms`` long; ``trial``: it was a
     half-open breaker's."""
@@ -83,16 +88,19 @@ class Call:
     ended: float
     ms: float
     trial: bool
+    told: bool = False
 
 
 class Dispatcher:
     """One open connection. ``paused``: an operator said so, or it is quarantined; nothing is started."""
 
     def __init__(self, connection: Connection, connector: Connector, tools: Tools) -> None:
+        """Raises ``BadConnection`` for limits and policies that cannot be kept."""
         self.connection = connection
         self.connector = connector
         self.lane = Lane()
         self.limits = _limits(connector.limits, connection.limits)
+        self._on_unknown = _on_unknown(connection.policy)
         self.throttle = Throttle(self.limits)
         self.breaker = Breaker()
         self.quarantine = Quarantine()
@@ -114,6 +122,8 @@ class Dispatcher:
         self._share()
         if self.breaker.state == "open":
             self._tools.desk.hold(assignment, "down")
+        if self.paused:
+            self._tools.desk.hold(assignment, "paused")
 
     def disown(self, assignment: Assignment) -> None:
         self.lane.drop(assignment)
@@ -124,12 +134,21 @@ class Dispatcher:
         name = (event.object, event.operation)
         known = self._functions.get(name)
         if known is None:
-            known = self.connector.function(*name)
-            policy = self.connection.policy.get("on_unknown", {}).get(event.operation.value)
+            known = self._look_up(*name)
+            policy = self._on_unknown.get(event.operation.value)
             if policy is not None:
                 known = replace(known, on_unknown=policy)
             self._functions[name] = known
         return known
+
+    def _look_up(self, object_name: str, operation: Operation) -> Function:
+        try:
+            return self.connector.function(object_name, operation)
+        except UnknownFunction:
+            raise
+        except Exception as bug:
+            logger().exception("delivery.bug", connection=self.connection.slug, error=repr(bug))
+            raise UnknownFunction(f"the connector failed when asked for {operation} of {object_name!r}: {bug!r}") from bug
 
     def doomed(self, record: Record, function: Function, assignment: Assignment) -> bool:
         """It may have happened, nobody can be asked, and the policy says not to try again."""
@@ -206,7 +225,9 @@ class Dispatcher:
     def _start(self, batch: Batch) -> None:
         self.out += 1
         work = self._deliver(batch) if batch.action == "deliver" else self._find(batch)
-        batch.assignment.calls[id(batch)] = asyncio.create_task(work)
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        batch.assignment.calls[id(batch)] = task
 
     async def _deliver(self, batch: Batch) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
@@ -218,6 +239,7 @@ class Dispatcher:
             events.append(delivery.event)
         try:
             verdicts = await self.connector.deliver(events)
+            _complete(verdicts, events)
         except asyncio.CancelledError:
             self._returned(batch)
             self._cut_off(batch)
@@ -229,6 +251,8 @@ class Dispatcher:
         if not batch.assignment.closed:
             trial = self.breaker.state == "half-open"
             self._settle_call(batch, verdicts, ended)
+            # where the vendor answered for another of the batch, a failure is the record's own
+            trial = trial and self.breaker.state != "closed"
             self._settle(batch, verdicts, Call(at, ended, (ended - started) * 1_000, trial))
         self.pump()
 
@@ -249,13 +273,11 @@ class Dispatcher:
     def _returned(self, batch: Batch) -> None:
         self.out -= 1
         batch.assignment.calls.pop(id(batch), None)
-        self.lane.returned(batch)
+        self.lane.returned(batch, self._clock.monotonic())
 
     def _settle_call(self, batch: Batch, verdicts: list[Verdict], now: float) -> None:
         """What the call says of the destination, before what it says of the events."""
-        quota = self.connector.quota()
-        if quota is not None:
-            self.throttle.observe(quota, now, self.out)
+        self._observe(now)
         answered = failed = None
         for verdict in verdicts:
             if isinstance(verdict, Retry | Unknown):
@@ -271,6 +293,15 @@ class Dispatcher:
         elif failed is not None and self.breaker.state != "open" and self.breaker.failed(now, failed.reason):
             self._opened()
 
+    def _observe(self, now: float) -> None:
+        try:
+            quota = self.connector.quota()
+        except Exception as bug:  # noqa: BLE001 - a header that a connector cannot read is no reason to lose its answer
+            logger().exception("delivery.bug", connection=self.connection.slug, error=repr(bug))
+            return
+        if quota is not None:
+            self.throttle.observe(quota, now, self.out)
+
     # -- decide and settle ------------------------------------------------------------------------------------------
 
     def _settle(self, batch: Batch, verdicts: list[Verdict], call: Call) -> None:
@@ -282,7 +313,8 @@ class Dispatcher:
             if type(verdict) is Delivered:  # the common case, without the detours
                 self._done(delivery, Done(verdict.detail, verdict.id))
                 continue
-            costs = isinstance(verdict, Retry | Unknown)
+            conflict = isinstance(verdict, Rejected) and verdict.conflict and delivery.suspect
+            costs = isinstance(verdict, Retry | Unknown) or conflict
             attempt = delivery.spent + costs
             case = Case(delivery.function, attempt, delivery.event.options.short, delivery.suspect, call.trial)
             decision = decide(verdict, case, self._tools.policy, self._clock.roll())
@@ -300,6 +332,9 @@ class Dispatcher:
         outcome = type(verdict).__name__.lower()
         reason = getattr(verdict, "reason", outcome)
         delivery.note(at=call.at, ms=call.ms, outcome=outcome, reason=reason, evidence=evidence)
+        if isinstance(decision, Hold | Wait) and call.told:
+            return  # the destination's answer to the whole call: one line, not one per event
+        call.told = True
         logger().info(
             "delivery.attempted",
             connection=self.connection.slug,
@@ -392,23 +427,28 @@ class Dispatcher:
         at, started = self._clock.now(), self._clock.monotonic()
         for delivery in batch.deliveries:
             delivery.calls += 1
+        events = [delivery.event for delivery in batch.deliveries]
         findings: list[Finding] | None = None
+        unreachable = ""
         try:
-            findings = await self.connector.find([delivery.event for delivery in batch.deliveries])
+            findings = await self.connector.find(events)
+            _complete(findings, events)
         except asyncio.CancelledError:
             self._returned(batch)
             raise
         except Unreachable as error:
-            reason = str(error)
-        except Exception as bug:  # noqa: BLE001 - as for deliver; asking again later is always safe
-            reason = f"the connector failed: {bug!r}"
+            unreachable = str(error) or "the vendor cannot be asked"
+        except Exception as bug:  # noqa: BLE001 - one event that it cannot ask about must not hold up the others
             logger().exception("delivery.bug", connection=self.connection.slug, error=repr(bug))
+            findings = [CannotTell(f"the connector failed: {bug!r}")] if len(events) == 1 else None
         now = self._clock.monotonic()
         self._returned(batch)
         if batch.assignment.closed:
             pass
+        elif unreachable:
+            self._ask_later(batch, now, unreachable)
         elif findings is None:
-            self._ask_later(batch, now, reason)
+            self.lane.bisect(batch)
         else:
             if self.breaker.answered():
                 self._closed()
@@ -506,6 +546,11 @@ class Dispatcher:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._tools.desk.failed(error)
 
 
 def suspected(record: Record, function: Function, assignment: Assignment) -> bool:
@@ -515,8 +560,28 @@ def suspected(record: Record, function: Function, assignment: Assignment) -> boo
 
 def _limits(manifest: Limits, own: dict[str, Any]) -> Limits:
     """The connection's own limits over the manifest's. ``rate: null`` means unlimited."""
-    return Limits(
+    limits = Limits(
         rate=own.get("rate", manifest.rate),
         per_seconds=own.get("per_seconds", manifest.per_seconds),
         concurrency=own.get("concurrency", manifest.concurrency),
     )
+    for name in ("rate", "per_seconds", "concurrency"):
+        value = getattr(limits, name)
+        least = 1 if name == "concurrency" else 0
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and value > 0 and value >= least
+        if not fits and not (name == "rate" and value is None):
+            raise BadConnection(f"the limit {name} is {value!r}; it is a number above 0, and {least} at the least")
+    return limits
+
+
+def _on_unknown(policy: Mapping[str, Any]) -> Mapping[str, UnknownPolicy]:
+    """The connection's own word on what to do when a call may have happened, per operation."""
+    chosen = policy.get("on_unknown") or {}
+    if not isinstance(chosen, Mapping) or any(word not in ("retry", "dead_letter") for word in chosen.values()):
+        raise BadConnection(f'the policy on_unknown is {chosen!r}; it is like {{"add": "retry", "message": "dead_letter"}}')
+    return chosen
+
+
+def _complete(answers: Sequence[object], events: Sequence[Event]) -> None:
+    if len(answers) != len(events):
+        raise ValueError(f"{len(answers)} answers to {len(events)} events")
