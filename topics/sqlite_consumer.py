@@ -31,7 +31,7 @@ class SqliteConsumer:
         self._group = group
         self._pattern = pattern
         self._rebalance = rebalance
-        self._shelf = Shelf(self._notify)
+        self._shelf = Shelf(self._notify, self._poke)
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._file: LogFile | None = None

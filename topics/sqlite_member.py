@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import threading
 from collections.abc import Callable
 from time import monotonic
+from typing import Any
 from uuid import uuid4
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from topics import sqlite_lease as lease
 from topics.errors import WritebackError
@@ -19,7 +21,7 @@ from topics.log import Commit, Partition
 from topics.sqlite_errors import explain, is_busy
 from topics.sqlite_file import LogFile
 from topics.sqlite_records import read_records
-from topics.sqlite_schema import begin, never_wait
+from topics.sqlite_schema import begin, connect_to_write
 from topics.sqlite_shelf import Assigned, Place, Shelf
 
 IDLE_SECONDS = 0.02
@@ -54,6 +56,7 @@ class Member:
         self._topics_stale = False
         self._ends: dict[int, int] = {}
         self._seen_change = -1
+        self._more = True
         self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"writeback-log-{group}", daemon=True)
 
@@ -76,28 +79,27 @@ class Member:
     def _run(self) -> None:
         while not self._stopping:
             try:
-                with self._file.engine.connect() as reading, self._file.engine.connect() as beating:
-                    never_wait(beating)
-                    beating.exec_driver_sql("PRAGMA synchronous=NORMAL")  # a lost beat costs nothing: no fsync for it
-                    beating.rollback()
-                    try:
-                        self._turns(reading, beating)
-                    finally:
-                        beating.exec_driver_sql("PRAGMA synchronous=FULL")
-                        beating.exec_driver_sql("PRAGMA busy_timeout=5000")
+                with (
+                    self._file.engine.connect() as reading,
+                    connect_to_write(self._file.engine, durable=False) as beating,  # a lost beat costs nothing
+                ):
+                    self._turns(reading, beating)
             except DBAPIError as error:
                 self._report(error)
                 self.wake.wait(FAILED_SECONDS)
 
     def _turns(self, reading: Connection, beating: Connection) -> None:
+        self._more = True  # data_version means nothing across connections
         while not self._stopping:
-            self.wake.clear()
-            if not self._turn(reading, beating):
+            if not self._more:
                 self.wake.wait(IDLE_SECONDS)
+            self._more = self._turn(reading, beating)
             self._busy_since = None
 
     def _turn(self, reading: Connection, beating: Connection) -> bool:
         """Whether there is more to do at once."""
+        woken = self.wake.is_set()
+        self.wake.clear()  # before looking: what comes later wakes us again
         if self._epoch is None:
             return self._try_to_own(reading, beating)
         if monotonic() - self.checked >= lease.BEAT_SECONDS and not self._beat(beating):
@@ -106,11 +108,16 @@ class Member:
         self._topics_stale = self._topics_stale or changed
         if self._topics_stale and monotonic() >= self._next_topics:
             self._see_topics(reading)
-        return self._read_ahead(reading)
+            changed = True
+        return (changed or woken or self._more) and self._read_ahead(reading)
 
     def _has_changed(self, reading: Connection) -> bool:
-        version = int(reading.exec_driver_sql("PRAGMA data_version").scalar() or 0)
-        reading.rollback()
+        """Whether anybody has written since the last look; asked so often that it goes to the driver directly."""
+        driver: Any = reading.connection.driver_connection
+        try:
+            version = int(driver.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise OperationalError("PRAGMA data_version", {}, error) from error
         changed, self._version = version != self._version, version
         return changed
 
@@ -172,7 +179,7 @@ class Member:
     def _read_ahead(self, reading: Connection) -> bool:
         places = [place for place in self._shelf.places() if place.wanted]
         if not places or not self._shelf.has_room():
-            return False
+            return False  # whoever makes room wakes us
         self._see_ends(reading)
         more = False
         for place in places:

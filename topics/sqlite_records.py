@@ -94,7 +94,7 @@ class Appender:
         if rows:
             connection.exec_driver_sql("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows)
             homes = [home for topic in topics.values() for home in topic.homes if home.changed]
-            change = connection.exec_driver_sql("SELECT max(changed) + 1 FROM partitions").scalar()
+            change = connection.exec_driver_sql("UPDATE changes SET last = last + 1 RETURNING last").scalar()
             connection.exec_driver_sql(
                 "UPDATE partitions SET next = ?, changed = ? WHERE id = ?",
                 [(home.next, change, home.id) for home in homes],

@@ -24,6 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    insert,
     text,
 )
 from sqlalchemy.engine import URL
@@ -66,6 +67,9 @@ partitions = Table(
     UniqueConstraint("topic_id", "number"),
     sqlite_autoincrement=True,
 )
+changes = Table("changes", metadata, Column("last", BigInteger, nullable=False))
+"""One row: the highest ``partitions.changed`` ever; a deleted topic must not take it back."""
+
 records = Table(
     "records",
     metadata,
@@ -131,10 +135,27 @@ def begin(connection: Connection, seconds: float = BUSY_SECONDS) -> None:
             return
 
 
-def never_wait(connection: Connection) -> None:
-    """For connections that begin with ``begin``: it does the waiting."""
-    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+def empty_wal(connection: Connection, seconds: float) -> None:
+    """Move the WAL into the database and start it over; asks often, like ``begin``, and gives up when time is up."""
+    deadline = time.monotonic() + seconds
+    while connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar() and time.monotonic() < deadline:
+        connection.rollback()
+        time.sleep(RETRY_SECONDS)  # noqa: TID251 - as above
     connection.rollback()
+
+
+def connect_to_write(engine: Engine, *, durable: bool = True) -> Connection:
+    """A connection of its own, outside the pool, for ``begin``, which does the waiting.
+
+    ``durable=False``: its commits survive kill -9 but not a power cut, and cost no fsync.
+    """
+    connection = engine.connect()
+    connection.detach()
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    if not durable:
+        connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
+    connection.rollback()
+    return connection
 
 
 def prepare(engine: Engine, path: Path) -> None:
@@ -163,6 +184,7 @@ def _create(connection: Connection, path: Path) -> None:
             connection.rollback()
             raise SettingsError(f"WRITEBACK_LOG: {path} is a database of something else; name another file")
         metadata.create_all(connection)
+        connection.execute(insert(changes).values(last=0))
         connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
         connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
     connection.commit()

@@ -48,11 +48,12 @@ class Place:
 
 
 class Shelf:
-    """``notify`` is called, from any thread, when there is something new to take."""
+    """``filled`` is called, from any thread, when there is something new to take; ``drained`` when there is room."""
 
-    def __init__(self, notify: Callable[[], None]) -> None:
+    def __init__(self, filled: Callable[[], None], drained: Callable[[], None]) -> None:
         self._lock = threading.Lock()
-        self._notify = notify
+        self._notify = filled
+        self._drained = drained
         self._news: deque[Assigned | Lost] = deque()
         self._places: dict[Partition, Place] = {}
         self._filled: deque[Place] = deque()
@@ -90,7 +91,7 @@ class Shelf:
     def hand_in(self, place: Place, turn: int, records: Sequence[Record]) -> bool:
         """Put what was read on the shelf, unless it became void meanwhile; whether it was taken."""
         with self._lock:
-            if place.turn != turn or not records:
+            if place.turn != turn or not place.wanted or not records:
                 return False
             if not place.ahead:
                 self._filled.append(place)
@@ -125,9 +126,12 @@ class Shelf:
                 else:
                     taken.extend(place.ahead.popleft() for _ in range(room))
                     self._filled.append(place)
+            was_full = not self.has_room()
             self._records -= len(taken)
             self._bytes -= sum(record.size for record in taken)
-            return taken
+        if was_full:
+            self._drained()
+        return taken
 
     def take_news(self) -> Assigned | Lost | list[Record]:
         """Only what must be told, no records."""

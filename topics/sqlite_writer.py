@@ -6,6 +6,7 @@ thread also deletes, once a minute, what is older than its topic keeps.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -21,7 +22,7 @@ from topics.errors import LogUnavailable, WritebackError
 from topics.log import Position
 from topics.sqlite_errors import explain
 from topics.sqlite_records import Append, Appender, delete_expired, delete_leftovers
-from topics.sqlite_schema import begin, never_wait
+from topics.sqlite_schema import begin, connect_to_write, empty_wal
 
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ BUFFER_RECORDS = 100_000
 BUFFER_BYTES = 64 * 1_048_576
 BUFFER_SECONDS = 60.0
 HOUSEKEEPING_SECONDS = 60.0
+MORE_SECONDS = 0.1
+WAL_BYTES = 64 * 1_048_576
+WAL_SECONDS = 1.0
 
 
 class _Job:
@@ -57,7 +61,10 @@ class Writer:
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
         self._drained = threading.Condition(self._lock)
+        self._wal = path.with_name(path.name + "-wal")
+        self._next_look = 0.0
         self._closing = False
+        self._connection: Connection | None = None
         self._thread: threading.Thread | None = None
 
     def append(self, append: Append) -> None:
@@ -107,18 +114,13 @@ class Writer:
 
     def _run(self) -> None:
         housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
-        connection: Connection | None = None
         while (batch := self._next(housekeeping)) is not None:
-            if connection is None:
-                connection = self._connect(batch)
-            if connection is not None and batch:
-                self._write(connection, batch)
-            if connection is not None and time.monotonic() >= housekeeping:
-                housekeeping = time.monotonic() + (0.1 if self._keep_house(connection) else HOUSEKEEPING_SECONDS)
-            elif time.monotonic() >= housekeeping:
-                housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
-        if connection is not None:
-            connection.close()
+            if batch:
+                self._write(batch)
+            if time.monotonic() >= housekeeping:
+                housekeeping = time.monotonic() + (MORE_SECONDS if self._keep_house() else HOUSEKEEPING_SECONDS)
+        if self._connection is not None:
+            self._connection.close()
 
     def _next(self, until: float) -> list[Append | _Job] | None:
         """What to write next; an empty list when it is time for housekeeping, None at the end."""
@@ -141,19 +143,16 @@ class Writer:
             self._drained.notify_all()
             return batch
 
-    def _connect(self, batch: list[Append | _Job]) -> Connection | None:
-        try:
-            connection = self._engine.connect()
-            never_wait(connection)
-        except DBAPIError as error:
-            self._fail(batch, explain(error, self._path))
-            return None
-        return connection
+    def _begin(self) -> Connection:
+        if self._connection is None:
+            self._connection = connect_to_write(self._engine)
+        begin(self._connection)
+        return self._connection
 
-    def _write(self, connection: Connection, batch: list[Append | _Job]) -> None:
+    def _write(self, batch: list[Append | _Job]) -> None:
         outcomes: list[tuple[Future[Any], Any]] = []
         try:
-            begin(connection)
+            connection = self._begin()
             run: list[Append] = []
             for item in batch:
                 if isinstance(item, Append):
@@ -165,7 +164,7 @@ class Writer:
             self._append(connection, run, outcomes)
             connection.commit()
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it and the thread goes on
-            self._roll_back(connection)
+            self._roll_back()
             self._fail(batch, explain(error, self._path) if isinstance(error, DBAPIError) else error)
             return
         self._changed()
@@ -174,6 +173,8 @@ class Writer:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+        if time.monotonic() >= self._next_look:
+            self._restrain_wal(connection)
 
     def _append(self, connection: Connection, run: list[Append], outcomes: list[tuple[Future[Any], Any]]) -> None:
         if run:
@@ -190,20 +191,30 @@ class Writer:
         for item in [*batch, *behind]:
             item.future.set_exception(error)
 
-    def _roll_back(self, connection: Connection) -> None:
+    def _restrain_wal(self, connection: Connection) -> None:
+        """Several processes that never pause keep SQLite from starting its WAL over: it would grow for ever."""
+        self._next_look = time.monotonic() + WAL_SECONDS
         try:
-            connection.rollback()
-        except DBAPIError:
-            connection.invalidate()  # the next use connects anew
+            if self._wal.stat().st_size >= WAL_BYTES:
+                empty_wal(connection, WAL_SECONDS)
+        except (OSError, DBAPIError):  # an attempt: a disk that fails is reported by the next transaction
+            self._roll_back()
 
-    def _keep_house(self, connection: Connection) -> bool:
+    def _roll_back(self) -> None:
+        """By closing: whatever the error was, the next transaction starts from a sound connection."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with contextlib.suppress(DBAPIError):
+                connection.close()
+
+    def _keep_house(self) -> bool:
         """Delete a slice of what is due; whether there is more. A failure is tried again: it shows where it matters."""
         try:
-            begin(connection)
+            connection = self._begin()
             more = delete_leftovers(connection) or delete_expired(connection, int(time.time() * 1_000))  # noqa: TID251 - the age of records on the disk
             connection.commit()
         except DBAPIError:
-            self._roll_back(connection)
+            self._roll_back()
             return False
         return more
 
