@@ -1,0 +1,164 @@
+"""Settings: where they come from, and one message for all mistakes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from topics.errors import SettingsError
+from topics.settings import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without settings files, an environment without variables of ours."""
+    for name in list(os.environ):
+        if name.upper().startswith("WRITEBACK_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def mistakes() -> list[str]:
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    return [line.strip() for line in str(raised.value).splitlines()]
+
+
+def test_defaults() -> None:
+    """Without any setting everything is kept below the home folder."""
+    settings = load_settings()
+
+    assert settings.log == f"sqlite:///{Path.home()}/.writeback/log.db"
+    assert settings.store == f"sqlite:///{Path.home()}/.writeback/store.db"
+
+
+def test_the_environment_wins_over_dotenv_over_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three places the nearest to the process counts."""
+    (tmp_path / "writeback.toml").write_text('group = "toml"\nmember = "toml"\nlog_level = "debug"\n')
+    (tmp_path / ".env").write_text("WRITEBACK_GROUP=dotenv\nWRITEBACK_MEMBER=dotenv\n")
+    monkeypatch.setenv("WRITEBACK_GROUP", "environment")
+
+    settings = load_settings()
+
+    assert (settings.group, settings.member, settings.log_level) == ("environment", "dotenv", "debug")
+
+
+def test_every_mistake_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All wrong settings are told at once, each by its variable's name."""
+    monkeypatch.setenv("WRITEBACK_LOG", "mysql://host")
+    monkeypatch.setenv("WRITEBACK_GRACE_SECONDS", "0")
+    monkeypatch.setenv("WRITEBACK_GRACE", "3")
+
+    told = mistakes()
+
+    assert told == [
+        "3 settings are wrong:",
+        "WRITEBACK_GRACE: no such setting; did you mean WRITEBACK_GRACE_SECONDS?",
+        "WRITEBACK_LOG: is not a log; it is sqlite:///path/to/log.db or kafka://host:9092,host2:9092",
+        "WRITEBACK_GRACE_SECONDS: input should be greater than 0 (it is '0')",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("WRITEBACK_LOGG", "did you mean WRITEBACK_LOG?"),
+        ("WRITEBACK_SECRETKEY", "did you mean WRITEBACK_SECRET_KEY?"),
+        ("writeback_stroe", "did you mean WRITEBACK_STORE?"),
+    ],
+)
+def test_a_slip_is_named_with_what_was_meant(name: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is nearly one of ours is an error that names ours."""
+    monkeypatch.setenv(name, "x")
+
+    assert mistakes()[1] == f"{name}: no such setting; {hint}"
+
+
+def test_a_slip_in_a_file_is_named_with_the_file(tmp_path: Path) -> None:
+    """Files are held to the same as the environment."""
+    (tmp_path / "writeback.toml").write_text('grup = "x"\n')
+    (tmp_path / ".env").write_text("WRITEBACK_MEMBR=x\nOTHER_PROGRAM=x\n")
+
+    assert mistakes()[1:] == [
+        "WRITEBACK_MEMBR: no such setting; did you mean WRITEBACK_MEMBER?",
+        "grup in writeback.toml: no such setting; did you mean group?",
+    ]
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    """A broken settings file is a mistake like any other."""
+    (tmp_path / "writeback.toml").write_text("log = ")
+
+    assert mistakes()[1].startswith("writeback.toml: Invalid value")
+
+
+def test_kubernetes_variables_are_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod beside a service named writeback starts."""
+    monkeypatch.setenv("WRITEBACK_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("WRITEBACK_PORT_8080_TCP_ADDR", "10.0.0.1")
+
+    assert load_settings().group == "writeback-worker"
+
+
+def test_kafka_with_a_local_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers on several machines cannot share a file on one; the message says both ways out."""
+    monkeypatch.setenv("WRITEBACK_LOG", "kafka://broker:9092")
+
+    assert mistakes()[1] == (
+        "WRITEBACK_STORE: is a file on this machine, but the log is Kafka: give all machines one server, "
+        "postgresql://user:password@host/db, or set WRITEBACK_SINGLE_HOST=true if everything runs here"
+    )
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{"WRITEBACK_SINGLE_HOST": "true"}, {"WRITEBACK_STORE": "postgresql://u:p@db/writeback"}],
+)
+def test_kafka_with_a_fitting_store(others: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One machine, or a store that is a server: both are taken."""
+    for name, value in {"WRITEBACK_LOG": "kafka://broker:9092", **others}.items():
+        monkeypatch.setenv(name, value)
+
+    assert load_settings().log == "kafka://broker:9092"
+
+
+def test_no_secret_in_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message or a repr never repeats what may hold a password."""
+    monkeypatch.setenv("WRITEBACK_STORE", "mysql://root:hunter2@db/x")
+    monkeypatch.setenv("WRITEBACK_SECRET_KEY", "hunter2")
+
+    assert "hunter2" not in "".join(mistakes())
+    assert "hunter2" not in repr(Settings(store="postgresql://u:hunter2@db/x"))
+
+
+def test_half_of_a_broker_login_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mechanism without a user and a password is found at the start, not at the first connection."""
+    monkeypatch.setenv("WRITEBACK_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
+
+    assert mistakes()[1] == (
+        "WRITEBACK_KAFKA_SASL_PASSWORD: and WRITEBACK_KAFKA_SASL_USERNAME are both needed for SCRAM-SHA-512"
+    )
+
+
+def test_kafka_settings_have_the_clients_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What was set reaches the client under its own names, what was not set stays away."""
+    ca = tmp_path / "ca.pem"
+    ca.touch()
+    for name, value in {
+        "SECURITY_PROTOCOL": "SASL_SSL",
+        "SASL_MECHANISM": "PLAIN",
+        "SASL_USERNAME": "u",
+        "SASL_PASSWORD": "p",
+        "SSL_CAFILE": str(ca),
+    }.items():
+        monkeypatch.setenv(f"WRITEBACK_KAFKA_{name}", value)
+
+    assert load_settings().kafka() == {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "u",
+        "sasl_plain_password": "p",
+        "ssl_cafile": str(ca),
+    }
