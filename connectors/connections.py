@@ -108,7 +108,8 @@ class Connections:
         """Change what is given. Mappings are merged key by key; a value of None removes its key. The slug stays."""
         with self._writing() as (transaction, revision):
             old = find(transaction, reference, CONNECTIONS)
-            sealed = {key: value and self._seal(old.name, key, value) for key, value in (secrets or {}).items()}
+            given = (secrets or {}).items()
+            sealed = {key: None if value is None else self._seal(old.name, key, value) for key, value in given}
             row: dict[str, Any] = {
                 "settings": _merged(old.settings, settings),
                 "secrets": _merged(old.secrets, sealed),

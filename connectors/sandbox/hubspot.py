@@ -70,7 +70,7 @@ class HubSpot:
 
     def describe(self, call: Call) -> tuple[list[Entry], bool]:
         """What is asked, record by record, and whether it only reads. Never raises."""
-        route = route_of(call)
+        route = route_of(call.method, call.path)
         if route is None:
             return [self._entry(call, "unknown", call.path)], False
         try:
@@ -144,7 +144,7 @@ class HubSpot:
         self.portal.faults = faults
 
     def _perform(self, call: Call, entries: list[Entry]) -> Answer:
-        route = route_of(call)
+        route = route_of(call.method, call.path)
         if route is None:
             return answer(
                 404, {"status": "error", "message": "resource not found", "correlationId": _correlation(call)}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
-
-from connectors.sandbox.call import Call
 
 _OBJECTS = re.compile(r"/crm/(?:v3/objects|objects/(?:v3|\d{4}-\d{2}))/([^/]+)(?:/(.+))?")
 _PROPERTIES = re.compile(r"/crm/(?:v3/properties|properties/(?:v3|\d{4}-\d{2}))/([^/]+)")
@@ -25,13 +24,14 @@ class Route(NamedTuple):
     batch: bool = False
 
 
-def route_of(call: Call) -> Route | None:
+@lru_cache(maxsize=1_024)
+def route_of(method: str, path: str) -> Route | None:
     """None: HubSpot has nothing there."""
-    if match := _OBJECTS.fullmatch(call.path):
-        return _object_route(call.method, _KINDS.get(match[1], match[1]), match[2] or "")
-    if (match := _PROPERTIES.fullmatch(call.path)) and call.method in {"GET", "POST"}:
+    if match := _OBJECTS.fullmatch(path):
+        return _object_route(method, _KINDS.get(match[1], match[1]), match[2] or "")
+    if (match := _PROPERTIES.fullmatch(path)) and method in {"GET", "POST"}:
         return Route("properties", _KINDS.get(match[1], match[1]))
-    return Route("account", "account") if _ACCOUNT.fullmatch(call.path) else None
+    return Route("account", "account") if _ACCOUNT.fullmatch(path) else None
 
 
 def _object_route(method: str, kind: str, rest: str) -> Route | None:
