@@ -27,8 +27,11 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """``spent`` attempts so far; ``first_at`` and ``due`` in seconds since the epoch (0: none); ``doubt``: one of the
-    calls may have happened."""
+    """What was tried so far of one event.
+
+    ``spent`` attempts; ``first_at`` and ``due`` in seconds since the epoch (0: none); ``doubt``: one of the calls may
+    have happened.
+    """
 
     spent: int
     first_at: float = 0.0
@@ -45,7 +48,7 @@ class Memory:
     tries: Mapping[int, Tries] = field(default_factory=dict)
 
 
-class ForeignMetadata(ValueError):
+class ForeignMetadata(ValueError):  # noqa: N818 - named for what it is, as the errors of all rooms are
     """The commit carries metadata that this worker cannot read."""
 
 
@@ -73,7 +76,8 @@ def decode(watermark: int, text: str) -> Memory:
         raw = b64decode(text[1:], validate=True)
         body = zlib.decompress(raw[1:]) if raw[0] else raw[1:]
         return _unpack(watermark, iter(body))
-    except (ValueError, IndexError, StopIteration, zlib.error) as error:
+    except (ValueError, IndexError, StopIteration, RuntimeError, zlib.error) as error:
+        # RuntimeError: what a generator makes of the StopIteration of a text that was cut off
         raise ForeignMetadata(f"commit metadata that cannot be read: {error!r}") from error
 
 
@@ -153,7 +157,7 @@ def _get_runs(watermark: int, source: Iterator[int]) -> Iterable[Range]:
 
 
 def _runs_of(watermark: int, span: int, bits: int) -> Iterable[Range]:
-    digits = bin(bits)[2:].rjust(span, "0")[::-1]
+    digits = f"{bits:b}".rjust(span, "0")[::-1]
     start = digits.find("1")
     while start >= 0:
         end = digits.find("0", start)
