@@ -14,6 +14,8 @@ rate x window + burst = the quota."""
 DECREASE = 0.7
 CLEAN_SECONDS = 1.0
 INCREASE = 0.1
+ROUNDING = 1e-9
+"""Of a call: what floating point may be short of it after a wait that was long enough."""
 LEAST_RATE = 0.05
 """Calls per second that are tried even at a vendor which keeps saying no: one every 20 s."""
 
@@ -40,8 +42,9 @@ class Throttle:
         if limits.rate is None:
             return
         quota = limits.rate * share
-        self._top_rate = quota * HEADROOM / limits.per_seconds
-        self._rate = min(self._rate or self._top_rate, self._top_rate)
+        top = quota * HEADROOM / limits.per_seconds
+        slowed = self._rate / self._top_rate if self._rate and self._top_rate else 1.0  # a larger share is used at once
+        self._top_rate, self._rate = top, top * slowed
         self._burst = max(1.0, quota * (1 - HEADROOM))
         self._tokens = min(self._tokens, self._burst)
 
@@ -57,7 +60,8 @@ class Throttle:
         if self._rate is None:
             return 0.0
         self._fill(now)
-        return 0.0 if self._tokens >= 1.0 else (1.0 - self._tokens) / self._rate
+        missing = 1.0 - self._tokens
+        return 0.0 if missing < ROUNDING else missing / self._rate
 
     def spend(self, now: float) -> None:
         if self._rate is not None:
@@ -71,8 +75,8 @@ class Throttle:
         self._clean_since = self._blocked_until
         if first_of_burst:  # the others were on their way already: one decrease a burst
             self.concurrency = max(1.0, self.concurrency * DECREASE)
-            if self._rate is not None:
-                self._rate = max(LEAST_RATE, self._rate * DECREASE)
+            if self._rate is not None and self._top_rate is not None:
+                self._rate = max(min(LEAST_RATE, self._top_rate), self._rate * DECREASE)
 
     def answered(self, now: float) -> None:
         """The vendor took a call: after a clean second, a tenth of the way back."""
