@@ -78,8 +78,11 @@ Decision = Done | Again | Find | Bury | Hold | Wait
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``attempt``: calls that counted, this one included. ``suspect``: an earlier call may have happened.
-    ``half_open``: this call was the breaker's trial, whose failure is the destination's and not the record's."""
+    """What is known of the event beside the answer.
+
+    ``attempt``: calls that counted, this one included. ``suspect``: an earlier call may have happened. ``half_open``:
+    this call was the breaker's trial, whose failure is the destination's and not the record's.
+    """
 
     function: Function
     attempt: int
@@ -104,9 +107,7 @@ def decide(verdict: Verdict, case: Case, policy: RetryPolicy, roll: float) -> De
         case Down():
             return Hold(verdict.reason, verdict.after)
         case Rejected():
-            if verdict.conflict and case.suspect and case.function.findable:
-                return Find(case.function.settle_after, verdict.reason)
-            return Bury("rejected", verdict.reason)
+            return _rejected(verdict, case, policy)
         case Unknown():
             return _unknown(verdict.reason, case, policy, roll)
         case _:
@@ -126,6 +127,14 @@ def decide_finding(finding: Finding, case: Case, policy: RetryPolicy, roll: floa
             return _policy(finding.reason, case, policy, roll)
         case _:
             assert_never(finding)
+
+
+def _rejected(verdict: Rejected, case: Case, policy: RetryPolicy) -> Decision:
+    """The record that exists may be our own: ask. Not for ever: it may be another's, that ``find`` does not see."""
+    ours = verdict.conflict and case.suspect and case.function.findable
+    if ours and policy.delay("no_answer", case.attempt, 0.0, after=0.0, short=False) is not None:
+        return Find(case.function.settle_after, verdict.reason)
+    return Bury("rejected", verdict.reason)
 
 
 def _unknown(reason: str, case: Case, policy: RetryPolicy, roll: float) -> Decision:
