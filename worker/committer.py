@@ -69,16 +69,27 @@ class Committer:
         self._dirty.clear()
         for assignment in assignments.values():
             assignment.mark()
-        results = self._ledger.take()
         commits = {partition: assignment.progress.snapshot() for partition, assignment in assignments.items()}
         announced = {p: (assignment.progress.sent_to, assignment.round) for p, assignment in assignments.items()}
-        await self._ledger.publish(results)
-        changed = {p: commit for p, commit in commits.items() if self._last.get(p) != commit}
+        try:
+            await self._ledger.flush()
+        except BaseException:
+            self._dirty.update(assignments.values())
+            raise
+        changed = {}
+        for partition, commit in commits.items():
+            if self._last.get(partition) != commit:
+                changed[partition] = commit
+            else:  # the log knows all of it already: whoever waits for this round need not wait for another
+                self._done(assignments[partition], commit, announced[partition])
         for part in _requests(changed):
             await self._request(part, assignments, announced)
 
     async def _request(
-        self, part: dict[Partition, Commit], assignments: dict[Partition, Assignment], announced: dict[Partition, tuple[int, int]]
+        self,
+        part: dict[Partition, Commit],
+        assignments: dict[Partition, Assignment],
+        announced: dict[Partition, tuple[int, int]],
     ) -> None:
         try:
             await self._consumer.commit(part)
@@ -94,12 +105,15 @@ class Committer:
             await self._clock.sleep(RETRY_AFTER)
             return
         for partition, commit in part.items():
-            self._last[partition] = commit
-            assignment = assignments[partition]
-            if not assignment.closed:
-                assignment.committed_sent_to, assignment.committed_round = announced[partition]
-                assignment.crowded = len(commit.metadata) >= CROWDED
-                self._committed(assignment)
+            self._done(assignments[partition], commit, announced[partition])
+
+    def _done(self, assignment: Assignment, commit: Commit, announced: tuple[int, int]) -> None:
+        if assignment.closed:
+            return
+        self._last[assignment.partition] = commit
+        assignment.committed_sent_to, assignment.committed_round = announced
+        assignment.crowded = len(commit.metadata) >= CROWDED
+        self._committed(assignment)
 
     def forget(self, assignment: Assignment) -> None:
         self._dirty.discard(assignment)
