@@ -23,12 +23,13 @@ class Ready:
 
 
 class Assignment:
-    """Lives from assignment to revocation: nothing is started when it is not ``open`` any more; what comes back after
-    ``closed`` is fenced, by being ignored.
+    """Lives from assignment to revocation.
 
-    Per key only a chain: ``_tails`` holds its last event, every event knows the next. A key's head is out or
-    ready or waiting for a moment; the others wait for the head. ``out``: events whose call is under way;
-    ``round``: commits begun, each knowing all that was done before it; ``settling``: events whose letter or reply is; ``window``: calls announced at once; ``holds``: why it is paused.
+    Nothing is started when it is not ``open`` any more; what comes back after ``closed`` is fenced, by being ignored.
+    Per key only a chain: ``_tails`` holds its last event, every event knows the next. A key's head is out or ready or
+    waiting for a moment; the others wait for the head. ``out``: events whose call is under way; ``settling``: events
+    whose letter or reply is; ``round``: commits begun, each knowing all that was done before it; ``window``: calls
+    announced at once; ``holds``: why it is paused.
     """
 
     def __init__(self, partition: Partition, progress: Progress) -> None:
@@ -37,6 +38,7 @@ class Assignment:
         self.committed_sent_to = progress.sent_to
         self.round = 0
         self.committed_round = 0
+        self._inherited = progress.sent_to
         self.open = True
         self.closed = False
         self.records = 0
@@ -51,6 +53,16 @@ class Assignment:
         self.unmarked: deque[Delivery] = deque()
         self._tails: dict[str, Delivery] = {}
 
+    def again(self) -> Assignment:
+        """The same partition, read again from the first undone by the same owner; paused stays paused.
+
+        What was announced counts only as far as it was committed.
+        """
+        fresh = Assignment(self.partition, self.progress.again())
+        fresh.committed_sent_to = self.committed_sent_to
+        fresh.holds = self.holds
+        return fresh
+
     @property
     def keys(self) -> int:
         return len(self._tails)
@@ -61,18 +73,30 @@ class Assignment:
         return not self.out and not self.settling
 
     def mark(self) -> None:
-        """Begin a commit round: announce the next ``window`` calls that cannot be repeated; they start when it is
-        committed.
+        """Begin a commit round: announce the next ``window`` calls that cannot be repeated.
+
+        They start when it is committed.
         """
         self.round += 1
         if self.unmarked:
             events = self.window * self.unmarked[0].function.batch_max
             self.progress.mark(1 + max(delivery.offset for delivery in islice(self.unmarked, events)))
 
+    def took(self, size: int) -> None:
+        """A record is in memory, in the lane or on its way to the dead letters."""
+        self.records += 1
+        self.bytes += size
+
+    def gave_back(self, size: int) -> None:
+        self.records -= 1
+        self.bytes -= size
+
     def add(self, delivery: Delivery) -> bool:
         """Take a record in; True when it is the head of its key and may be offered."""
-        self.records += 1
-        self.bytes += delivery.size
+        self.took(delivery.size)
+        if delivery.offset < self._inherited:
+            # announced before we read it, so its announcement does not know what we did before it on its key
+            delivery.round = self.round + 1
         tail = self._tails.get(delivery.key)
         self._tails[delivery.key] = delivery
         if tail is None:
@@ -83,8 +107,7 @@ class Assignment:
     def finish(self, delivery: Delivery) -> Delivery | None:
         """The head is done: let it go and return the next head of its key."""
         self.progress.done(delivery.offset)
-        self.records -= 1
-        self.bytes -= delivery.size
+        self.gave_back(delivery.size)
         following = delivery.next
         if following is None:
             del self._tails[delivery.key]

@@ -18,7 +18,9 @@ KEPT_ATTEMPTS = 32
 
 
 class Delivery:
-    """``next`` is the event behind this one on the same key, which waits for it. ``round``: the first commit that knows
+    """An event in a lane.
+
+    ``next`` is the event behind this one on the same key, which waits for it. ``round``: the first commit that knows
     the event before it to be done. ``spent``: attempts that counted.
     """
 

@@ -23,9 +23,12 @@ class Progress:
 
     def __init__(self, commit: Commit | None) -> None:
         """Raises ``worker.metadata.ForeignMetadata``: call again with the metadata left out."""
-        self.start = commit.offset if commit else 0
-        memory = decode(self.start, commit.metadata) if commit else Memory()
-        self.sent_to = max(memory.sent_to, self.start)
+        start = commit.offset if commit else 0
+        self._remember(start, decode(start, commit.metadata) if commit else Memory())
+
+    def _remember(self, start: int, memory: Memory) -> None:
+        self.start = start
+        self.sent_to = max(memory.sent_to, start)
         self._suspected_to = self.sent_to
         self._prior = list(memory.done)
         self._prior_starts = [start for start, _ in self._prior]
@@ -68,10 +71,13 @@ class Progress:
         return offset < self._suspected_to or (tries is not None and tries.doubt)
 
     def again(self) -> Progress:
-        """The same progress, to be read again from the watermark by the same owner: what it never sent is not
-        suspected."""
-        fresh = Progress(self.snapshot())
-        fresh._suspected_to = self._suspected_to  # noqa: SLF001 - its own kind
+        """The same progress, to be read again from the watermark by the same owner.
+
+        What it never sent is not suspected, so nothing may be left out here, as a commit leaves out what is too long.
+        """
+        fresh = Progress(None)
+        fresh._remember(*self._memory())
+        fresh._suspected_to = self._suspected_to
         return fresh
 
     def tries(self, offset: int) -> Tries | None:
@@ -93,10 +99,13 @@ class Progress:
         self._highest_done = max(self._highest_done, offset + 1)
 
     def snapshot(self) -> Commit:
+        watermark, memory = self._memory()
+        return Commit(watermark, encode(watermark, memory))
+
+    def _memory(self) -> tuple[int, Memory]:
         watermark = self.watermark
         tries = {offset: entry for offset, entry in self._tries.items() if offset >= watermark}
-        memory = Memory(self.sent_to, list(self._done_ranges(watermark)), tries)
-        return Commit(watermark, encode(watermark, memory))
+        return watermark, Memory(self.sent_to, list(self._done_ranges(watermark)), tries)
 
     def _done_before(self, offset: int) -> bool:
         if offset >= self._prior[-1][1]:  # read again past all that an earlier owner did: forget it
@@ -106,8 +115,10 @@ class Progress:
         return place >= 0 and offset < self._prior[place][1]
 
     def _done_ranges(self, watermark: int) -> Iterator[Range]:
-        """What is done above the watermark: the gaps between what is pending, then what an earlier owner did and we
-        have not read again yet."""
+        """What is done above the watermark.
+
+        The gaps between what is pending, then what an earlier owner did and we have not read again yet.
+        """
         expected = watermark
         for offset in self._pending:
             if offset > expected:
