@@ -1,12 +1,17 @@
-"""One budget for the worker, in records and bytes: in flight, waiting and retrying together, in equal shares per lane
-that holds something. Memory does not grow with the backlog or with the number of connections."""
+"""One budget for the worker, in records and bytes.
+
+In flight, waiting and retrying together, in equal shares per lane that holds something. Memory does not grow with the
+backlog or with the number of connections.
+"""
 
 from __future__ import annotations
 
 
 class Budget:
-    """``records`` and ``bytes`` of all lanes together; a lane over its share takes nothing new until it is down to
-    half of it."""
+    """``records`` and ``bytes`` of all lanes together.
+
+    A lane over its share takes nothing new until it is down to half of it.
+    """
 
     def __init__(self, records: int, size: int) -> None:
         self.records_limit = records

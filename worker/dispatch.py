@@ -53,7 +53,7 @@ class Desk(Protocol):
     def urgent(self, assignment: Assignment) -> None:
         """Calls wait for its commit and nothing else is ready."""
 
-    def finished(self, dispatcher: Dispatcher, delivery: Delivery) -> None:
+    def finished(self, delivery: Delivery) -> None:
         """One event less in the buffers."""
 
     def hold(self, assignment: Assignment, why: str) -> None: ...
@@ -81,8 +81,10 @@ class Tools:
 
 @dataclass(slots=True)
 class Call:
-    """One call that came back: begun ``at`` (epoch seconds), ``ended`` (monotonic), ``ms`` long; ``trial``: it was a
-    half-open breaker's."""
+    """One call that came back.
+
+    Begun ``at`` (epoch seconds), ``ended`` (monotonic), ``ms`` long; ``trial``: it was a half-open breaker's.
+    """
 
     at: float
     ended: float
@@ -148,7 +150,9 @@ class Dispatcher:
             raise
         except Exception as bug:
             logger().exception("delivery.bug", connection=self.connection.slug, error=repr(bug))
-            raise UnknownFunction(f"the connector failed when asked for {operation} of {object_name!r}: {bug!r}") from bug
+            raise UnknownFunction(
+                f"the connector failed when asked for {operation} of {object_name!r}: {bug!r}"
+            ) from bug
 
     def doomed(self, record: Record, function: Function, assignment: Assignment) -> bool:
         """It may have happened, nobody can be asked, and the policy says not to try again."""
@@ -250,7 +254,7 @@ class Dispatcher:
         self._returned(batch)
         if not batch.assignment.closed:
             trial = self.breaker.state == "half-open"
-            self._settle_call(batch, verdicts, ended)
+            self._settle_call(verdicts, ended)
             # where the vendor answered for another of the batch, a failure is the record's own
             trial = trial and self.breaker.state != "closed"
             self._settle(batch, verdicts, Call(at, ended, (ended - started) * 1_000, trial))
@@ -275,7 +279,7 @@ class Dispatcher:
         batch.assignment.calls.pop(id(batch), None)
         self.lane.returned(batch, self._clock.monotonic())
 
-    def _settle_call(self, batch: Batch, verdicts: list[Verdict], now: float) -> None:
+    def _settle_call(self, verdicts: list[Verdict], now: float) -> None:
         """What the call says of the destination, before what it says of the events."""
         self._observe(now)
         answered = failed = None
@@ -412,7 +416,7 @@ class Dispatcher:
 
     def _finish(self, delivery: Delivery) -> None:
         self.lane.finish(delivery, self._clock.monotonic())
-        self._tools.desk.finished(self, delivery)
+        self._tools.desk.finished(delivery)
         self._tools.desk.dirty(delivery.assignment)
 
     def _judge(self, *, rejected: bool) -> None:
@@ -578,7 +582,9 @@ def _on_unknown(policy: Mapping[str, Any]) -> Mapping[str, UnknownPolicy]:
     """The connection's own word on what to do when a call may have happened, per operation."""
     chosen = policy.get("on_unknown") or {}
     if not isinstance(chosen, Mapping) or any(word not in ("retry", "dead_letter") for word in chosen.values()):
-        raise BadConnection(f'the policy on_unknown is {chosen!r}; it is like {{"add": "retry", "message": "dead_letter"}}')
+        raise BadConnection(
+            f'the policy on_unknown is {chosen!r}; it is like {{"add": "retry", "message": "dead_letter"}}'
+        )
     return chosen
 
 

@@ -62,8 +62,10 @@ class Lane:
             self._make_ready(delivery, action)
 
     def marked(self, delivery: Delivery) -> bool:
-        """May this call start? One that cannot be repeated waits for a commit that announces it (``sent_to``) and that
-        knows the event before it on its key to be done: or a crash would repeat that one behind this one.
+        """May this call start?
+
+        One that cannot be repeated waits for a commit that announces it (``sent_to``) and that knows the event before
+        it on its key to be done: or a crash would repeat that one behind this one.
         """
         if delivery.function.idempotent:
             return True
@@ -117,20 +119,23 @@ class Lane:
         return None
 
     def bisect(self, batch: Batch) -> None:
-        """A batch refused as a whole goes out again in halves, before anything else, until the culprit is alone: at
-        most 2·log2(n) extra calls for one."""
+        """A batch refused as a whole goes out again in halves, before anything else, until the culprit is alone.
+
+        At most 2·log2(n) extra calls for one.
+        """
         middle = (len(batch.deliveries) + 1) // 2
         for part in (batch.deliveries[:middle], batch.deliveries[middle:]):
             self._parts.append(Batch(batch.assignment, batch.function, batch.action, part))
 
-    def returned(self, batch: Batch) -> None:
-        """The call of a batch is over, whatever it brought."""
+    def returned(self, batch: Batch, now: float) -> None:
+        """The call of a batch is over, whatever it brought; the interval of its keys begins."""
         batch.assignment.out -= len(batch.deliveries)
+        if batch.function.key_interval and batch.action == "deliver":
+            for delivery in batch.deliveries:
+                self._pace(delivery, now)
 
     def finish(self, delivery: Delivery, now: float) -> None:
         """The event is done; the next of its key may go out."""
-        if delivery.function.key_interval:
-            self._pace(delivery, now)
         following = delivery.assignment.finish(delivery)
         if following is not None:
             self.offer(following, now)

@@ -35,8 +35,13 @@ class Post:
 
     @property
     def records(self) -> int:
-        """Records in memory."""
-        return self.dispatcher.lane.records if self.dispatcher else len(self.waiting)
+        """Records in memory: in the lane, on their way to the dead letters, or waiting for the connection to open."""
+        return sum(assignment.records for assignment in self.assignments.values()) + len(self.waiting)
+
+    @property
+    def bytes(self) -> int:
+        waiting = sum(record.size for _, record in self.waiting)
+        return sum(assignment.bytes for assignment in self.assignments.values()) + waiting
 
     async def close(self) -> None:
         if self.opening is not None:
@@ -62,10 +67,17 @@ class Opener:
     def open(self, post: Post) -> None:
         if post.opening is None:
             post.opening = asyncio.create_task(self._open(post))
+            post.opening.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._tools.desk.failed(error)
 
     async def _open(self, post: Post) -> None:
-        """Until it is open or known to be unknown; a store that is down, a manifest that does not load or a secret
-        that does not decrypt holds this connection only."""
+        """Until it is open or known to be unknown.
+
+        A store that is down, a manifest that does not load or a secret that does not decrypt holds this one only.
+        """
         pause = 0.5
         while True:
             try:

@@ -14,8 +14,10 @@ from connectors.contract import RetryKind
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """``more`` attempts after the first; the n-th wait is uniform in [0, ceiling(n)] (full jitter, as in
-    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)."""
+    """``more`` attempts after the first; the n-th wait is uniform in [0, ceiling(n)].
+
+    Full jitter, as in https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+    """
 
     more: int
     wait: wait_base

@@ -11,7 +11,6 @@ from topics.event import Event
 from topics.log import Partition, Record
 from worker.assignment import Assignment
 from worker.budget import Budget
-from worker.delivery import Delivery
 from worker.dispatch import Dispatcher
 from worker.gate import Gate
 from worker.post import Opener, Post
@@ -19,7 +18,10 @@ from worker.post import Opener, Post
 
 class Undertaker(Protocol):
     def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: str, reason: str) -> None:
-        """A record that never gets into a lane: its letter, then its offset."""
+        """A record that never gets into a lane: its letter, then its offset.
+
+        It was counted into its assignment; ``Router.finished`` is told when it ended.
+        """
 
 
 class Router:
@@ -55,6 +57,7 @@ class Router:
         post.waiting = [(owner, record) for owner, record in post.waiting if owner is not assignment]
         if post.dispatcher is not None:
             post.dispatcher.disown(assignment)
+        self._make_room(post)  # its records were perhaps what held up the others
 
     def retire(self, assignment: Assignment) -> None:
         """Fence it: what still comes back is ignored."""
@@ -91,20 +94,27 @@ class Router:
                 self._unknown(post, assignment, record)
             else:
                 self._accept(post.dispatcher, assignment, record)
+        self._check_room(post)
         for assignment in post.assignments.values():
             self._gate.release(assignment, "opening")
         if post.dispatcher is not None:
-            self._after(post)
+            post.dispatcher.pump()
 
-    def finished(self, dispatcher: Dispatcher, delivery: Delivery) -> None:
+    def finished(self, assignment: Assignment, size: int) -> None:
         """One event less in the buffers: when its lane has room again, let its partitions flow."""
-        self._budget.gave_back(1, delivery.size)
-        if "full" not in delivery.assignment.holds:
-            return
-        lane = dispatcher.lane
-        if self._budget.roomy(lane.records, lane.bytes):
-            for assignment in lane.assignments.values():
+        self._budget.gave_back(1, size)
+        if "full" in assignment.holds:
+            self._make_room(self.post(assignment.partition))
+
+    def _make_room(self, post: Post) -> None:
+        if self._budget.roomy(post.records, post.bytes):
+            for assignment in post.assignments.values():
                 self._gate.release(assignment, "full")
+
+    def _check_room(self, post: Post) -> None:
+        if self._budget.full(post.records, post.bytes):
+            for assignment in post.assignments.values():
+                self._gate.hold(assignment, "full")
 
     def _after(self, post: Post) -> None:
         dispatcher = post.dispatcher
@@ -114,15 +124,13 @@ class Router:
             assert self.opener is not None
             self.opener.open(post)
             return
-        if self._budget.full(dispatcher.lane.records, dispatcher.lane.bytes):
-            for assignment in post.assignments.values():
-                self._gate.hold(assignment, "full")
+        self._check_room(post)
         dispatcher.pump()
 
     def _accept(self, dispatcher: Dispatcher, assignment: Assignment, record: Record) -> None:
         if not assignment.open or not assignment.progress.receive(record.offset):
             return
-        bury = self._undertaker.bury
+        bury = self._bury
         event: Event | None = None
         try:
             event = codec.decode(record)
@@ -151,7 +159,13 @@ class Router:
             reason = f"no connection has the slug {post.slug!r}; and the record is malformed: {error}"
         else:
             reason = f"no connection has the slug {post.slug!r}: `writeback connections list` shows what there is"
-        self._undertaker.bury(assignment, record, event, "unknown-connection", reason)
+        self._bury(assignment, record, event, "unknown-connection", reason)
+
+    def _bury(self, assignment: Assignment, record: Record, event: Event | None, cause: str, reason: str) -> None:
+        """A letter on its way is memory too: a topic full of malformed records is read as fast as they are written."""
+        self._budget.took(record.size)
+        assignment.took(record.size)
+        self._undertaker.bury(assignment, record, event, cause, reason)
 
 
 _DOOMED = "a worker died while this call may have been under way; it may have happened, and the vendor cannot be asked"

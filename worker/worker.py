@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.connections import Connections
+from connectors.errors import UnknownConnection
 from topics import names
 from topics.errors import LogUnavailable, StoreUnavailable
 from topics.event import Event
@@ -34,6 +35,8 @@ WATCH_SECONDS = 1.0
 """How soon an operator's pause, resume or change of a connection is seen."""
 REVOKE_SECONDS = 0.8
 """What a revocation waits for calls under way: more would starve the partitions that stay."""
+LEDGER_SECONDS = 1.0
+"""What a revocation waits for the ledger: without it no offset moves."""
 FLUSH_SECONDS = 5.0
 
 
@@ -82,6 +85,7 @@ class Worker:
         tools = Tools(self, self._outcomes, self._clock, policy or RetryPolicy())
         self._router.opener = self._opener = Opener(connections, build, tools, self._clock, self._router.opened)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
 
     # -- run and stop -----------------------------------------------------------------------------------------------
 
@@ -97,6 +101,8 @@ class Worker:
                 for task in (committing, watching):
                     if task.done():
                         task.result()  # a bug there ends the worker loudly instead of leaving it half alive
+                if self._failure is not None:
+                    raise self._failure
                 self._router.route(await self._poll())
         finally:
             watching.cancel()
@@ -129,8 +135,10 @@ class Worker:
         logger().info("worker.stopped", left=left)
 
     async def _drain(self, assignments: Sequence[Assignment], seconds: float) -> int:
-        """Wait for what is under way, then cut off the rest: it stays undone, for the next owner to settle. Returns
-        how many events were cut off."""
+        """Wait for what is under way, then cut off the rest: it stays undone, for the next owner to settle.
+
+        Returns how many events were cut off.
+        """
         until = self._clock.monotonic() + seconds
         while any(not assignment.quiet for assignment in assignments) and self._clock.monotonic() < until:
             await self._clock.sleep(0.01)
@@ -159,7 +167,7 @@ class Worker:
             self._committer.forget(assignment)
             logger().info("partition.revoked", partition=str(assignment.partition))
         try:
-            await asyncio.wait_for(self._ledger.publish(self._ledger.take()), timeout=1.0)
+            await asyncio.wait_for(self._ledger.flush(), timeout=LEDGER_SECONDS)
         except TimeoutError:
             return {}  # the outcomes are not safe, so the offsets do not move: the next owner repeats
         return {assignment.partition: assignment.progress.snapshot() for assignment in going}
@@ -193,13 +201,12 @@ class Worker:
     def release(self, assignment: Assignment, why: str) -> None:
         self._gate.release(assignment, why)
 
-    def finished(self, dispatcher: Dispatcher, delivery: Delivery) -> None:
-        self._router.finished(dispatcher, delivery)
+    def finished(self, delivery: Delivery) -> None:
+        self._router.finished(delivery.assignment, delivery.size)
 
     def reread(self, assignment: Assignment) -> None:
-        fresh = Assignment(assignment.partition, assignment.progress.again())
+        fresh = assignment.again()
         logger().info("partition.reread", partition=str(assignment.partition), offset=fresh.progress.start)
-        fresh.holds = assignment.holds  # paused stays paused: the consumer does not know of the change
         self._leave(assignment)
         self._consumer.seek(assignment.partition, fresh.progress.start)
         self._router.adopt(fresh)
@@ -212,6 +219,9 @@ class Worker:
         dispatcher.pause()
         self._spawn(self._write_state(slug, reason))
 
+    def failed(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+
     def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: str, reason: str) -> None:
         assignment.settling += 1
 
@@ -222,6 +232,8 @@ class Worker:
                 assignment.settling -= 1
             if not assignment.closed:
                 assignment.progress.done(record.offset)
+                assignment.gave_back(record.size)
+                self._router.finished(assignment, record.size)
                 self.dirty(assignment)
 
         self._spawn(settle())
@@ -233,6 +245,8 @@ class Worker:
             except StoreUnavailable as error:
                 logger().warning("store.unavailable", error=str(error))
                 await self._clock.sleep(WATCH_SECONDS)
+            except UnknownConnection:
+                return  # removed meanwhile: ``_watch`` sees that
             else:
                 return
 
@@ -284,7 +298,12 @@ class Worker:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failed(error)
 
 
 def _progress(partition: Partition, commit: Commit | None) -> Progress:

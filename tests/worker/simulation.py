@@ -160,8 +160,10 @@ class SimConnector:
             return
         call.answer.set_result(
             [
-                Found(id=event.id) if event.id in self._vendor.known
-                else Absent() if event.object == "contact"
+                Found(id=event.id)
+                if event.id in self._vendor.known
+                else Absent()
+                if event.object == "contact"
                 else CannotTell("not findable")
                 for event in call.events
             ]
@@ -249,7 +251,8 @@ class World:
         self.dice = random.Random(self.seed)
         scale = self.dice.choice([0.0, 0.05, 0.2])
         chance = self.dice.random
-        self.odds = Odds(*(scale * chance() for _ in range(4)), crash=0.004 * chance(), revoke=0.004 * chance())
+        lost, transient, throttled, down = (scale * chance() for _ in range(4))
+        self.odds = Odds(lost, transient, throttled, down, crash=0.004 * chance(), revoke=0.004 * chance())
         self.clock = FakeClock(seed=self.seed)
         self.vendor = Vendor(self.dice, self.odds)
         self.records = [self._record(offset) for offset in range(self.events)]
@@ -262,15 +265,21 @@ class World:
         object_name, operation = self.dice.choice(list(FUNCTIONS))
         fields = {"poison": True} if self.dice.random() < 0.05 else {"n": offset}
         event = Event(
-            id=f"e{offset}", operation=operation, connection=SLUG, object=object_name,
-            key=f"k{self.dice.randrange(6)}", fields=fields,
+            id=f"e{offset}",
+            operation=operation,
+            connection=SLUG,
+            object=object_name,
+            key=f"k{self.dice.randrange(6)}",
+            fields=fields,
         )
         return Record(PARTITION, offset, 0, *codec.encode(event))
 
     def _start(self) -> None:
         self.vendor.life += 1
         self.ledger = Ledger(Courier(self.producer, self.clock))
-        outcomes = Outcomes(self.ledger, Courier(self.producer, self.clock), Courier(self.producer, self.clock), self.clock)
+        outcomes = Outcomes(
+            self.ledger, Courier(self.producer, self.clock), Courier(self.producer, self.clock), self.clock
+        )
         self.connector = SimConnector(self.vendor, self.clock)
         connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, {}, 1, "active", "", 1)
         self.dispatcher = Dispatcher(connection, self.connector, Tools(self, outcomes, self.clock, RetryPolicy()))  # type: ignore[arg-type]
@@ -287,7 +296,7 @@ class World:
 
     def urgent(self, assignment: Assignment) -> None: ...
 
-    def finished(self, dispatcher: Dispatcher, delivery: Delivery) -> None: ...
+    def finished(self, delivery: Delivery) -> None: ...
 
     def hold(self, assignment: Assignment, why: str) -> None:
         assignment.holds.add(why)
@@ -298,9 +307,11 @@ class World:
     def quarantine(self, dispatcher: Dispatcher, reason: str) -> None:
         raise AssertionError("5 % poison is no flood")
 
+    def failed(self, error: BaseException) -> None:
+        raise AssertionError(f"seed {self.seed}: a bug of ours") from error
+
     def reread(self, assignment: Assignment) -> None:
-        fresh = Assignment(PARTITION, assignment.progress.again())
-        fresh.holds = assignment.holds
+        fresh = assignment.again()
         self.dispatcher.disown(assignment)
         assignment.closed = True
         self._own(fresh)
