@@ -26,6 +26,7 @@ EventName = Literal[
     "delivery.bug",  # a connector raised: counted as Unknown
     "letter.written",  # connection, cause, reason, letter
     "letter.refused",  # the log does not take a letter: the event is held
+    "reply.refused",  # the log does not take a reply: as for a letter
     "publish.retry",  # the log does not answer: a letter, a reply or results are repeated until it does
     "commit.failed",
     "commit.fenced",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -21,6 +23,8 @@ from worker.ledger import Ledger
 
 LEDGER_REASON = 300
 """Characters of a reason that the ledger keeps; the letter has it all."""
+REFUSED_PAUSE = 30.0
+"""Seconds until a letter or a reply that the log refused is tried again."""
 MAX_REPLY_DETAIL = 900_000
 """Bytes of a vendor's detail in a reply; a longer one is cut to a note (the record must fit its topic)."""
 
@@ -36,7 +40,7 @@ class Outcomes:
 
     def delivered(self, delivery: Delivery, vendor_id: str | None) -> None:
         """Into the ledger. An event with ``reply_to`` needs ``reply`` as well."""
-        self._ledger.add(self._result(delivery, "delivered", detail=vendor_id))
+        self._ledger.add(self._result(delivery, "delivered", detail=_writable(vendor_id)))
 
     async def reply(self, delivery: Delivery, detail: Any) -> None:
         """Tell who asked that it was delivered; returns when the log has it."""
@@ -109,18 +113,25 @@ class Outcomes:
                 await self._letters.publish(DEAD_LETTER, key=encoded.key, value=encoded.value, headers=encoded.headers)
             except RecordRefused as error:  # the topic was made too small by hand: hold, say so, and try again
                 logger().error("letter.refused", letter=letter.id, error=str(error))
-                await self._clock.sleep(30.0)
+                await self._clock.sleep(REFUSED_PAUSE)
             else:
                 return
 
     async def _reply(self, result: Result, partition: int | None) -> None:
         if partition is None or partition >= REPLY_PARTITIONS:  # nobody can be reading there
             return
-        value = pack([result])
+        value = pack([replace(result, detail=_writable(result.detail))])
         if len(value) > MAX_REPLY_DETAIL:
-            note = f"{len(to_json(result.detail)):,} bytes, too large for a reply; it was {result.outcome}"
-            value = pack([_with_detail(result, note)])
-        await self._replies.publish(REPLIES, key=result.id.encode(), value=value, partition=partition)
+            note = f"{len(value):,} bytes, too large for a reply; it was {result.outcome}"
+            value = pack([replace(result, detail=note)])
+        while True:
+            try:
+                await self._replies.publish(REPLIES, key=result.id.encode(), value=value, partition=partition)
+            except RecordRefused as error:  # as for a letter: somebody waits for it
+                logger().error("reply.refused", event=result.id, error=str(error))
+                await self._clock.sleep(REFUSED_PAUSE)
+            else:
+                return
 
     def _result(self, delivery: Delivery, outcome: Outcome, *, detail: Any) -> Result:
         event, partition = delivery.event, delivery.record.partition
@@ -162,5 +173,11 @@ def _dead(letter: Letter, calls: int, now: float) -> Result:
     )
 
 
-def _with_detail(result: Result, detail: str) -> Result:
-    return Result(**{name: getattr(result, name) for name in Result.__dataclass_fields__} | {"detail": detail})
+def _writable(detail: Any) -> Any:
+    """The vendor's words as JSON can carry them: half a surrogate pair, or a type of Python's, must not stop an event."""
+    try:
+        to_json(detail)
+    except ValueError:
+        text = json.dumps(detail, ensure_ascii=False, skipkeys=True, default=repr)
+        return json.loads(text.encode("utf-8", "replace"))
+    return detail
