@@ -109,6 +109,15 @@ def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def _settle_before_fork() -> None:
+    """SQLite keeps in memory who holds which lock; a child born in the middle of a write would see it held for ever."""
+    if _session is not None:
+        try:
+            _session.flush(PATIENCE_S)
+        except (NotSent, LogError) as error:
+            _LOGGER.warning("forking although not everything that was emitted has reached the log: %s", error)
+
+
 def _forget_in_child() -> None:
     global _session, _lock
     if _session is not None:
@@ -116,4 +125,4 @@ def _forget_in_child() -> None:
     _session, _lock = None, threading.RLock()
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+os.register_at_fork(before=_settle_before_fork, after_in_child=_forget_in_child)

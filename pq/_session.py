@@ -88,7 +88,8 @@ class Session:
             return "no worker has read this connection's events yet; is one running? (writeback up, writeback worker)"
         before = position.offset - lag.committed
         if before > 0:
-            return f"{before:,} earlier events are before it; the destination may be slow, throttled or down"
+            ahead = "1 earlier event is" if before == 1 else f"{before:,} earlier events are"
+            return f"{ahead} before it; the destination may be slow, throttled or down"
         return "it is the worker's turn; the destination is retried, throttled or down (see `writeback topics lag`)"
 
     def say(self, message: str, *values: object) -> None:

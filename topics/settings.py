@@ -69,7 +69,8 @@ class Settings(BaseSettings):
     )
     secret_key: str | None = Field(
         default=None,
-        description="Encrypts the secrets of connections: any long random text, the same on every machine",
+        description="Encrypts the secrets of connections: long random text, the same on every machine "
+        "(writeback connections new-key); of several separated by commas the first encrypts, all decrypt",
         repr=False,
     )
     group: str = Field(default=WORKER_GROUP, min_length=1, description="The consumer group of the workers")
