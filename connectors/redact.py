@@ -12,7 +12,7 @@ HIDDEN = "[redacted]"
 
 _AUTHORIZATION = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _NAMED = re.compile(
-    r"""(?ix) ( ["']? [\w-]* (?: token | secret | password | passwd | api_?-?key | authorization | cookie | hapikey)
+    r"""(?ix) ( (?: token | secret | password | passwd | api_?-?key | authorization | cookie | hapikey)
         ["']? \s* [:=] \s* ) ( "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^\s,;&}"']+ )"""
 )
 

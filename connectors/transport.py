@@ -24,6 +24,7 @@ from connectors.failures import CAUGHT, MaybeSent, NotSent, TransportFailure, Un
 MIB: Final = 1_048_576
 MAX_READ: Final = 8 * MIB
 """The most that is taken of an answer that somebody wants to read."""
+EXCERPT: Final = 16_384
 CONNECT_SECONDS: Final = 10.0
 
 
@@ -129,9 +130,9 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> Reply:
     chunks: list[bytes] = []
     size = 0
     truncated = False
+    if (response.content_length or 0) > limit:
+        limit = EXCERPT  # it says itself that it is too large: only its beginning is of use
     try:
-        if (response.content_length or 0) > limit:
-            truncated = True
         while not truncated and (chunk := await response.content.readany()):
             size += len(chunk)
             truncated = size > limit

@@ -85,15 +85,7 @@ def compile_rules(
     idempotent: bool,
     redact: Callable[[str], str],
 ) -> Rules:
-    own = tuple(
-        Row(
-            None if row.status is None else frozenset(row.status),
-            None if row.code is None else frozenset(row.code),
-            row.verdict,
-            row.wait,
-        )
-        for row in rows
-    )
+    own = tuple(Row(row.statuses, row.codes, row.verdict, row.wait) for row in rows)
     return Rules(
         rows=(*own, *((GONE,) if delete else ()), *BUILT_IN),
         codes=tuple(compile_path(path) for path in shape.codes),

@@ -12,9 +12,9 @@ from connectors.contract import Quota
 LONGEST_WAIT: Final = 86_400.0
 """A day: HubSpot's migrations (477) may take that long; more is a mistake of the other side's clock."""
 
-_NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
-_PARAMETER = re.compile(r"\b(q|w|r|t|limit|remaining|reset)\s*=\s*(\d+)")
-_USAGE = re.compile(r"api-usage=(\d+)/(\d+)")
+_NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
+_PARAMETER = re.compile(r"\b(q|w|r|t|limit|remaining|reset)\s*=\s*(\d{1,15})", re.ASCII)
+_USAGE = re.compile(r"api-usage=(\d{1,15})/(\d{1,15})", re.ASCII)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

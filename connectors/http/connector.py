@@ -129,7 +129,7 @@ class RawConnector(HttpConnector):
 
     async def _deliver(self, event: Event) -> Verdict:
         rules = self.plan(event.object, event.operation).rules
-        if method_of(event.fields, event.operation) in SAFE_TWICE:
+        if str(event.fields.get("method") or METHODS[event.operation]).upper() in SAFE_TWICE:
             rules = replace(rules, idempotent=True)
         return await deliver_one(self.sender, self._call, rules, None, event)
 

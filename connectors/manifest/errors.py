@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from connectors.manifest.parts import Part, Path, Status
 
@@ -27,19 +27,17 @@ class ErrorShape(Part):
 class ErrorRow(Part):
     """One row of the table: the first that matches decides. Rows of the connector come before the built-in ones."""
 
-    status: list[Status] | None = Field(default=None, description="HTTP statuses; none given: any.")
-    code: list[str] | None = Field(default=None, description="Codes in the body; none given: any.")
+    status: Status | list[Status] | None = Field(default=None, description="HTTP statuses; none given: any.")
+    code: str | list[str] | None = Field(default=None, description="Codes in the body; none given: any.")
     verdict: Meaning
     wait: float | None = Field(
         default=None, ge=0, le=86_400, description="Seconds to wait when the answer does not say. Retry-After wins."
     )
 
-    @field_validator("status", mode="before")
-    @classmethod
-    def _one_status(cls, value: object) -> object:
-        return [value] if isinstance(value, int) else value
+    @property
+    def statuses(self) -> frozenset[int] | None:
+        return frozenset([self.status] if isinstance(self.status, int) else self.status) if self.status else None
 
-    @field_validator("code", mode="before")
-    @classmethod
-    def _one_code(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
+    @property
+    def codes(self) -> frozenset[str] | None:
+        return frozenset([self.code] if isinstance(self.code, str) else self.code) if self.code else None
