@@ -16,6 +16,7 @@ import kafka
 from kafka import errors
 from kafka.admin import KafkaAdminClient, OffsetSpec
 
+from topics import kafka_guards as guards
 from topics.errors import LogError, LogUnavailable
 from topics.kafka_client import Address, translated
 from topics.kafka_commits import from_raw
@@ -145,7 +146,7 @@ class KafkaLog:
     def _admin(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = KafkaAdminClient(**self._address.client("admin"))
+                self._client = guards.open_client(KafkaAdminClient, self._address.client("admin"))
             return self._client
 
 

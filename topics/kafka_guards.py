@@ -11,12 +11,48 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from kafka.net.compat import KafkaNetClient
+from kafka.net.inet import KafkaNetSocket
 from kafka.util import Timer
 
 from topics.kafka_client import REFUSALS
 
 MAX_PARKED = 64
 """Paused partitions that may keep what was fetched for them; beyond that it is fetched again after the pause."""
+
+
+# --- any client -------------------------------------------------------------------------------------------------------
+
+
+def open_client(kind: Any, settings: dict[str, Any]) -> Any:
+    """A client of the library, connected; one that cannot connect leaves its thread running unless it is closed."""
+    made: list[Any] = []
+
+    def network(**options: Any) -> Any:
+        made.append(KafkaNetClient(**options))
+        return made[0]
+
+    try:
+        return kind(kafka_client=network, **settings)
+    except BaseException:
+        for client in made:
+            client.close()
+        raise
+
+
+_sock_connect = KafkaNetSocket.sock_connect
+
+
+async def _connect_or_close(self: Any, net: Any, sock: Any, sockaddr: Any, timeout_at: float | None = None) -> Any:
+    """A refused connection's socket is closed at once; the library leaves it to the garbage collector."""
+    try:
+        return await _sock_connect(self, net, sock, sockaddr, timeout_at=timeout_at)
+    except BaseException:
+        sock.close()
+        raise
+
+
+KafkaNetSocket.sock_connect = _connect_or_close
 
 
 # --- consumer: one round of polling -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import kafka
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
+from topics import kafka_guards as guards
 from topics.kafka_client import Address
 from topics.log import Partition
 
@@ -38,8 +39,9 @@ class Membership:
 
     def join(self, listener: Any) -> Any:
         """A consumer of the library that will join the group; the listener knows it before it is called."""
-        consumer = kafka.KafkaConsumer(
-            **self.address.client(
+        consumer = guards.open_client(
+            kafka.KafkaConsumer,
+            self.address.client(
                 f"consumer-{self.group}",
                 group_id=self.group,
                 group_instance_id=self.name or None,
@@ -57,7 +59,7 @@ class Membership:
                 fetch_max_wait_ms=FETCH_WAIT_MS,
                 fetch_max_bytes=FETCH_BYTES,
                 max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
-            )
+            ),
         )
         listener.consumer = consumer
         consumer.subscribe(pattern=f"(?:{self.pattern})\\Z", listener=listener)

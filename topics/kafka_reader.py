@@ -22,8 +22,9 @@ class KafkaReader:
     def __init__(self, address: Address, starts: Mapping[Partition, int]) -> None:
         self._address = address
         self._partitions = {kafka.TopicPartition(p.topic, p.number): p for p in starts}
-        self._consumer: Any = kafka.KafkaConsumer(
-            **address.client(
+        self._consumer: Any = guards.open_client(
+            kafka.KafkaConsumer,
+            address.client(
                 "reader",
                 group_id=None,
                 enable_auto_commit=False,
@@ -32,7 +33,7 @@ class KafkaReader:
                 metrics_enabled=False,
                 fetch_max_wait_ms=50,
                 retry_backoff_ms=10,
-            )
+            ),
         )
         self._consumer.assign(list(self._partitions))
         for raw, partition in self._partitions.items():
