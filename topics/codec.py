@@ -7,8 +7,10 @@ headers, what a person types into kcat. https://github.com/cloudevents/spec/blob
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -26,6 +28,9 @@ REPLAY_NUMBER = "writeback-replay-number"
 
 _JSON = b"application/json"
 _STRUCTURED = "application/cloudevents"
+_READ = ("ce_", "content-type", "traceparent", "writeback-")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_MAY_OVERFLOW = re.compile(rb"[eE]\+?0*[1-9][0-9]{2}|[0-9]{300}")
 
 
 class Encoded(NamedTuple):
@@ -53,11 +58,16 @@ class Stamp:
         )
 
     def encode(self, event_id: str, time: datetime, key: str | None, fields: Mapping[str, Any]) -> Encoded:
-        """The record; what it is handed must be what an ``Event`` takes, nothing is checked again."""
+        """The record; what it is handed must be what an ``Event`` takes, only what comes from data is checked again.
+
+        Raises ``ValueError`` for fields that JSON cannot hold, and for a key with a NUL.
+        """
         id_bytes = event_id.encode()
         if key is None:
             subject, record_key = self._subject, id_bytes
         else:
+            if "\0" in key:
+                raise ValueError(f"the key {_shown(key)} holds a NUL character")
             tail = b"/" + key.encode()
             subject, record_key = self._subject + tail, self._object + tail
         own = (
@@ -66,11 +76,11 @@ class Stamp:
             ("ce_subject", subject),
             ("ce_partitionkey", record_key),
         )
-        return Encoded(record_key, to_json(fields), self._fixed + own)
+        return Encoded(record_key, _json_value(fields), self._fixed + own)
 
 
 def encode(event: Event) -> Encoded:
-    """The record of an event, in binary mode."""
+    """The record of an event, in binary mode. Raises ``ValueError`` for fields that JSON cannot hold."""
     stamp = Stamp(event.operation, event.connection, event.object, event.source, event.options)
     encoded = stamp.encode(event.id, event.time, event.key, event.fields)
     more = (("traceparent", event.traceparent.encode()),) if event.traceparent else ()
@@ -84,36 +94,55 @@ def replay_headers(replay: Replay) -> list[tuple[str, bytes]]:
 
 def decode(record: Record) -> Event:
     """The event of a record. Raises ``MalformedEvent`` with a message that names what is wrong; never anything else."""
-    try:
-        headers = {name.lower(): value.decode() for name, value in record.headers if value is not None}
-    except UnicodeDecodeError as error:
-        raise MalformedEvent(f"a header is not UTF-8: {error.reason} at byte {error.start}") from error
+    headers = _our_headers(record.headers)
     if record.value is None:
         raise MalformedEvent("the record has no value (a tombstone); a writeback event carries a JSON object")
     try:
         return _event(record, headers)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "event"
-        raise MalformedEvent(f"{where}: {first['msg']}") from error
-    except (ValueError, RecursionError) as error:
+        raise MalformedEvent(_first_of(error, "event")) from error
+    except (ValueError, RecursionError, OverflowError) as error:
         raise MalformedEvent(str(error)) from error
+
+
+def _our_headers(headers: Headers) -> dict[str, str]:
+    """The headers that an event is read from, by lower-case name, the last of a double one.
+
+    Others are not ours to judge: tracing agents add binary ones.
+    """
+    ours: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if value is None or not lower.startswith(_READ):
+            continue
+        try:
+            ours[lower] = value.decode()
+        except UnicodeDecodeError as error:
+            raise MalformedEvent(f"the header {name} is not UTF-8: {error.reason} at byte {error.start}") from error
+    return ours
+
+
+def _first_of(error: ValidationError, where: str) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or where}: {first['msg']}"
 
 
 def _event(record: Record, headers: dict[str, str]) -> Event:
     if headers.get("content-type", "").lower().startswith(_STRUCTURED):
         return _structured(record, headers)
-    if "ce_specversion" in headers:
+    if any(name.startswith("ce_") for name in headers):
         return _binary(headers, _json_object(record.value))
     return _plain(record, headers)
 
 
 def _binary(attributes: dict[str, str], fields: dict[str, Any]) -> Event:
+    if "ce_specversion" not in attributes:
+        raise MalformedEvent("ce_specversion is missing (the CloudEvents attribute specversion)")
     if attributes["ce_specversion"] != "1.0":
-        raise MalformedEvent(f"ce_specversion is {attributes['ce_specversion']!r}; this reads 1.0")
+        raise MalformedEvent(f"ce_specversion is {_shown(attributes['ce_specversion'])}; this reads 1.0")
     for name in ("ce_id", "ce_source", "ce_type", "ce_subject"):
         if not attributes.get(name):
-            raise MalformedEvent(f"the header {name} is missing")
+            raise MalformedEvent(f"{name} is missing (the CloudEvents attribute {name.removeprefix('ce_')})")
     connection, object_name, key = _subject(attributes["ce_subject"])
     return Event.model_validate(
         {
@@ -125,29 +154,30 @@ def _binary(attributes: dict[str, str], fields: dict[str, Any]) -> Event:
             "fields": fields,
             "source": attributes["ce_source"],
             **({"time": attributes["ce_time"]} if "ce_time" in attributes else {}),
-            **(
-                {"options": Options.model_validate_json(attributes["ce_options"])} if "ce_options" in attributes else {}
-            ),
-            "traceparent": attributes.get("traceparent"),
+            "options": _options(attributes.get("ce_options")),
+            "traceparent": _traceparent(attributes),
             "replay": _replay(attributes),
         }
     )
 
 
 def _structured(record: Record, headers: dict[str, str]) -> Event:
+    if "batch" in headers["content-type"].lower():
+        raise MalformedEvent("a batch of CloudEvents in one record is not read: send one event a record")
     body = _json_object(record.value)
     data = body.pop("data", None)
     if not isinstance(data, dict):
         raise MalformedEvent("data: a structured CloudEvent of ours carries a JSON object in data")
     options = body.pop("options", None)
+    for name in ("specversion", "id", "source", "type", "subject", "time"):
+        if not isinstance(body.get(name), str | None):
+            raise MalformedEvent(f"{name} is a JSON {type(body[name]).__name__}, not a string")
     attributes = {f"ce_{name}": value for name, value in body.items() if isinstance(value, str)}
     if options is not None:
         attributes["ce_options"] = options if isinstance(options, str) else to_json(options).decode()
     for name in ("traceparent", REPLAY_LETTER, REPLAY_NUMBER):
         if name in headers:
             attributes[name] = headers[name]
-    if "ce_specversion" not in attributes:
-        raise MalformedEvent("specversion is missing")
     return _binary(attributes, data)
 
 
@@ -161,7 +191,7 @@ def _plain(record: Record, headers: dict[str, str]) -> Event:
     if slug is not None:
         body.setdefault("connection", slug)
     body.setdefault("id", f"{record.partition.topic}-{record.partition.number}-{record.offset}")
-    body.setdefault("time", record.timestamp_ms / 1_000)
+    body.setdefault("time", _time_of(record))
     body.setdefault("source", "plain-json")
     replay = _replay(headers)
     if replay:
@@ -169,10 +199,37 @@ def _plain(record: Record, headers: dict[str, str]) -> Event:
     return Event.model_validate(body)
 
 
+def _time_of(record: Record) -> datetime:
+    try:
+        return datetime.fromtimestamp(record.timestamp_ms / 1_000, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise MalformedEvent(
+            f"the record's timestamp {record.timestamp_ms} is no time, and the event has none"
+        ) from error
+
+
+def _options(text: str | None) -> Options:
+    if text is None:
+        return NO_OPTIONS
+    try:
+        return Options.model_validate_json(text)
+    except ValidationError as error:
+        raise MalformedEvent(f"ce_options: {_first_of(error, 'the whole')}") from error
+
+
+def _traceparent(attributes: dict[str, str]) -> str | None:
+    """Where the trace goes on; one that is not as W3C has it is left out, as W3C has it too."""
+    text = attributes.get("traceparent") or attributes.get("ce_traceparent") or ""
+    return text if _TRACEPARENT.fullmatch(text) else None
+
+
 def _replay(headers: dict[str, str]) -> Replay | None:
     if REPLAY_LETTER not in headers:
         return None
-    return Replay(letter=headers[REPLAY_LETTER], number=int(headers.get(REPLAY_NUMBER, "1")))
+    try:
+        return Replay.model_validate({"letter": headers[REPLAY_LETTER], "number": headers.get(REPLAY_NUMBER, "1")})
+    except ValidationError as error:
+        raise MalformedEvent(f"the headers writeback-replay-*: {_first_of(error, 'replay')}") from error
 
 
 def _json_object(value: bytes | None) -> dict[str, Any]:
@@ -182,19 +239,49 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
         raise MalformedEvent(f"the value is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise MalformedEvent(f"the value is a JSON {type(body).__name__}, not an object")
+    if _MAY_OVERFLOW.search(value or b"") and not _is_finite(body):
+        raise MalformedEvent("the value holds a number beyond what a double takes (1e308)")
     return body
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list) or all(map(_is_finite, value))
+
+
+def _json_value(fields: Mapping[str, Any]) -> bytes:
+    try:
+        value = to_json(fields)
+    except (ValueError, RecursionError) as error:  # no JSON type, a lone surrogate, a circle
+        raise ValueError(f"the fields are no JSON: {error}") from error
+    if b"NaN" in value or b"Infinity" in value:  # in a text, perhaps
+        try:
+            from_json(value, allow_inf_nan=False)
+        except ValueError as error:
+            raise ValueError(
+                "the fields hold NaN or Infinity, which JSON has not: send None for a missing value"
+            ) from error
+    return value
 
 
 def _operation(ce_type: str) -> str:
     name = ce_type.removeprefix(TYPE_PREFIX)
     if name == ce_type or name not in {operation.value for operation in Operation}:
         known = ", ".join(TYPE_PREFIX + operation for operation in Operation)
-        raise MalformedEvent(f"ce_type is {ce_type!r}; it is one of {known}")
+        raise MalformedEvent(f"ce_type is {_shown(ce_type)}; it is one of {known}")
     return name
+
+
+def _shown(text: str) -> str:
+    """Short, and on one line."""
+    return repr(text if len(text) <= 100 else text[:100] + "...")
 
 
 def _subject(subject: str) -> tuple[str, str, str | None]:
     parts = subject.split("/", 2)
     if len(parts) < 2 or not parts[0] or not parts[1]:
-        raise MalformedEvent(f"ce_subject is {subject!r}; it is <connection>/<object>[/<key>]")
+        raise MalformedEvent(f"ce_subject is {_shown(subject)}; it is <connection>/<object>[/<key>]")
     return parts[0], parts[1], parts[2] if len(parts) == 3 and parts[2] else None

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from uuid_utils import uuid7
+
+NO_CONTROL = r"^[^\x00-\x1f\x7f]+$"
+"""For what ends up in an HTTP header of the vendor's API."""
+NO_NUL = r"^[^\x00]+$"
+"""For what ends up in a column: PostgreSQL keeps no NUL in a text."""
 
 
 class Operation(StrEnum):
@@ -23,8 +28,8 @@ class Replay(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    letter: str
-    number: int = 1
+    letter: str = Field(min_length=1, max_length=256, pattern=NO_NUL)
+    number: int = Field(default=1, ge=1, lt=2**31)
 
 
 class Options(BaseModel):
@@ -39,7 +44,7 @@ class Options(BaseModel):
 
     timeout_s: float | None = Field(default=None, gt=0, le=3_600)
     short: bool = False
-    idempotency_key: str | None = Field(default=None, min_length=1, max_length=128)
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=128, pattern=NO_CONTROL)
     reply_to: int | None = Field(default=None, ge=0)
     backfill: bool = False
 
@@ -55,6 +60,11 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the moment of birth of an event, not logic that waits
 
 
+def _in_utc_unless_said(time: datetime) -> datetime:
+    """Two times of which only one has a zone cannot be compared; a producer that leaves it out means UTC."""
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
 class Event(BaseModel):
     """One change to carry to one record of one connection.
 
@@ -65,15 +75,15 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: str = Field(default_factory=new_id, min_length=1, max_length=256)
+    id: str = Field(default_factory=new_id, min_length=1, max_length=256, pattern=NO_CONTROL)
     operation: Operation
-    connection: str = Field(min_length=1, max_length=63)
-    object: str = Field(min_length=1, max_length=255, pattern=r"^[^/]+$")
-    key: str | None = Field(default=None, min_length=1, max_length=1_024)
+    connection: str = Field(min_length=1, max_length=63, pattern=r"^[^/\x00]+$")
+    object: str = Field(min_length=1, max_length=255, pattern=r"^[^/\x00]+$")
+    key: str | None = Field(default=None, min_length=1, max_length=1_024, pattern=NO_NUL)
     fields: dict[str, Any] = Field(default_factory=dict)
     options: Options = NO_OPTIONS
-    source: str = Field(default="writeback", min_length=1, max_length=1_024)
-    time: datetime = Field(default_factory=now)
+    source: str = Field(default="writeback", min_length=1, max_length=1_024, pattern=NO_NUL)
+    time: Annotated[datetime, AfterValidator(_in_utc_unless_said)] = Field(default_factory=now)
     traceparent: str | None = None
     replay: Replay | None = None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from topics.errors import MalformedEvent
 
@@ -18,8 +18,11 @@ Outcome = Literal["delivered", "dead", "superseded"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """``detail``: what the vendor answered (in the ledger only its id). ``possible_duplicate``: an earlier owner may
-    have made the same call and the vendor cannot be asked. ``time``: seconds since the epoch."""
+    """What became of one event.
+
+    ``detail``: what the vendor answered (in the ledger only its id). ``possible_duplicate``: an earlier owner may have
+    made the same call and the vendor cannot be asked. ``time``: seconds since the epoch.
+    """
 
     id: str
     outcome: Outcome
@@ -44,7 +47,21 @@ _FIELDS = tuple(Result.__dataclass_fields__)
 def pack(results: Sequence[Result]) -> bytes:
     """At most ``MAX_PACKED`` results as one record's value: column names once, then a row each."""
     rows = [[getattr(result, name) for name in _FIELDS] for result in results]
-    return to_json({"v": VERSION, "columns": _FIELDS, "rows": rows}, inf_nan_mode="null")
+    try:
+        return to_json({"v": VERSION, "columns": _FIELDS, "rows": rows}, inf_nan_mode="null")
+    except PydanticSerializationError:  # one odd answer of a vendor must not keep 499 other outcomes out of the ledger
+        return to_json({"v": VERSION, "columns": _FIELDS, "rows": _plain(rows)}, inf_nan_mode="null")
+
+
+def _plain(value: Any) -> Any:
+    """The same in JSON's own types: lone surrogates as question marks, anything else as its text."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, Mapping):
+        return {_plain(str(name)): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else _plain(str(value))
 
 
 def unpack(value: bytes | None) -> list[Result]:
