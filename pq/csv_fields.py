@@ -69,6 +69,9 @@ class Fields:
             _known(name, columns, "--map")
         for name in types:
             _known(name, [*columns, *self._names], "--types")
+        for kind in types.values():
+            if kind not in TYPES:
+                raise BadFile(f"--types says {kind!r}; it is one of {', '.join(TYPES)}")
         self.key = renamed.get(key, key) if key is not None else None
         if self.key is not None:
             _known(self.key, self._names, "--key")

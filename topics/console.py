@@ -120,7 +120,7 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
 def run(command: click.Command, rooms: Rooms, args: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code; what a person can do something about is one message, never a traceback.
 
-    A reader that has gone away (``| head``) ends the command quietly; Ctrl-C gives 130.
+    A reader that has gone away (``| head``) ends the command without a word, code 1; Ctrl-C gives 130.
     """
     try:
         result = command.main(args=args, prog_name="writeback", standalone_mode=False, obj=rooms)
@@ -140,7 +140,7 @@ def run(command: click.Command, rooms: Rooms, args: Sequence[str] | None = None)
         return INTERRUPTED
     except BrokenPipeError:
         _discard_stdout()
-        return OK
+        return FAILED  # as click does when it notices first
     finally:
         rooms.close()
 

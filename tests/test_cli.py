@@ -1,0 +1,320 @@
+"""The front door: help, errors, exit codes, signals, logging."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import structlog
+
+import writeback
+from topics.console import print_listing, run
+from topics.errors import LogUnavailable, WritebackError
+from topics.names import RESULTS, SYSTEM_TOPICS
+from topics.result import Result, pack
+from topics.rooms import Rooms
+from topics.settings import Settings
+
+COMMANDS = [name for section in writeback.SECTIONS.values() for name in section]
+
+
+@pytest.fixture(autouse=True)
+def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("WRITEBACK_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WRITEBACK_LOG", f"sqlite:///{tmp_path}/log.db")
+    monkeypatch.setenv("WRITEBACK_STORE", f"sqlite:///{tmp_path}/store.db")
+
+
+def command(*args: str) -> int:
+    return run(writeback.cli, Rooms(), args)
+
+
+def subcommands(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    if isinstance(group, click.Group):
+        for name in group.list_commands(click.Context(group)):
+            found = group.get_command(click.Context(group), name)
+            assert found is not None
+            yield from subcommands(found, (*path, name))
+
+
+ALL = list(subcommands(writeback.cli))
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_has_help(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """It loads, says what it does in a sentence, and needs no settings for that."""
+    code = command(*path, "--help")
+
+    said = capsys.readouterr().out
+    assert code == 0
+    assert re.search(r"\n  [A-Z][^\n]{10,}", said)
+
+
+def test_help_loads_no_room() -> None:
+    """Help is there at once because nothing heavy is imported for it."""
+    heavy = {"sqlalchemy", "pydantic", "kafka", "aiohttp", "rich"}
+    check = f"import sys, writeback; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
+    )
+
+    assert done.stdout == "[]\n"
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """By what one wants to do."""
+    command("--help")
+
+    said = capsys.readouterr().out
+    assert [name for name in COMMANDS if f"\n  {name} " not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (LogUnavailable("kafka://h:9092 does not answer"), 1, "writeback: kafka://h:9092 does not answer\n"),
+        (click.UsageError("no such thing"), 2, "Error: no such thing"),
+        (KeyboardInterrupt(), 130, "writeback: interrupted\n"),
+    ],
+)
+def test_errors_are_one_message(error: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, with an exit code that means something, without a traceback."""
+
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    got = run(failing, Rooms(), [])
+
+    said = capsys.readouterr()
+    assert (got, said.out) == (code, "")
+    assert told in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    """What nobody foresaw is not dressed up as a user's mistake."""
+
+    @click.command()
+    def buggy() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(buggy, Rooms(), [])
+
+
+def test_wrong_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One message that lists every mistake by its variable's name, exit code 2."""
+    monkeypatch.setenv("WRITEBACK_LOG", "mysql://x")
+    monkeypatch.setenv("WRITEBACK_GRACE_SECONDS", "-1")
+    code = command("topics", "list")
+
+    said = capsys.readouterr().err
+    assert code == 2
+    assert said.startswith("writeback: 2 settings are wrong:")
+    assert "WRITEBACK_LOG:" in said
+    assert "WRITEBACK_GRACE_SECONDS:" in said
+
+
+def test_a_reader_that_goes_away() -> None:
+    """`writeback ... | head -1` ends without a word."""
+    text = (
+        "from topics.console import run; from topics.rooms import Rooms; import click, sys\n"
+        "@click.command()\ndef talk():\n    for _ in range(100_000): click.echo('x' * 100)\n"
+        "sys.exit(run(talk, Rooms(), []))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[1]
+    )
+    assert process.stdout is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    errors = process.stderr.read() if process.stderr else b""
+    code = process.wait(30)
+    if process.stderr:
+        process.stderr.close()
+
+    assert (code, errors) == (1, b"")
+
+
+def test_a_listing_in_a_pipe_can_be_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line per row, tabs between the columns, whatever is in the cells."""
+    print_listing([{"a_b": "x\ty\nz", "c": None}], as_json=False)
+
+    assert capsys.readouterr().out == "a b\tc\nx y z\t\n"
+
+
+def test_topics(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ours are made, listed and measured."""
+    created = command("topics", "create"), command("topics", "create", "hubspot", "--partitions", "2")
+    capsys.readouterr()
+    command("topics", "list", "--json")
+    listed = {row["topic"]: row["partitions"] for row in json.loads(capsys.readouterr().out)}
+    command("topics", "lag", "--json")
+    lags = json.loads(capsys.readouterr().out)
+
+    assert created == (0, 0)
+    assert listed == {
+        "writeback.dead-letter": 1, "writeback.events.hubspot": 2, "writeback.refresh": 1, "writeback.replies": 8,
+        "writeback.results": 1,
+    }  # fmt: skip
+    assert [(row["connection"], row["partition"], row["waiting"]) for row in lags] == [
+        ("writeback.dead-letter", 0, 0), ("hubspot", 0, 0), ("hubspot", 1, 0),
+    ]  # fmt: skip
+
+
+def ledger(*results: Result) -> None:
+    rooms = Rooms()
+    rooms.log().ensure_topics(SYSTEM_TOPICS)
+    producer = rooms.log().producer()
+    for start in range(0, len(results), 3):
+        producer.send(RESULTS, key=None, value=pack(results[start : start + 3]))
+    producer.flush(10)
+    producer.close()
+    rooms.close()
+
+
+def outcome(number: int, **more: object) -> Result:
+    base: dict[str, object] = {
+        "id": f"event-{number}", "outcome": "delivered", "connection": "hubspot", "object": "contact",
+        "operation": "add", "key": None,
+        "topic": "writeback.events.hubspot", "partition": 0, "offset": number, "attempts": 1, "time": 0.0,
+    }  # fmt: skip
+    return Result(**{**base, **more})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("args", "events"),
+    [
+        ((), [0, 1, 2, 3, 4, 5, 6]),
+        (("--limit", "2"), [5, 6]),
+        (("--outcome", "dead"), [3]),
+        (("--connection", "slack"), [4]),
+        (("--event", "event-1"), [1]),
+    ],
+)
+def test_results(args: tuple[str, ...], events: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    """The ledger, the latest last, filtered."""
+    ledger(
+        *[
+            outcome(n, outcome="dead" if n == 3 else "delivered", connection="slack" if n == 4 else "hubspot")
+            for n in range(7)
+        ]
+    )
+    code = command("results", "--json", *args)
+
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert code == 0
+    assert [row["id"] for row in rows] == [f"event-{number}" for number in events]
+
+
+def test_results_marks_what_may_have_happened_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    """A possible duplicate and a letter are seen in the table."""
+    ledger(outcome(1, outcome="dead", reason="HTTP 400", letter="abc", possible_duplicate=True))
+    command("results")
+
+    assert "HTTP 400 (dead letter abc) (possibly twice)" in capsys.readouterr().out
+
+
+def test_doctor_on_a_fresh_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is wrong yet; it says what comes next."""
+    code = command("doctor", "--json")
+
+    said = json.loads(capsys.readouterr().out)
+    assert (code, said["ok"]) == (0, True)
+    assert {one["check"]: one["state"] for one in said["findings"]} == {
+        "settings": "ok", "log": "ok", "store": "ok", "dead letters": "ok",
+    }  # fmt: skip
+    assert "writeback connections add" in said["findings"][2]["said"]
+
+
+def test_doctor_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A secret that does not decrypt, an address that does not answer, events that no worker reads: exit code 1."""
+    monkeypatch.setenv("WRITEBACK_SECRET_KEY", "a-key-for-tests-long-enough")
+    add = (
+        "--secret",
+        "access_token=t",
+        "--set",
+        "base_url=http://127.0.0.1:9",
+        "--set",
+        "allow_private_addresses=true",
+    )
+    command("connections", "add", "Hubspot", *add)
+    command("emit", "hubspot", "add", "contact", "{}")
+    capsys.readouterr()
+    first = command("doctor", "--json")
+    refused = {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
+    monkeypatch.setenv("WRITEBACK_SECRET_KEY", "another-key-long-enough")
+    second = command("doctor")
+    undecrypted = capsys.readouterr().out
+
+    assert (first, second) == (1, 1)
+    assert refused["connection Hubspot"]["state"] == "wrong"
+    assert "writeback connections set hubspot" in refused["connection Hubspot"]["said"]
+    assert refused["events hubspot"]["said"] == "1 wait and no worker has ever read them: start `writeback up`"
+    assert "it does not decrypt" in undecrypted
+
+
+class Part:
+    """A part that runs until it is told to stop, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.stopped = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        if self.error:
+            raise self.error
+        await stop.wait()
+        self.stopped = True
+
+
+async def test_a_signal_stops_all_parts_in_order() -> None:
+    """The first signal only asks: every part ends by itself."""
+    parts = [Part(), Part()]
+    asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+    await writeback._run_until_signalled(parts)
+
+    assert [part.stopped for part in parts] == [True, True]
+
+
+async def test_a_part_that_fails_stops_the_others() -> None:
+    """A process never lives on with half of its parts; the reason is raised."""
+    healthy = Part()
+    with pytest.raises(WritebackError, match="the log is gone"):
+        await writeback._run_until_signalled([healthy, Part(LogUnavailable("the log is gone"))])
+
+    assert healthy.stopped
+
+
+def _boom(_secret: str) -> None:
+    raise ValueError("boom")
+
+
+def test_logs_are_json_without_locals(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not on a terminal each event is a JSON line on stderr; a traceback shows no variables."""
+    writeback.configure_logging(Settings())
+    try:
+        _boom("hunter" + "2")
+    except ValueError:
+        structlog.get_logger("test").exception("delivery.bug", connection="hubspot")
+    finally:
+        structlog.reset_defaults()
+
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"], line["connection"]) == ("delivery.bug", "error", "hubspot")
+    assert "ValueError: boom" in line["exception"]
+    assert "hunter2" not in line["exception"]
