@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from connectors.contract import MAX_EXCERPT
 
@@ -21,7 +22,9 @@ class Redactor:
     """Hides the connection's own secrets wherever they stand, and what looks like a credential of anybody."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True)
+        shown = [secret for secret in secrets if len(secret) >= 4]
+        in_urls = [quote(secret, safe="") for secret in shown]
+        self._secrets = sorted({*shown, *in_urls}, key=len, reverse=True)
         self._tokens: deque[str] = deque(maxlen=8)
 
     def learn(self, token: str) -> None:

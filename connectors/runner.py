@@ -93,7 +93,7 @@ class HttpConnector:
             key = plan.key(Scope(fields, unique=plan.unique))
         except Missing:
             return None
-        return _short(str(as_text(key))) if isinstance(key, str | int | float) else None
+        return short_key(str(as_text(key))) if isinstance(key, str | int | float) else None
 
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
         plan = self.plan(batch[0].object, batch[0].operation)
@@ -166,7 +166,7 @@ class HttpConnector:
         await self.sender.close()
 
 
-def _short(key: str) -> str | None:
+def short_key(key: str) -> str | None:
     """Keys have at most ``MAX_KEY`` characters; a longer one is named by its digest, so that two never become one."""
     return (key if len(key) <= MAX_KEY else sha256(key.encode()).hexdigest()) or None
 

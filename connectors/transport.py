@@ -121,6 +121,8 @@ class Transport(httpx.AsyncBaseTransport):
         known = self._timeouts.get(seconds)
         if known is None:
             # connecting ends well before the whole does, so that a time-out of the whole means: it was sent
+            if len(self._timeouts) > 100:
+                self._timeouts.clear()  # every event may bring a time-out of its own
             known = aiohttp.ClientTimeout(total=seconds, connect=min(CONNECT_SECONDS, seconds / 2))
             self._timeouts[seconds] = known
         return known

@@ -28,7 +28,7 @@ from connectors.delivery import deliver_one
 from connectors.errors import CallFailed
 from connectors.paths import Look, compile_path
 from connectors.plan import IDEMPOTENT, Plan
-from connectors.runner import HttpConnector
+from connectors.runner import HttpConnector, short_key
 from connectors.sending import Sender
 from connectors.template import Scope, as_text
 from connectors.verdicts import UNREADABLE, body_of
@@ -107,30 +107,35 @@ class RawConnector(HttpConnector):
         base = self.sender.base
         self.sender.base = Base(base.url, {**base.headers, **extra}, base.params)
         self._call = RawCall(self.sender, self.sender.base, header)
-        self._sure = header is not None
+        self._any = {operation: self._plan(operation, sure=header is not None) for operation in Operation}
+        self._twice = {name: replace(plan.rules, idempotent=True) for name, plan in self._any.items()}
 
     def plan(self, object_name: str, operation: Operation) -> Plan:
-        idempotent = self._sure or operation in IDEMPOTENT
+        plan = self._any[operation]
+        return replace(plan, function=replace(plan.function, object=object_name))
+
+    def _plan(self, operation: Operation, *, sure: bool) -> Plan:
+        idempotent = sure or operation in IDEMPOTENT
         policy = self.compiler.on_unknown.get(operation, "retry" if operation is Operation.MESSAGE else "dead_letter")
         return Plan(
-            function=Function(object_name, operation, idempotent=idempotent, on_unknown=policy),
+            function=Function("any", operation, idempotent=idempotent, on_unknown=policy),
             unique=None,
             rules=self.compiler.rules(idempotent=idempotent, delete=operation is Operation.DELETE),
             call=self._call,
         )
 
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - a label
-        """The path, for operations on a record that has one; what an ``add`` makes has no name yet."""
+        """The path, where it names a record: what an ``add`` makes has no name yet, and what is posted to is a list."""
         path = fields.get("path")
-        return path[:1_024] if operation in IDEMPOTENT and isinstance(path, str) and path else None
+        names_a_record = operation in IDEMPOTENT and _method(fields, operation) != "POST"
+        return short_key(path) if names_a_record and isinstance(path, str) else None
 
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
         return [await self._deliver(event) for event in batch]
 
     async def _deliver(self, event: Event) -> Verdict:
-        rules = self.plan(event.object, event.operation).rules
-        if str(event.fields.get("method") or METHODS[event.operation]).upper() in SAFE_TWICE:
-            rules = replace(rules, idempotent=True)
+        twice = _method(event.fields, event.operation) in SAFE_TWICE
+        rules = self._twice[event.operation] if twice else self._any[event.operation].rules
         return await deliver_one(self.sender, self._call, rules, None, event)
 
     async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:  # noqa: ARG002 - a label, one page
@@ -143,23 +148,23 @@ class RawConnector(HttpConnector):
             raise CallFailed(str(error)) from error
         reply = await self.sender.ask(prepared)
         body = body_of(reply)
-        if not reply_good(reply.status) or body is UNREADABLE:
+        if not 200 <= reply.status < 300 or body is UNREADABLE:
             raise self.sender.call_failed(reply, body, self.asking)
         found = records_at(body)
         records = found if isinstance(found, list) else [found]
         return Page([one if isinstance(one, dict) else {"value": one} for one in records if one is not None])
 
 
-def reply_good(status: int) -> bool:
-    return 200 <= status < 300
-
-
 def method_of(fields: Mapping[str, Any], operation: Operation) -> str:
     """The HTTP method of an event. Raises ``ValueError``."""
-    method = str(fields.get("method") or METHODS[operation]).upper()
+    method = _method(fields, operation)
     if method not in ALLOWED:
         raise ValueError(f"the method {method!r} is none of {', '.join(sorted(ALLOWED))}")
     return method
+
+
+def _method(fields: Mapping[str, Any], operation: Operation) -> str:
+    return str(fields.get("method") or METHODS[operation]).upper()
 
 
 def quoted(url: str) -> str:

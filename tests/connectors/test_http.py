@@ -165,8 +165,12 @@ async def test_reading(vendor: Vendor) -> None:
 
 
 def test_keys() -> None:
-    """What happens to one path happens in order; what an add makes has no name yet."""
+    """What happens to one record's path happens in order; a list that is posted to is no record."""
     http = made("http://127.0.0.1")
 
     assert http.record_key("party", Operation.UPDATE, {"path": "/parties/1"}) == "/parties/1"
+    assert http.record_key("party", Operation.UPDATE, {"path": "/parties", "method": "post"}) is None
     assert http.record_key("party", Operation.ADD, {"path": "/parties"}) is None
+    assert http.record_key("party", Operation.DELETE, {"path": "/" + "x" * 2_000}) != http.record_key(
+        "party", Operation.DELETE, {"path": "/" + "x" * 2_001}
+    )

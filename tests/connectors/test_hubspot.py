@@ -311,6 +311,36 @@ async def test_upsert_and_find_against_the_sandbox(sandbox: Sandbox) -> None:
     assert ([record["id"] for record in one.detail], none.detail) == ([first.id], [])
 
 
+async def test_partial_updates_against_the_sandbox(sandbox: Sandbox) -> None:
+    """Of a batch of updates with a record that is not there, the others are done; deleting it is no mistake."""
+    hubspot = made(sandbox.url)
+    added = await hubspot.deliver([event("add", email=f"{name}@acme.com") for name in "ab"])
+    ids = [verdict.id for verdict in added if isinstance(verdict, Delivered)]
+    updates = [event("update", id=record, firstname="x") for record in (ids[0], "999999", ids[1])]
+    verdicts = await hubspot.deliver(updates)
+    deleted = await hubspot.deliver([event("delete", id=record) for record in ("999999", *ids)])
+    await hubspot.close()
+
+    assert [type(verdict) for verdict in verdicts] == [Delivered, Rejected, Delivered]
+    assert [verdict.id for verdict in verdicts if isinstance(verdict, Delivered)] == ids
+    assert {type(verdict) for verdict in deleted} == {Delivered}
+
+
+async def test_upsert_by_another_property_against_the_sandbox() -> None:
+    """A connection that names a unique property upserts and finds companies by it; a script can name another."""
+    schema = SandboxHubSpot(Faults(), search_lag=0)
+    async with Sandbox(latency=0, hubspot=schema) as sandbox:
+        hubspot = made(sandbox.url, unique={"company": "external_id"})
+        first = await hubspot.deliver([event("upsert", "company", external_id="E1", name="Acme")])
+        second = await hubspot.deliver(
+            [event("upsert", "company", searchfield="external_id", searchterm="E1", name="B")]
+        )
+        await hubspot.close()
+
+    assert [type(verdict) for verdict in (*first, *second)] == [Delivered, Delivered]
+    assert len({verdict.id for verdict in (*first, *second) if isinstance(verdict, Delivered)}) == 1
+
+
 async def test_a_partial_batch_against_the_sandbox(sandbox: Sandbox) -> None:
     """Of a batch with one record that HubSpot never accepts, the others are there."""
     hubspot = made(sandbox.url)

@@ -26,6 +26,11 @@ def test_redaction(text: str, kept: str) -> None:
     assert Redactor(["pat-na1-123"])(text) == kept
 
 
+def test_secrets_in_urls() -> None:
+    """A key that was sent in a query is hidden in its encoded form as well."""
+    assert Redactor(["k&y/1234"])("GET /a?key=k%26y%2F1234&x=1") == "GET /a?key=[redacted]&x=1"
+
+
 def test_learnt_tokens() -> None:
     """A token that was fetched on the way is hidden as well."""
     redact = Redactor()
