@@ -28,9 +28,14 @@ REPLAY_NUMBER = "writeback-replay-number"
 
 _JSON = b"application/json"
 _STRUCTURED = "application/cloudevents"
-_READ = ("ce_", "content-type", "traceparent", "writeback-")
+_READ = frozenset(
+    {
+        *("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "ce_options", "ce_traceparent"),
+        *("content-type", "traceparent", REPLAY_LETTER, REPLAY_NUMBER),
+    }
+)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-_MAY_OVERFLOW = re.compile(rb"[eE]\+?0*[1-9][0-9]{2}|[0-9]{300}")
+_MAY_OVERFLOW = re.compile(rb"[0-9](?:[eE]\+?[0-9]{3}|[0-9]{300})")
 
 
 class Encoded(NamedTuple):
@@ -112,11 +117,11 @@ def _our_headers(headers: Headers) -> dict[str, str]:
     """
     ours: dict[str, str] = {}
     for name, value in headers:
-        lower = name.lower()
-        if value is None or not lower.startswith(_READ):
+        known = name if name in _READ else name.lower()
+        if value is None or known not in _READ:
             continue
         try:
-            ours[lower] = value.decode()
+            ours[known] = value.decode()
         except UnicodeDecodeError as error:
             raise MalformedEvent(f"the header {name} is not UTF-8: {error.reason} at byte {error.start}") from error
     return ours
@@ -130,7 +135,7 @@ def _first_of(error: ValidationError, where: str) -> str:
 def _event(record: Record, headers: dict[str, str]) -> Event:
     if headers.get("content-type", "").lower().startswith(_STRUCTURED):
         return _structured(record, headers)
-    if any(name.startswith("ce_") for name in headers):
+    if "ce_specversion" in headers or any(name.startswith("ce_") for name in headers):
         return _binary(headers, _json_object(record.value))
     return _plain(record, headers)
 
@@ -219,8 +224,8 @@ def _options(text: str | None) -> Options:
 
 def _traceparent(attributes: dict[str, str]) -> str | None:
     """Where the trace goes on; one that is not as W3C has it is left out, as W3C has it too."""
-    text = attributes.get("traceparent") or attributes.get("ce_traceparent") or ""
-    return text if _TRACEPARENT.fullmatch(text) else None
+    text = attributes.get("traceparent") or attributes.get("ce_traceparent")
+    return text if text and _TRACEPARENT.fullmatch(text) else None
 
 
 def _replay(headers: dict[str, str]) -> Replay | None:
