@@ -35,7 +35,6 @@ _READ = frozenset(
     }
 )
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-_MAY_OVERFLOW = re.compile(rb"[0-9](?:[eE]\+?[0-9]{3}|[0-9]{300})")
 
 
 class Encoded(NamedTuple):
@@ -244,17 +243,21 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
         raise MalformedEvent(f"the value is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise MalformedEvent(f"the value is a JSON {type(body).__name__}, not an object")
-    if _MAY_OVERFLOW.search(value or b"") and not _is_finite(body):
+    if _overflows(body):
         raise MalformedEvent("the value holds a number beyond what a double takes (1e308)")
     return body
 
 
-def _is_finite(value: Any) -> bool:
-    if isinstance(value, float):
-        return isfinite(value)
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    return not isinstance(value, list) or all(map(_is_finite, value))
+def _overflows(value: dict[str, Any] | list[Any]) -> bool:
+    """Whether a number in it was read as infinity."""
+    for item in value.values() if isinstance(value, dict) else value:
+        kind = type(item)
+        if kind is float:
+            if not isfinite(item):
+                return True
+        elif (kind is dict or kind is list) and _overflows(item):
+            return True
+    return False
 
 
 def _json_value(fields: Mapping[str, Any]) -> bytes:
