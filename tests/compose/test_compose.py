@@ -4,10 +4,12 @@ import re
 import subprocess
 from typing import Any
 
+import click
 import pytest
 
 from tests.compose import specification
 from topics.settings import PREFIX, Settings
+from writeback import cli
 
 DOCUMENT = specification.load()
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
@@ -60,6 +62,17 @@ def test_every_service_says_when_it_is_healthy(name: str) -> None:
 
     assert check[0] == "CMD"
     assert len(check) > 1
+
+
+def test_the_workers_health_check_is_a_command() -> None:
+    """What the worker's check runs is a command of the image's program, with options that it has."""
+    group, command, *options = WORKER["healthcheck"]["test"][2:]
+    context = click.Context(cli)
+    found = cli.get_command(context, group)
+
+    assert isinstance(found, click.Group)
+    known = found.commands[command].params
+    assert set(options) <= {name for parameter in known for name in parameter.opts}
 
 
 @pytest.mark.parametrize("name", SERVICES)
