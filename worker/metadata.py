@@ -12,6 +12,7 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, islice, pairwise
 
 from topics.log import METADATA_BUDGET
 
@@ -88,14 +89,12 @@ def _pack(watermark: int, sent_to: int, done: Sequence[Range], tries: Mapping[in
     base = int(min((t.first_at for t in tries.values() if t.first_at), default=0))
     _put(out, base)
     _put(out, len(tries))
-    cursor = watermark
-    for offset in sorted(tries):
-        entry = tries[offset]
-        _put(out, offset - cursor)
-        _put(out, entry.spent << 1 | entry.doubt)
-        _put(out, max(0, round(entry.first_at) - base))
-        _put(out, max(0, round(entry.due) - base) if entry.due else 0)
-        cursor = offset
+    offsets = sorted(tries)
+    entries = [tries[offset] for offset in offsets]
+    _put_all(out, (offset - before for before, offset in pairwise([watermark, *offsets])))
+    _put_all(out, (entry.spent << 1 | entry.doubt for entry in entries))
+    _put_all(out, (max(0, round(entry.first_at) - base) for entry in entries))
+    _put_all(out, (max(0, round(entry.due) - base) if entry.due else 0 for entry in entries))
     flag, body = 0, bytes(out)
     if len(body) >= _DEFLATE_FROM:
         deflated = zlib.compress(body, 1)
@@ -107,12 +106,10 @@ def _pack(watermark: int, sent_to: int, done: Sequence[Range], tries: Mapping[in
 def _put_done(out: bytearray, watermark: int, done: Sequence[Range]) -> None:
     runs = bytearray()
     _put(runs, len(done))
-    cursor = watermark
-    for start, end in done:
-        _put(runs, start - cursor)
-        _put(runs, end - start)
-        cursor = end
-    span = cursor - watermark
+    ends = [watermark, *(end for _, end in done)]
+    _put_all(runs, (start - before for before, (start, _) in zip(ends, done, strict=False)))
+    _put_all(runs, (end - start for start, end in done))
+    span = ends[-1] - watermark
     if len(runs) <= span // 8 + 4:
         out.append(_RUNS)
         out += runs
@@ -137,22 +134,28 @@ def _unpack(watermark: int, source: Iterator[int]) -> Memory:
     else:
         raise ValueError(f"map of kind {kind}")
     base = _get(source)
-    tries = {}
-    cursor = watermark
-    for _ in range(_get(source)):
-        cursor += _get(source)
-        spent, first, due = _get(source), _get(source), _get(source)
-        tries[cursor] = Tries(
+    count = _get(source)
+    deltas, spents, firsts, dues = (_get_all(count, source) for _ in range(4))
+    tries = {
+        offset: Tries(
             spent >> 1, float(base + first) if base else 0.0, float(base + due) if due else 0.0, bool(spent & 1)
         )
+        for offset, spent, first, due in zip(_summed(watermark, deltas), spents, firsts, dues, strict=True)
+    }
     return Memory(sent_to, done, tries)
 
 
+def _summed(start: int, deltas: Sequence[int]) -> Iterator[int]:
+    return islice(accumulate(deltas, initial=start), 1, None)
+
+
 def _get_runs(watermark: int, source: Iterator[int]) -> Iterable[Range]:
+    count = _get(source)
+    gaps, lengths = _get_all(count, source), _get_all(count, source)
     cursor = watermark
-    for _ in range(_get(source)):
-        start = cursor + _get(source)
-        cursor = start + _get(source)
+    for gap, length in zip(gaps, lengths, strict=True):
+        start = cursor + gap
+        cursor = start + length
         yield start, cursor
 
 
@@ -172,6 +175,19 @@ def _put(out: bytearray, number: int) -> None:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)
+
+
+def _put_all(out: bytearray, numbers: Iterable[int]) -> None:
+    """A column: what is alike stands together, so that it deflates."""
+    for number in numbers:
+        _put(out, number)
+
+
+def _get_all(count: int, source: Iterator[int]) -> list[int]:
+    numbers = []
+    for _ in range(count):
+        numbers.append(_get(source))  # noqa: PERF401 - a generator would turn the end of the text into another error
+    return numbers
 
 
 def _get(source: Iterator[int]) -> int:

@@ -174,7 +174,7 @@ def _dead(letter: Letter, calls: int, now: float) -> Result:
 
 
 def _writable(detail: Any) -> Any:
-    """The vendor's words as JSON can carry them: half a surrogate pair, or a type of Python's, must not stop an event."""
+    """The vendor's words as JSON can carry them: half a surrogate pair, or an odd type, must not stop an event."""
     try:
         to_json(detail)
     except ValueError:
