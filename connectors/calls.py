@@ -13,18 +13,18 @@ from yarl import URL
 
 from connectors.manifest.requests import Request
 from connectors.paths import Look, compile_path
+from connectors.placeholders import fields_named
 from connectors.template import (
     ABSENT,
     Missing,
     Render,
     Scope,
     Static,
-    as_text,
     compile_text,
     compile_value,
-    fields_named,
     literal,
 )
+from connectors.text import as_text
 from topics.event import Event
 
 

@@ -12,7 +12,8 @@ from connectors.errors import Unreachable
 from connectors.failures import TransportFailure
 from connectors.plan import FindPlan, Plan
 from connectors.sending import Sender
-from connectors.template import Missing, Scope, fold, unique_of
+from connectors.template import Missing, Scope, unique_of
+from connectors.text import fold
 from connectors.transport import MAX_READ
 from connectors.verdicts import UNREADABLE, Rules, after_refusal, body_of, succeeded
 from topics.event import Event

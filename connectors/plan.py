@@ -13,8 +13,9 @@ from connectors.contract import Function, UnknownPolicy
 from connectors.manifest.model import Manifest, ObjectSpec
 from connectors.manifest.requests import Batch, Find, Operation, ReadRequest
 from connectors.paths import Look, compile_path
+from connectors.placeholders import fields_named
 from connectors.redact import Redactor
-from connectors.template import Render, Static, compile_value, fields_named
+from connectors.template import Render, Static, compile_value
 from connectors.verdicts import Rules, compile_rules
 from topics.event import Operation as OperationName
 

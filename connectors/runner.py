@@ -34,7 +34,8 @@ from connectors.manifest.model import LimitsSpec, Manifest
 from connectors.plan import Compiler, Plan
 from connectors.reading import choose, read
 from connectors.sending import Sender
-from connectors.template import Missing, Scope, as_text
+from connectors.template import Missing, Scope
+from connectors.text import as_text
 from connectors.verdicts import UNREADABLE, after_refusal, body_of, succeeded
 from topics.event import Event, Operation
 

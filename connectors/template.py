@@ -19,23 +19,14 @@ In a body, a query parameter or a key, a string that starts with ``$`` stands fo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from pydantic_core import to_json
-
+from connectors.placeholders import BRACES, PLACEHOLDER
+from connectors.text import as_text, fold
 from topics.event import Event
-
-PLACEHOLDER = re.compile(
-    r"\$(?P<source>fields|record|unique|event|settings|object|bookmark|inputs|values)"
-    r"(?:\.(?P<name>[A-Za-z_][A-Za-z0-9_]*))?(?P<optional>\?)?(?:\s*\|\s*(?P<filter>text|fold))?"
-)
-BRACES = re.compile(r"\{([^{}]*)\}")
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-NEEDS_NAME = {"unique": ("field", "value"), "event": ("id", "key", "idempotency_key"), "settings": None, "object": None}
-SEARCH_FIELDS = ("searchfield", "searchterm")
 
 
 class Missing(Exception):  # noqa: N818 - not an error of ours: it becomes a verdict
@@ -63,68 +54,6 @@ class Scope:
 Render = Callable[[Scope], Any]
 Static = Mapping[str, Mapping[str, Any]]
 """``settings`` and ``object``: known when the connector is made."""
-
-
-def problems(shape: Any) -> Iterator[str]:
-    """What is wrong with the placeholders in a body's shape."""
-    for text in _strings(shape):
-        if not text.startswith("$") or text.startswith("$$"):
-            continue
-        match = PLACEHOLDER.fullmatch(text)
-        if match is None:
-            yield f"{text!r} is not a placeholder; `$$` is a dollar sign"
-            continue
-        source, name = match["source"], match["name"]
-        if source in NEEDS_NAME and name is None:
-            yield f"{text!r} needs a name, as in ${source}.name"
-        known = NEEDS_NAME.get(source)
-        if known and name not in known:
-            yield f"{text!r}: there is {', '.join(f'${source}.{one}' for one in known)}"
-        if name and source in {"record", "bookmark", "inputs", "values"}:
-            yield f"{text!r}: ${source} takes no name"
-
-
-def text_problems(text: str) -> Iterator[str]:
-    """What is wrong with the braces in a path or a header."""
-    for inner in BRACES.findall(text):
-        source, dot, name = inner.partition(".")
-        if not NAME.fullmatch(name if dot else inner) or (dot and source not in {"settings", "object"}):
-            yield f"{{{inner}}} is neither {{field}} nor {{settings.name}} nor {{object.name}}"
-
-
-def references(shape: Any) -> Iterator[tuple[str, str]]:
-    """The (source, name) of every setting and variable that a shape or a text mentions."""
-    for text in _strings(shape):
-        match = PLACEHOLDER.fullmatch(text)
-        if match and match["source"] in {"settings", "object"} and match["name"]:
-            yield match["source"], match["name"]
-        for inner in BRACES.findall(text):
-            source, dot, name = inner.partition(".")
-            if dot:
-                yield source, name
-
-
-def fields_named(*shapes: Any, paths: tuple[str, ...] = ()) -> frozenset[str]:
-    """The fields that a request names one by one: ``$fields`` leaves them out."""
-    names = {inner for path in paths for inner in BRACES.findall(path) if "." not in inner}
-    for text in _strings(shapes):
-        match = PLACEHOLDER.fullmatch(text)
-        if match and match["source"] == "fields" and match["name"]:
-            names.add(match["name"])
-        elif match and match["source"] in {"unique", "record"}:
-            names.update(SEARCH_FIELDS)
-    return frozenset(names)
-
-
-def _strings(shape: Any) -> Iterator[str]:
-    if isinstance(shape, str):
-        yield shape
-    elif isinstance(shape, Mapping):
-        for value in shape.values():
-            yield from _strings(value)
-    elif isinstance(shape, list | tuple):
-        for value in shape:
-            yield from _strings(value)
 
 
 def compile_value(shape: Any, static: Static, named: frozenset[str] = frozenset()) -> Render:
@@ -272,36 +201,3 @@ def plain_text(value: Any, name: str) -> str:
         raise Missing(name)
     text = as_text(value)
     return text if isinstance(text, str) else str(text)
-
-
-def as_text(value: Any) -> Any:
-    """Values as text: ``true``, ``12.5``, nothing as ``""``, lists of scalars joined with ``;``, the rest as JSON.
-
-    A mapping is converted one level deep.
-    """
-    if isinstance(value, dict):
-        return {key: _scalar_text(item) for key, item in value.items()}
-    return _scalar_text(value)
-
-
-def _scalar_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return _number_text(value)
-    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
-        return ";".join(_scalar_text(item) for item in value)
-    return "" if value is None else to_json(value).decode()
-
-
-def _number_text(value: float) -> str:
-    """A dataframe's integer column with a gap in it holds 1.0 where the record 1 is meant."""
-    whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
-    return str(int(value)) if whole else str(value)
-
-
-def fold(value: Any) -> Any:
-    """Without case and outer blanks: two spellings of one e-mail address are one key."""
-    return _scalar_text(value).strip().casefold()

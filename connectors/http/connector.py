@@ -30,7 +30,8 @@ from connectors.paths import Look, compile_path
 from connectors.plan import IDEMPOTENT, Plan
 from connectors.runner import HttpConnector, short_key
 from connectors.sending import Sender
-from connectors.template import Scope, as_text
+from connectors.template import Scope
+from connectors.text import as_text
 from connectors.verdicts import UNREADABLE, body_of
 from topics.event import Event, Operation
 

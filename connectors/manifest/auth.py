@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from connectors.manifest.parts import Part, Text
-from connectors.template import references
+from connectors.placeholders import references
 
 
 class NoAuth(Part):

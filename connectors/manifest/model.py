@@ -11,7 +11,7 @@ from connectors.manifest.auth import Auth, OAuth2, settings_of
 from connectors.manifest.errors import ErrorRow, ErrorShape
 from connectors.manifest.parts import Part, Path, Text
 from connectors.manifest.requests import Operation, Read, Request
-from connectors.template import references
+from connectors.placeholders import references
 from topics.event import Operation as OperationName
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]

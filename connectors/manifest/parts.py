@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from connectors.paths import compile_path
-from connectors.template import problems, text_problems
+from connectors.placeholders import problems, text_problems
 
 
 class Part(BaseModel):

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from connectors.template import Missing, Scope, Static, as_text, compile_text, compile_value, fields_named
+from connectors.placeholders import fields_named
+from connectors.template import Missing, Scope, Static, compile_text, compile_value
+from connectors.text import as_text
 from topics.event import Event, Operation
 
 STATIC: Static = {"settings": {"prefix": "/v3", "n": 5}, "object": {"type": "contacts"}}

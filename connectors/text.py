@@ -1,0 +1,40 @@
+"""Values as text, the way form-like APIs, paths and keys want them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import to_json
+
+
+def as_text(value: Any) -> Any:
+    """Values as text: ``true``, ``12.5``, nothing as ``""``, lists of scalars joined with ``;``, the rest as JSON.
+
+    A mapping is converted one level deep.
+    """
+    if isinstance(value, dict):
+        return {key: _scalar_text(item) for key, item in value.items()}
+    return _scalar_text(value)
+
+
+def _scalar_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return _number_text(value)
+    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+        return ";".join(_scalar_text(item) for item in value)
+    return "" if value is None else to_json(value).decode()
+
+
+def _number_text(value: float) -> str:
+    """A dataframe's integer column with a gap in it holds 1.0 where the record 1 is meant."""
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+    return str(int(value)) if whole else str(value)
+
+
+def fold(value: Any) -> Any:
+    """Without case and outer blanks: two spellings of one e-mail address are one key."""
+    return _scalar_text(value).strip().casefold()
