@@ -151,9 +151,9 @@ class ConnectorContract:
         """No answer in time: Unknown for what is not idempotent, Retry for what is."""
         hang = Told(behaviour="hang")
 
-        assert isinstance(await self.verdict(vendor, connector, "add", hang, timeout_s=0.2), Unknown)
+        assert isinstance(await self.verdict(vendor, connector, "add", hang, timeout_s=0.6), Unknown)
 
-        retry = await self.verdict(vendor, connector, "update", hang, timeout_s=0.2)
+        retry = await self.verdict(vendor, connector, "update", hang, timeout_s=0.6)
 
         assert isinstance(retry, Retry)
         assert retry.kind == "no_answer"

@@ -88,7 +88,7 @@ async def test_silence_may_have_been_sent(vendor: Vendor, transport: Transport) 
     """A server that reads and says nothing may have done it."""
     vendor.told = Told(behaviour="hang")
     with pytest.raises(MaybeSent) as caught:
-        await transport.exchange("POST", vendor.url, {}, b"{}", seconds=0.2)
+        await transport.exchange("POST", vendor.url, {}, b"{}", seconds=0.6)
 
     assert caught.value.kind == "no_answer"
 
