@@ -1,16 +1,16 @@
 """What a connector answers. It answers; it raises only for bugs.
 
-    Verdict     (one per event)
-    ├── Delivered   the far side has it
-    ├── Retry       transient, for this record; the only one that spends an attempt
-    ├── Throttled   the destination's quota; costs no attempt
-    ├── Down        the destination or its credentials are out; costs no attempt, opens the breaker
-    ├── Rejected    never going to work
-    └── Unknown     it may have happened: settled by ``find`` before any second try
-    Finding     (one per event that was asked about)
-    ├── Found       it did happen
-    ├── Absent      it did not: safe to try again
-    └── CannotTell  the vendor cannot be asked; the connection's policy decides
+Verdict     (one per event)
+├── Delivered   the far side has it
+├── Retry       transient, for this record; the only one that spends an attempt
+├── Throttled   the destination's quota; costs no attempt
+├── Down        the destination or its credentials are out; costs no attempt, opens the breaker
+├── Rejected    never going to work
+└── Unknown     it may have happened: settled by ``find`` before any second try
+Finding     (one per event that was asked about)
+├── Found       it did happen
+├── Absent      it did not: safe to try again
+└── CannotTell  the vendor cannot be asked; the connection's policy decides
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Function:
     ``batch_max``: events per call (1: no batch endpoint). ``idempotent``: calling twice is the same as once (update,
     upsert, delete by id, or any call under a vendor idempotency key). ``findable``: ``find`` can settle an Unknown.
     ``settle_after``: seconds to wait before asking (vendors' searches lag behind their writes). ``on_unknown``: what
-    to do when it cannot be settled. ``key_interval``: least seconds between two calls of one key (Slack: 1 per channel).
+    to do when it cannot be settled. ``key_interval``: least seconds between two calls of one key (Slack: 1 a channel).
     """
 
     object: str
@@ -185,13 +185,16 @@ class Connector(Protocol):
         """Carry the events to the vendor; as many verdicts as events, in their order.
 
         All events of a batch are of one object and operation, at most ``Function.batch_max``, no key twice. At least
-        once: the same event may be handed in again after a crash. A batch refused as a whole (and not done in part) comes
-        back as ``Rejected(whole=True)`` for each; the worker bisects.
+        once: the same event may be handed in again after a crash. A batch refused as a whole (and not done in part)
+        comes back as ``Rejected(whole=True)`` for each; the worker bisects.
         """
 
     async def find(self, events: Sequence[Event]) -> list[Finding]:
-        """Has the far side got these already? As many findings as events; raises nothing but bugs: when the vendor
-        cannot be reached now, ``Retry`` is not a finding, so it raises ``connectors.errors.Unreachable``."""
+        """Has the far side got these already?
+
+        As many findings as events; raises nothing but bugs: when the vendor cannot be reached now, ``Retry`` is not a
+        finding, so it raises ``connectors.errors.Unreachable``.
+        """
 
     async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:
         """``get`` / ``list`` / ``findone``. Raises ``connectors.errors.CallFailed``, ``UnknownFunction``."""
@@ -215,5 +218,3 @@ class Connector(Protocol):
 
     async def close(self) -> None:
         """Safe to call twice."""
-
-

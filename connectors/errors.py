@@ -1,14 +1,14 @@
 """The branch of the error tree of the room ``connectors`` (root: ``topics/errors.py``).
 
-    WritebackError
-    └── ConnectorError
-        ├── UnknownConnection      no connection of that name; the message lists the names
-        ├── UnknownFunction        the connector has no such object or operation; the message lists what there is
-        ├── BadManifest            the manifest does not load; this connection is held
-        ├── BadSecret              a secret does not decrypt, or its variable is not set; this connection is held
-        ├── BadConnection          settings that the connector does not accept
-        ├── CallFailed             a read or a raw call that the vendor refused: carries its status and words
-        └── Unreachable            the vendor cannot be asked now; worth trying again
+WritebackError
+└── ConnectorError
+├── UnknownConnection      no connection of that name; the message lists the names
+├── UnknownFunction        the connector has no such object or operation; the message lists what there is
+├── BadManifest            the manifest does not load; this connection is held
+├── BadSecret              a secret does not decrypt, or its variable is not set; this connection is held
+├── BadConnection          settings that the connector does not accept
+├── CallFailed             a read or a raw call that the vendor refused: carries its status and words
+└── Unreachable            the vendor cannot be asked now; worth trying again
 """
 
 from __future__ import annotations

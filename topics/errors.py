@@ -1,14 +1,14 @@
 """The root of the error tree, and the branch of the room ``topics``.
 
-    WritebackError                  anything a person can do something about; the message says what
-    ├── MalformedEvent              a record that is not an event: it goes to the dead letters with its bytes
-    ├── LogError
-    │   ├── LogUnavailable          the broker or the file cannot be reached now; worth trying again
-    │   ├── RecordRefused           the log will never take this record (too large, bad topic)
-    │   ├── CommitFenced            the assignment this commit belongs to has ended; another owner has it
-    │   └── OffsetOutOfRange        the committed offset is no longer in the log: records were deleted unread
-    ├── StoreUnavailable            the database of connections and letters cannot be reached now
-    └── SettingsError               every wrong setting in one message; exit code 2
+WritebackError                  anything a person can do something about; the message says what
+├── MalformedEvent              a record that is not an event: it goes to the dead letters with its bytes
+├── LogError
+│   ├── LogUnavailable          the broker or the file cannot be reached now; worth trying again
+│   ├── RecordRefused           the log will never take this record (too large, bad topic)
+│   ├── CommitFenced            the assignment this commit belongs to has ended; another owner has it
+│   └── OffsetOutOfRange        the committed offset is no longer in the log: records were deleted unread
+├── StoreUnavailable            the database of connections and letters cannot be reached now
+└── SettingsError               every wrong setting in one message; exit code 2
 """
 
 from __future__ import annotations

@@ -153,8 +153,11 @@ class Consumer(Protocol):
         """Continue from this offset. Records fetched before are not handed out after this call."""
 
     async def commit(self, commits: Mapping[Partition, Commit]) -> None:
-        """Durable when it returns. Raises ``CommitFenced`` when a partition is not ours any more (nothing of the call
-        is then promised), ``LogUnavailable`` when it is worth trying again."""
+        """Durable when it returns.
+
+        Raises ``CommitFenced`` when a partition is not ours any more (nothing of the call is then promised),
+        ``LogUnavailable`` when it is worth trying again.
+        """
 
     async def close(self) -> None:
         """Leave the group; ``Rebalance.revoked`` is called first for what is still ours. Safe to call twice."""
@@ -171,8 +174,10 @@ class Reader(Protocol):
 
 class Log(Protocol):
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
-        """Create the topics that do not exist, and wait until they can be written and read; existing ones stay as
-        they are."""
+        """Create the topics that do not exist, and wait until they can be written and read.
+
+        Existing ones stay as they are.
+        """
 
     def topics(self, prefix: str = "") -> dict[str, int]:
         """Names with that prefix, and how many partitions each has."""
@@ -195,8 +200,11 @@ class Log(Protocol):
     def producer(self, *, name: str = "", max_record_bytes: int = 1_048_576) -> Producer: ...
 
     def consumer(self, group: str, *, pattern: str, rebalance: Rebalance, member: str = "") -> Consumer:
-        """A member of ``group`` on all topics, present and future, whose whole name matches the regular expression
-        ``pattern``. A new topic is read within 5 s. ``member``: a stable identity (static membership), or none."""
+        """A member of ``group`` on all topics, present and future, whose whole name matches ``pattern``.
+
+        ``pattern`` is a regular expression. A new topic is read within 5 s. ``member``: a stable identity (static
+        membership), or none.
+        """
 
     def reader(self, starts: Mapping[Partition, int]) -> Reader: ...
 
