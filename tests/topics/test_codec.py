@@ -46,12 +46,14 @@ def plain(value: bytes | None, headers: Headers = ()) -> Record:
     return Record(TOPIC, 7, 1_700_000_000_000, None, value, headers)
 
 
+@settings(deadline=None)
 @given(events)
 def test_round_trip(event: Event) -> None:
     """Whatever an event holds comes back from the wire."""
     assert decode(record(encode(event))) == event
 
 
+@settings(deadline=None)
 @given(events)
 def test_a_stamp_writes_what_encode_writes(event: Event) -> None:
     """The producer's quick way and the event's own give the same record."""
@@ -244,6 +246,7 @@ def test_a_redelivery_is_the_same_event() -> None:
     assert decode(record).time == datetime.fromtimestamp(1_700_000_000, UTC)
 
 
+@settings(deadline=None)
 @given(events)
 def test_structured_mode_round_trip(event: Event) -> None:
     """An event that another CloudEvents library writes in structured mode is the same event."""
@@ -262,6 +265,7 @@ def test_structured_mode_round_trip(event: Event) -> None:
     assert decode(structured(**attributes)) == event.model_copy(update={"replay": None})
 
 
+@settings(deadline=None)
 @given(events)
 def test_plain_round_trip(event: Event) -> None:
     """The JSON of an event, as it prints itself, is the same event."""
@@ -333,7 +337,7 @@ bodies = st.dictionaries(
 ).map(lambda body: json.dumps(body).encode())
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     st.one_of(st.none(), jsons, bodies),
     st.dictionaries(st.sampled_from(NAMES), header_values | st.none(), max_size=6),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topics import names
@@ -37,6 +37,7 @@ def test_nothing_left(name: str) -> None:
         names.slugify(name)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_every_slug_is_a_topic_name(name: str) -> None:
     """Whatever the name: a slug is a legal part of a Kafka topic name, and its own slug."""

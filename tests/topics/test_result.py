@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topics.errors import MalformedEvent
@@ -43,6 +43,7 @@ def result(**given: Any) -> Result:
     return Result(**{**{name: getattr(base, name) for name in Result.__dataclass_fields__}, **given})
 
 
+@settings(deadline=None)
 @given(st.lists(results, max_size=5))
 def test_round_trip(packed: list[Result]) -> None:
     """Results come back as they were, in their order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topics.log import Partition, Record
@@ -108,6 +108,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_nothing_skipped_nothing_repeated(steps: list[tuple[str, int]]) -> None:
     """Under any order of reads, pauses, seeks and hand-outs: the next record is always the next offset."""
