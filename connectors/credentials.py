@@ -27,7 +27,7 @@ EARLY: Final = 60.0
 SaveSecret = Callable[[str, str], None]
 
 
-class NoToken(Exception):  # noqa: N818 - it carries a verdict
+class NoToken(Exception):
     """The token endpoint gave no token."""
 
     def __init__(self, verdict: Down | Throttled) -> None:

@@ -19,7 +19,7 @@ from aiohttp import client_exceptions as aio
 from connectors.contract import RetryKind
 
 
-class TransportFailure(Exception):  # noqa: N818 - the tree above names them for what they say
+class TransportFailure(Exception):
     """No answer. ``reason`` is for people; it may hold a secret until it is redacted."""
 
     def __init__(self, reason: str) -> None:

@@ -29,7 +29,7 @@ from connectors.text import as_text, fold
 from topics.event import Event
 
 
-class Missing(Exception):  # noqa: N818 - not an error of ours: it becomes a verdict
+class Missing(Exception):
     """The event lacks what the request needs; the message names it."""
 
 

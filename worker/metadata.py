@@ -49,7 +49,7 @@ class Memory:
     tries: Mapping[int, Tries] = field(default_factory=dict)
 
 
-class ForeignMetadata(ValueError):  # noqa: N818 - named for what it is, as the errors of all rooms are
+class ForeignMetadata(ValueError):
     """The commit carries metadata that this worker cannot read."""
 
 

@@ -14,7 +14,7 @@ FIRST_ID = 101
 NOT_SET = "Invalid input JSON: some required fields were not set"
 
 
-class Refused(Exception):  # noqa: N818 - an answer of the vendor, not an error of ours
+class Refused(Exception):
     """What HubSpot says no to."""
 
     def __init__(self, status: int, category: str, message: str, context: dict[str, list[str]] | None = None) -> None:

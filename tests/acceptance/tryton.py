@@ -33,7 +33,7 @@ START_SECONDS = 60.0
 PASSWORD = "only-for-tests"
 
 
-class NoErp(Exception):  # noqa: N818 - what it says, not an error of ours
+class NoErp(Exception):
     """Tryton cannot be had on this machine; the message says why."""
 
 
