@@ -66,7 +66,7 @@ async def test_takeover_at_once_after_a_close(log: Log) -> None:
 
 
 async def test_takeover_three_seconds_after_a_kill(log: Log, path: Path) -> None:
-    """A killed owner is replaced once its lease stood still for 3 s, not before (the upper bound is for a busy machine)."""
+    """A killed owner is replaced once its lease stood still for 3 s, not before."""
     fill(log, "t", 1)
     with child(f"sqlite:///{path}", "consume", group="g", pattern="t") as process:
         process.hear("committed")
