@@ -47,9 +47,9 @@ class Post:
         if self.opening is not None:
             self.opening.cancel()
             self.opening = None
-        if self.dispatcher is not None:
-            await self.dispatcher.close()
-        self.dispatcher, self.state = None, "closed"
+        dispatcher, self.dispatcher, self.state = self.dispatcher, None, "closed"
+        if dispatcher is not None:  # what comes while it closes waits for the next one
+            await dispatcher.close()
 
 
 class Opener:
