@@ -1,4 +1,8 @@
-"""The outcome of an event, as ``writeback.results`` (packed) and ``writeback.replies`` (one each, in full) carry it."""
+"""The outcome of an event, as ``writeback.results`` (packed) and ``writeback.replies`` (one each, in full) carry it.
+
+Between the outcomes ``writeback.results`` carries how each connection is: a record whose key is the connection's slug,
+with no outcomes in it, so that whoever reads outcomes passes over it without knowing.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,14 @@ VERSION = 1
 MAX_PACKED = 500
 
 Outcome = Literal["delivered", "dead", "superseded"]
+
+ConnectionState = Literal["open", "held", "unknown", "down", "half-open", "paused", "quarantined"]
+"""Of a connection, as a worker sees it.
+
+``open``: events go out. ``held``: it cannot be opened (store, secret, manifest). ``unknown``: there is none of that
+name, its events are lettered. ``down``: the destination or its credentials are out, the breaker is open; ``half-open``:
+a probe was answered, one call at a time is tried. ``paused``, ``quarantined``: until an operator resumes it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,18 @@ class Result:
     letter: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """A connection is now like this, and why. ``time``: seconds since the epoch."""
+
+    connection: str
+    state: ConnectionState
+    reason: str
+    time: float
+
+
 _FIELDS = tuple(Result.__dataclass_fields__)
+_STATE_FIELDS = tuple(StateChange.__dataclass_fields__)
 
 
 def pack(results: Sequence[Result]) -> bytes:
@@ -75,3 +98,20 @@ def unpack(value: bytes | None) -> list[Result]:
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise MalformedEvent(f"not a packed result record: {error}") from error
+
+
+def pack_state(change: StateChange) -> bytes:
+    """One record's value; its key is the connection."""
+    body = {name: getattr(change, name) for name in _STATE_FIELDS}
+    return to_json({"v": VERSION, "columns": (), "rows": (), "states": [_plain(body)]})
+
+
+def unpack_states(value: bytes | None) -> list[StateChange]:
+    """The states of one record of ``writeback.results``, none for a record of outcomes. Raises ``MalformedEvent``."""
+    try:
+        return [
+            StateChange(**{name: state[name] for name in _STATE_FIELDS})
+            for state in from_json(value or b"").get("states", ())
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MalformedEvent(f"not a record of states: {error}") from error

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topics.errors import MalformedEvent
-from topics.result import MAX_PACKED, Result, pack, unpack
+from topics.result import MAX_PACKED, Result, StateChange, pack, pack_state, unpack, unpack_states
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 details = st.recursive(
@@ -116,3 +116,23 @@ def test_malformed(value: bytes | None) -> None:
     """What is not a packed record is said to be none."""
     with pytest.raises(MalformedEvent, match="not a packed result record"):
         unpack(value)
+
+
+def test_a_state_comes_back() -> None:
+    """What is told of a connection reads back, half a surrogate pair in a vendor's words included."""
+    change = StateChange("hubspot", "down", "HTTP 401 \ud800", 1_700_000_000.5)
+
+    assert unpack_states(pack_state(change)) == [StateChange("hubspot", "down", "HTTP 401 ?", 1_700_000_000.5)]
+
+
+def test_readers_of_outcomes_pass_over_states() -> None:
+    """A record of states holds no outcome, and a record of outcomes no state."""
+    assert unpack(pack_state(StateChange("hubspot", "open", "", 1.0))) == []
+    assert unpack_states(pack([])) == []
+
+
+@pytest.mark.parametrize("value", [None, b"", b"[]", b'{"states": [{"connection": "x"}]}', b'{"states": 5}'])
+def test_what_is_no_state_is_told(value: bytes | None) -> None:
+    """A reader is told by one kind of error."""
+    with pytest.raises(MalformedEvent):
+        unpack_states(value)
