@@ -94,6 +94,7 @@ class Assignment:
     def add(self, delivery: Delivery) -> bool:
         """Take a record in; True when it is the head of its key and may be offered."""
         self.took(delivery.size)
+        self.progress.carry(delivery.offset, delivery)
         if delivery.offset < self._inherited:
             # announced before we read it, so its announcement does not know what we did before it on its key
             delivery.round = self.round + 1

@@ -12,6 +12,7 @@ from worker.clock import Clock, Timer
 from worker.events import logger
 from worker.ledger import Ledger
 from worker.metadata import CROWDED
+from worker.tally import COMMIT_SECONDS, Histogram
 
 INTERVAL = 0.05
 """Seconds: a dirty partition commits within this."""
@@ -36,6 +37,7 @@ class Committer:
         self._timer: Timer | None = None
         self._busy = False
         self._last_at = float("-inf")
+        self.seconds = Histogram(COMMIT_SECONDS)
 
     def dirty(self, assignment: Assignment) -> None:
         """Something of it is done, or waits to be announced."""
@@ -91,6 +93,7 @@ class Committer:
         assignments: dict[Partition, Assignment],
         announced: dict[Partition, tuple[int, int]],
     ) -> None:
+        began = self._clock.monotonic()
         try:
             await self._consumer.commit(part)
         except CommitFenced as error:
@@ -104,6 +107,7 @@ class Committer:
             self._dirty.update(assignments[p] for p in part)
             await self._clock.sleep(RETRY_AFTER)
             return
+        self.seconds.observe(self._clock.monotonic() - began)
         for partition, commit in part.items():
             self._done(assignments[partition], commit, announced[partition])
 
@@ -114,6 +118,11 @@ class Committer:
         assignment.committed_sent_to, assignment.committed_round = announced
         assignment.crowded = len(commit.metadata) >= CROWDED
         self._committed(assignment)
+
+    def metadata(self, partition: Partition) -> int:
+        """Bytes of metadata in the last commit of that partition."""
+        last = self._last.get(partition)
+        return len(last.metadata) if last else 0
 
     def forget(self, assignment: Assignment) -> None:
         self._dirty.discard(assignment)

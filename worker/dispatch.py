@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from connectors.connections import Connection
@@ -38,6 +38,7 @@ from worker.lane import Lane
 from worker.metadata import Tries
 from worker.outcomes import Outcomes
 from worker.retry import RetryPolicy
+from worker.tally import Tally
 from worker.throttle import Throttle
 
 WINDOW_SECONDS = 0.1
@@ -77,6 +78,7 @@ class Tools:
     outcomes: Outcomes
     clock: Clock
     policy: RetryPolicy
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(slots=True)
@@ -110,6 +112,8 @@ class Dispatcher:
         self.out = 0
         self._tools = tools
         self._clock = tools.clock
+        self._attempts = tools.tally.attempts
+        self._call_seconds = tools.tally.calls[connection.slug]
         self._functions: dict[tuple[str, Operation], Function] = {}
         self._timer: Timer | None = None
         self._timer_at = float("inf")
@@ -251,6 +255,7 @@ class Dispatcher:
         except Exception as bug:  # noqa: BLE001 - a connector raises only for bugs: it may have happened, and is reported
             verdicts = self._bug(bug, len(events))
         ended = self._clock.monotonic()
+        self._call_seconds.observe(ended - started)
         self._returned(batch)
         if not batch.assignment.closed:
             trial = self.breaker.state == "half-open"
@@ -313,8 +318,10 @@ class Dispatcher:
         if isinstance(first, Rejected) and first.whole and len(batch.deliveries) > 1:
             self.lane.bisect(batch)
             return
+        delivered = 0
         for delivery, verdict in zip(batch.deliveries, verdicts, strict=True):
             if type(verdict) is Delivered:  # the common case, without the detours
+                delivered += 1
                 self._done(delivery, Done(verdict.detail, verdict.id))
                 continue
             conflict = isinstance(verdict, Rejected) and verdict.conflict and delivery.suspect
@@ -329,11 +336,14 @@ class Dispatcher:
             evidence = getattr(verdict, "evidence", NO_EVIDENCE)
             self._note(delivery, verdict, decision, call, evidence)
             self._apply(delivery, decision, call.ended, evidence)
+        if delivered:
+            self._attempts[self.connection.slug, batch.function.operation.value, "delivered"] += delivered
 
     def _note(
         self, delivery: Delivery, verdict: Verdict | Finding, decision: Decision, call: Call, evidence: Evidence
     ) -> None:
         outcome = type(verdict).__name__.lower()
+        self._attempts[self.connection.slug, delivery.function.operation.value, outcome] += 1
         reason = getattr(verdict, "reason", outcome)
         delivery.note(at=call.at, ms=call.ms, outcome=outcome, reason=reason, evidence=evidence)
         if isinstance(decision, Hold | Wait) and call.told:

@@ -6,6 +6,7 @@ Packed, because a record apiece would be the dearest part of an event (measured:
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
 from topics.names import RESULTS
 from topics.result import MAX_PACKED, Result, pack
@@ -16,15 +17,20 @@ MAX_BYTES = 1_000_000
 
 
 class Ledger:
-    """Collects between two commits; the committer publishes before it moves an offset."""
+    """Collects between two commits; the committer publishes before it moves an offset.
+
+    ``counts``: events by (connection, operation, outcome), since this worker began.
+    """
 
     def __init__(self, courier: Courier) -> None:
         self._courier = courier
         self._results: list[Result] = []
+        self.counts: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._one_at_a_time = asyncio.Lock()
 
     def add(self, result: Result) -> None:
         self._results.append(result)
+        self.counts[result.connection, result.operation, result.outcome] += 1
 
     def take(self) -> list[Result]:
         """What was collected since; it is the caller's to publish."""

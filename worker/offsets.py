@@ -33,7 +33,7 @@ class Progress:
         self._prior = list(memory.done)
         self._prior_starts = [start for start, _ in self._prior]
         self._tries = dict(memory.tries)
-        self._pending: OrderedDict[int, None] = OrderedDict()
+        self._pending: OrderedDict[int, object] = OrderedDict()
         self._top = self.start
         self._highest_done = self.start
 
@@ -46,6 +46,11 @@ class Progress:
     def watermark(self) -> int:
         """The first offset that is not done."""
         return next(iter(self._pending), self._top)
+
+    @property
+    def first(self) -> object:
+        """What ``carry`` said of the watermark: it holds up the commit. None when nothing was said, or none is."""
+        return next(iter(self._pending.values()), None)
 
     @property
     def unfinished(self) -> int:
@@ -64,6 +69,10 @@ class Progress:
             return False
         self._pending[offset] = None
         return True
+
+    def carry(self, offset: int, what: object) -> None:
+        """Keep what a received record is for as long as it is not done."""
+        self._pending[offset] = what
 
     def suspected(self, offset: int) -> bool:
         """True when a call for this offset may have happened: an earlier owner's, or one of ours that was cut off."""
