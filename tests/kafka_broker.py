@@ -27,7 +27,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CACHE = Path(os.environ.get("WRITEBACK_KAFKA_CACHE", Path.home() / ".cache" / "writeback" / "kafka"))
+CACHE = Path(os.environ.get("KAFKA_TEST_CACHE", Path.home() / ".cache" / "writeback" / "kafka"))
 VERSIONS = ("4.4.0", "4.3.1", "4.3.0", "4.2.0", "4.1.1", "4.1.0", "4.0.1", "4.0.0")
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
@@ -72,7 +72,7 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
-class NoBroker(Exception):  # noqa: N818 - what it says, not an error of ours
+class NoBroker(Exception):
     """No Kafka can be had on this machine; the message says what to install."""
 
 
@@ -125,9 +125,12 @@ class GivenBroker(Broker):
 
 
 class ComposeBroker(Broker):
-    """The service ``kafka`` of ``compose.yaml``."""
+    """The service ``kafka`` of ``compose.yaml``; left running at the end if it ran before."""
 
     bootstrap = "127.0.0.1:9092"
+
+    def __init__(self) -> None:
+        self._ran_before = bool(_compose("ps", "--status", "running", "--quiet", "kafka").strip())
 
     def start(self) -> None:
         _compose("up", "--detach", "--wait", "kafka")
@@ -138,6 +141,10 @@ class ComposeBroker(Broker):
 
     def kill(self) -> None:
         _compose("kill", "kafka")
+
+    def close(self) -> None:
+        if not self._ran_before:
+            self.stop()
 
 
 class JavaBroker(Broker):

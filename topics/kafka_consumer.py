@@ -78,6 +78,10 @@ class KafkaConsumer:
             for chunk in chunks(commits):
                 await self._poller.commit(chunk, epochs)
 
+    @property
+    def joined(self) -> bool:
+        return self._poller.joined and not self._closed
+
     async def close(self) -> None:
         first, self._closed = not self._closed, True
         if self._ended is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
+from kafka.record.default_records import DefaultRecordBatch
 from kafka.util import Timer
 
 from topics.kafka_client import REFUSALS
@@ -55,6 +56,32 @@ async def _connect_or_close(self: Any, net: Any, sock: Any, sockaddr: Any, timeo
 KafkaNetSocket.sock_connect = _connect_or_close
 
 
+class _Lenient(bytearray):
+    def __getitem__(self, key: Any) -> Any:
+        return _Lenient(super().__getitem__(key)) if isinstance(key, slice) else super().__getitem__(key)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - as bytes have it
+        return super().decode(encoding, "backslashreplace")
+
+
+_read_msg = DefaultRecordBatch._read_msg
+
+
+def _read_any(batch: Any, *decoder: Any) -> Any:
+    """A header's name that is not UTF-8 reads with escapes; the library would not read on behind that record."""
+    try:
+        return _read_msg(batch, *decoder)
+    except UnicodeDecodeError:
+        strict, batch._buffer = batch._buffer, _Lenient(batch._buffer)
+        try:
+            return _read_msg(batch, *decoder)
+        finally:
+            batch._buffer = strict
+
+
+DefaultRecordBatch._read_msg = _read_any
+
+
 # --- consumer: one round of polling -----------------------------------------------------------------------------------
 
 
@@ -88,11 +115,14 @@ def before_round(consumer: Any) -> None:
             batches.clear()  # positions only move when records are handed out: these are fetched again
 
 
-def drop_current(consumer: Any) -> Any | None:
-    """Forget the batch that cannot be read on; returns whose it was."""
+def drop_current(consumer: Any) -> tuple[Any, int] | None:
+    """Forget the batch that was being read when a round failed; returns whose it was, and where.
+
+    It is fetched again from there. Left in place, a batch whose records cannot be read is read in vain for ever.
+    """
     fetcher = consumer._fetcher
     current, fetcher._next_partition_records = fetcher._next_partition_records, None
-    return current.topic_partition if current is not None else None
+    return (current.topic_partition, current.next_fetch_offset) if current is not None else None
 
 
 # --- consumer: group --------------------------------------------------------------------------------------------------
@@ -177,6 +207,11 @@ def survive_refusals(producer: Any) -> None:
 
     transactions.classify_batch_error = classify_batch_error
     sender._can_split = can_split_refused
+
+
+def leave_exit_to_owner(producer: Any) -> None:
+    """The library's own exit handler runs first and gives up after a second; who made the producer closes it."""
+    producer._unregister_cleanup()
 
 
 def is_dead(producer: Any) -> bool:

@@ -39,6 +39,7 @@ CLOSE_MS = 3_000
 AGAIN_SECONDS = 1.0
 MAX_FAILURES = 5
 """Rounds that may fail one after the other before the consumer is replaced."""
+MAX_READS = 3
 
 
 class Batch(NamedTuple):
@@ -73,6 +74,7 @@ class Poller:
         self._owner, self._membership = owner, membership
         self._loop: asyncio.AbstractEventLoop | None = None
         self._consumer: Any = None
+        self.joined = False
         self._ownership = Ownership(owner, self._post)
         self._watchdog = Watchdog(3 * membership.address.session_ms / 1_000)
         self._commands: deque[tuple[int, Command]] = deque()
@@ -82,6 +84,7 @@ class Poller:
         self._awake = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
+        self._suspects: dict[tuple[Any, int], int] = {}
 
     # --- from the loop ------------------------------------------------------------------------------------------------
 
@@ -185,7 +188,13 @@ class Poller:
         except errors.OffsetOutOfRangeError as error:
             for raw, offset in error.args[0].items():
                 self._hold(consumer, raw, f"offset {offset} is no longer in the log: records were deleted unread")
-            return {}
+        except errors.TopicAuthorizationFailedError as error:
+            closed = [raw for raw in consumer.assignment() if raw.topic in error.args[0]]
+            if not closed:
+                raise
+            for raw in closed:
+                self._hold(consumer, raw, "we may not read this topic")
+        return {}
 
     def _obey(self, consumer: Any) -> None:
         while self._commands:
@@ -227,10 +236,11 @@ class Poller:
     # --- when it does not go well -------------------------------------------------------------------------------------
 
     def _watch(self, consumer: Any) -> str | None:
+        self.joined = guards.is_stable(consumer)
         return self._watchdog.look(
             monotonic(),
             reachable=guards.knows_coordinator(consumer),
-            stable=guards.is_stable(consumer),
+            stable=self.joined,
             fetchable=[Partition(raw.topic, raw.partition) for raw in guards.fetchable(consumer)],
             idle=not consumer.assignment(),
             behind=lambda partitions: behind(consumer, partitions),
@@ -242,12 +252,19 @@ class Poller:
         log.warning("log.poll_failed", group=self.group, error=says(error), failures=self._failures)
         if self._consumer is None:
             self._stopping.wait(AGAIN_SECONDS)
-        elif (raw := guards.drop_current(self._consumer)) is not None:
-            self._hold(self._consumer, raw, f"a record cannot be read: {says(error)}")
+        elif (where := guards.drop_current(self._consumer)) is not None:
+            self._suspect(where, error)
         elif self._failures >= MAX_FAILURES:
             self._replace(says(error))
         else:
             self._stopping.wait(AGAIN_SECONDS / MAX_FAILURES)
+
+    def _suspect(self, where: tuple[Any, int], error: Exception) -> None:
+        """A round failed while this was being read: by chance, or, the third time, because it cannot be read."""
+        times = self._suspects[where] = self._suspects.get(where, 0) + 1
+        if times >= MAX_READS:
+            self._suspects.clear()
+            self._hold(self._consumer, where[0], f"the record at offset {where[1]} cannot be read: {says(error)}")
 
     def _replace(self, why: str) -> None:
         log.warning("log.consumer_replaced", group=self.group, reason=why)
@@ -266,6 +283,7 @@ class Poller:
 
     def _close(self) -> None:
         consumer, self._consumer = self._consumer, None
+        self.joined = False
         if consumer is None:
             return
         try:

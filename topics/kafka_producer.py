@@ -193,7 +193,8 @@ class KafkaProducer:
 
     def _feed(self) -> None:
         if self._feeder is None:
-            self._feeder = threading.Thread(target=self._work_off, name="writeback-kafka-send", daemon=True)
+            # Not a daemon: a script that ends right after its first send stays until that send is under way.
+            self._feeder = threading.Thread(target=self._work_off, name="writeback-kafka-send")
             self._feeder.start()
 
     def _work_off(self) -> None:
@@ -268,6 +269,7 @@ class KafkaProducer:
             ),
         )
         guards.survive_refusals(raw)
+        guards.leave_exit_to_owner(raw)
         self._raw = raw
         return raw
 

@@ -1,23 +1,28 @@
 """``topics/kafka.py`` keeps the contract of a log on a real broker, and what only Kafka can get wrong.
 
-``WRITEBACK_TEST_ROUNDS=100`` runs the hundred rounds of "three members share a group, a topic is added".
+``KAFKA_TEST_ROUNDS=100`` runs the hundred rounds of "three members share a group, a topic is added".
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
+from kafka.errors import CoordinatorNotAvailableError
+from kafka.record.default_records import DefaultRecordBatch
 from kafka.structs import MemberState
 
 from tests.conformance.log import LogContract
 from tests.conformance.log_groups import fill
-from tests.conformance.log_harness import PATIENCE, Member, child, read_all
+from tests.conformance.log_harness import PATIENCE, ROOT, Member, child, read_all
 from tests.kafka_broker import Broker
 from topics import kafka_guards, kafka_poller
 from topics.errors import LogError, LogUnavailable, RecordRefused, SettingsError
@@ -26,7 +31,7 @@ from topics.kafka_consumer import KafkaConsumer
 from topics.kafka_producer import KafkaProducer
 from topics.log import Commit, Consumer, Log, Partition, TopicSpec
 
-ROUNDS = int(os.environ.get("WRITEBACK_TEST_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("KAFKA_TEST_ROUNDS", "20"))
 A_DAY_MS = 24 * 3_600 * 1_000
 
 
@@ -36,6 +41,7 @@ def at_work(consumer: Consumer) -> kafka_poller.Poller:
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(120 + 4 * ROUNDS)
 class TestKafka(LogContract):
     new_topic_rounds: ClassVar[int] = ROUNDS
 
@@ -171,6 +177,84 @@ class TestKafka(LogContract):
 
         assert producer.send(name, key=b"a", value=b"x").result(PATIENCE).offset == 0
         producer.close()
+
+    async def test_a_header_name_that_is_no_text(self, log: Log, topic: Callable[..., str], group: str) -> None:
+        """A header whose name is not UTF-8 (only other clients write such) reads with escapes and blocks nothing."""
+
+        class Bytes(str):
+            __slots__ = ()
+
+            def encode(self, *_: object) -> bytes:
+                return b"\xff-name"
+
+        name = topic()
+        producer = log.producer()
+        producer.send(name, key=b"a", value=b"0")
+        producer.send(name, key=b"a", value=b"1", headers=((Bytes("x"), b"\xff"), ("fine", b"y")))
+        producer.send(name, key=b"a", value=b"2")
+        producer.close()
+        async with Member(log, group, re.escape(name)) as member:
+            await member.until(lambda: len(member.records) == 3)
+
+        assert member.values == [b"0", b"1", b"2"]
+        assert member.records[1].headers == (("\\xff-name", b"\xff"), ("fine", b"y"))
+
+    async def test_a_record_that_cannot_be_read(
+        self, log: Log, topic: Callable[..., str], group: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A broken record holds its partition, whose records before it come; the other partitions are read on."""
+        name = topic(partitions=2)
+        one, two = Partition(name, 0), Partition(name, 1)
+        for n in range(10):
+            fill(log, name, 1, first=n)
+        fill(log, name, 10, partition=1)
+        intact = DefaultRecordBatch.validate_crc
+        monkeypatch.setattr(DefaultRecordBatch, "validate_crc", lambda batch: batch.base_offset != 5 and intact(batch))
+        async with Member(log, group, re.escape(name)) as member:
+            await member.until(lambda: len(member.read(two)) == 10 and len(member.read(one)) == 5)
+            await member.poll(2)
+            fill(log, name, 10, partition=1, first=10)
+            await member.until(lambda: len(member.read(two)) == 20)
+            assert member.read(one) == [0, 1, 2, 3, 4]
+
+            member.consumer.seek(one, 6)
+            await member.until(lambda: member.read(one) == [0, 1, 2, 3, 4, 6, 7, 8, 9])
+
+    async def test_rounds_that_fail_by_chance(
+        self, log: Log, topic: Callable[..., str], group: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Rounds that fail for a reason that passes hold nothing: everything is read, once and in order."""
+        name = topic()
+        fill(log, name, 3_000)
+        rounds, poll_round = itertools.count(), kafka_guards.poll_round
+
+        def fails_at_times(*arguments: Any) -> Any:
+            if next(rounds) % 3 == 2:
+                raise CoordinatorNotAvailableError
+            return poll_round(*arguments)
+
+        monkeypatch.setattr(kafka_guards, "poll_round", fails_at_times)
+        monkeypatch.setattr(kafka_poller, "MAX_RECORDS", 200)
+        async with Member(log, group, re.escape(name)) as member:
+            await member.until(lambda: len(member.records) >= 3_000)
+
+        assert member.read(Partition(name, 0)) == list(range(3_000))
+
+    def test_a_script_that_ends_at_once(self, log: Log, log_url: str, topic: Callable[..., str]) -> None:
+        """What was sent a moment before the interpreter ends is delivered by a flush at exit."""
+        name = topic()
+        script = (
+            "import atexit, sys\nfrom topics.engines import open_log\n"
+            "producer = open_log(sys.argv[1]).producer()\natexit.register(producer.close)\n"
+            "for n in range(500): producer.send(sys.argv[2], key=b'a', value=b'%d' % n)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, log_url, name], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+        assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
+        records = read_all(log.reader({Partition(name, 0): 0}), 500)
+        assert [record.value for record in records] == [b"%d" % n for n in range(500)]
 
     def test_the_largest_event_fits_its_topic(self, log: Log, topic: Callable[..., str]) -> None:
         """A record exactly as large as its topic and its producer say is taken: what the wire adds does not count."""
