@@ -227,7 +227,8 @@ class Worker:
 
         async def settle() -> None:
             try:
-                await self._outcomes.bury_record(record, event, cause, reason)
+                doubtful = cause == "unknown-outcome"
+                await self._outcomes.bury_record(record, event, cause, reason, doubtful=doubtful)
             finally:
                 assignment.settling -= 1
             if not assignment.closed:
