@@ -159,6 +159,10 @@ class Consumer(Protocol):
         ``LogUnavailable`` when it is worth trying again.
         """
 
+    @property
+    def joined(self) -> bool:
+        """It is a member of its group, and knows what is its own (nothing, perhaps): no rebalance is under way."""
+
     async def close(self) -> None:
         """Leave the group; ``Rebalance.revoked`` is called first for what is still ours. Safe to call twice."""
 

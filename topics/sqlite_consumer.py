@@ -95,6 +95,11 @@ class SqliteConsumer:
         if commits:
             await self._write_commits(dict(commits), self._epoch)
 
+    @property
+    def joined(self) -> bool:
+        """Standing by is being a member."""
+        return self._member is not None and not self._closed
+
     async def close(self) -> None:
         if self._closed:
             return

@@ -38,6 +38,19 @@ class LogGroups:
         assert member.commits == {Partition(name, 0): None}
         assert member.values == [b"%d" % n for n in range(500)]
 
+    async def test_a_member_says_that_it_has_joined(self, log: Log, topic: Callable[..., str], group: str) -> None:
+        """A consumer is in its group only between its start and its end, and so is one that owns nothing."""
+        name = topic()
+        member = Member(log, group, re.escape(name))
+        before = member.consumer.joined
+        async with member, Member(log, group, re.escape(name)) as second:
+            for each in (member.run(), second.run()):
+                await each.until(lambda: member.owned or second.owned)
+                await each.until(lambda: member.consumer.joined and second.consumer.joined)
+
+        assert before is False
+        assert member.consumer.joined is False
+
     async def test_poll_times_out(self, log: Log, topic: Callable[..., str], group: str) -> None:
         """A poll with nothing to hand out returns an empty list when its time is up."""
         name = topic()
