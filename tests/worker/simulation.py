@@ -54,6 +54,7 @@ PARTITION = Partition(names.events_topic(SLUG), 0)
 FUNCTIONS = {
     # an upsert may be repeated; an add can be asked about; a note cannot, and is not tried twice; a message is
     ("contact", Operation.UPSERT): Function("contact", Operation.UPSERT, batch_max=5, idempotent=True),
+    ("contact", Operation.DELETE): Function("contact", Operation.DELETE, batch_max=5, idempotent=True),
     ("contact", Operation.ADD): Function("contact", Operation.ADD, batch_max=4, findable=True, settle_after=1.0),
     ("note", Operation.ADD): Function("note", Operation.ADD, on_unknown="dead_letter"),
     ("message", Operation.MESSAGE): Function("message", Operation.MESSAGE, on_unknown="retry", key_interval=1.0),
@@ -84,8 +85,10 @@ class Vendor:
         self.out_until = 0.0
 
     def perform(self, event: Event) -> None:
-        self.performed.append((self.life, event))
-        self.known.add(event.id)
+        """One call may carry the fields of several events, each of which has its own id among them."""
+        for name in sorted((name for name in event.fields if name.startswith("e")), key=lambda name: int(name[1:])):
+            self.performed.append((self.life, event.model_copy(update={"id": name})))
+            self.known.add(name)
 
 
 @dataclass
@@ -253,6 +256,7 @@ class World:
         chance = self.dice.random
         lost, transient, throttled, down = (scale * chance() for _ in range(4))
         self.odds = Odds(lost, transient, throttled, down, crash=0.004 * chance(), revoke=0.004 * chance())
+        self.coalesce = self.dice.random() < 0.5
         self.clock = FakeClock(seed=self.seed)
         self.vendor = Vendor(self.dice, self.odds)
         self.records = [self._record(offset) for offset in range(self.events)]
@@ -263,7 +267,9 @@ class World:
 
     def _record(self, offset: int) -> Record:
         object_name, operation = self.dice.choice(list(FUNCTIONS))
-        fields = {"poison": True} if self.dice.random() < 0.05 else {"n": offset}
+        fields: dict[str, Any] = {f"e{offset}": True}
+        if self.dice.random() < 0.05:
+            fields["poison"] = True
         event = Event(
             id=f"e{offset}",
             operation=operation,
@@ -281,7 +287,7 @@ class World:
             self.ledger, Courier(self.producer, self.clock), Courier(self.producer, self.clock), self.clock
         )
         self.connector = SimConnector(self.vendor, self.clock)
-        connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, {}, 1, "active", "", 1)
+        connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, {"coalesce": self.coalesce}, 1, "active", "", 1)
         self.dispatcher = Dispatcher(connection, self.connector, Tools(self, outcomes, self.clock, RetryPolicy()))  # type: ignore[arg-type]
         self._own(Assignment(PARTITION, Progress(self.committed)))
 
@@ -431,9 +437,23 @@ class World:
         delivered = {r.id for r in self.results if r.outcome == "delivered"}
         lettered = {letter.event_id for letter in self.letters}
         assert delivered <= self.vendor.known, f"claimed but never done: {delivered - self.vendor.known}"
-        assert expected <= delivered | lettered
+        superseded = {r.id for r in self.results if r.outcome == "superseded"}
+        assert expected <= delivered | lettered | superseded
+        self._check_superseded(superseded, delivered)
         self._check_doubles()
         self._check_order()
+
+    def _check_superseded(self, superseded: set[str], delivered: set[str]) -> None:
+        """Only a deletion makes a change superfluous, one that was made."""
+        events = {f"e{record.offset}": codec.decode(record) for record in self.records}
+        for event_id in superseded - delivered:
+            event = events[event_id]
+            assert any(
+                other.operation is Operation.DELETE
+                and other.record_key == event.record_key
+                and int(other.id[1:]) > int(event_id[1:])
+                for other in (events[one] for one in delivered)
+            ), event_id
 
     def _check_doubles(self) -> None:
         times: dict[str, int] = defaultdict(int)
@@ -441,7 +461,7 @@ class World:
             times[event.id] += 1
         told = {r.id for r in self.results if r.possible_duplicate}
         for _, event in self.vendor.performed:
-            if times[event.id] > 1 and event.operation is not Operation.UPSERT:
+            if times[event.id] > 1 and not FUNCTIONS[event.object, event.operation].idempotent:
                 assert event.object == "message", f"{event.id} ({event.object}) was done {times[event.id]} times"
                 assert event.id in told, f"{event.id} was doubled and nobody was told"
 
@@ -451,7 +471,7 @@ class World:
         """
         by_key: dict[str, list[tuple[int, int, bool]]] = defaultdict(list)
         for life, event in self.vendor.performed:
-            repeatable = event.operation is Operation.UPSERT
+            repeatable = FUNCTIONS[event.object, event.operation].idempotent
             by_key[event.record_key].append((life, int(event.id[1:]), repeatable))
         for key, calls in by_key.items():
             for (life, offset, _), (next_life, next_offset, _) in itertools.pairwise(calls):

@@ -1,0 +1,622 @@
+"""The whole worker on the embedded log: what operators do, what vendors do, and what a crash leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from connectors.connections import Connections
+from connectors.contract import (
+    Absent,
+    CannotTell,
+    Delivered,
+    Down,
+    Finding,
+    Found,
+    Limits,
+    Rejected,
+    Retry,
+    Throttled,
+    Unknown,
+    Verdict,
+)
+from connectors.errors import Unreachable
+from tests.worker.bench import Bench
+from tests.worker.samples import event
+from topics import names
+from topics.event import Event, Operation, Options
+from topics.log import Commit, Partition
+from worker.dispatch import Dispatcher
+from worker.metadata import Memory, Tries, encode
+from worker.worker import Worker
+
+ACME = Partition(names.events_topic("acme"), 0)
+
+
+def dispatcher(worker: Worker, slug: str = "acme") -> Dispatcher:
+    found = worker._router.posts[slug].dispatcher
+    assert found is not None
+    return found
+
+
+async def leave(bench: Bench, commit: Commit) -> None:
+    """What a worker that died has committed last."""
+
+    class Dead:
+        def assigned(self, commits: object) -> None: ...
+
+        async def revoked(self, partitions: object) -> dict[Partition, Commit]:
+            return {ACME: commit}
+
+        def lost(self, partitions: object) -> None: ...
+
+    consumer = bench.log.consumer(names.WORKER_GROUP, pattern=names.EVENTS_PATTERN, rebalance=Dead())
+    await consumer.start()
+    while not await consumer.poll(1.0):
+        pass
+    await consumer.close()
+
+
+# -- the main road ----------------------------------------------------------------------------------------------------
+
+
+async def test_everything_is_delivered_and_in_the_ledger(bench: Bench) -> None:
+    """A thousand events: each once, batched, each with its outcome and the vendor's id, all of it committed."""
+    saas = bench.connect()
+    bench.emit(*(event(number, f"k{number % 300}") for number in range(1_000)))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 1_000)
+
+    assert sorted(saas.seen) == sorted(f"e{number}" for number in range(1_000))
+    assert len(saas.batches) < 500
+    results = bench.results()
+    assert {(result.id, result.outcome, result.detail) for result in results} == {
+        (f"e{number}", "delivered", f"v-e{number}") for number in range(1_000)
+    }
+    assert bench.letters() == []
+
+
+async def test_a_rejected_event_is_a_letter_with_its_story(bench: Bench) -> None:
+    """The original, the vendor's words and the attempt; the others of its batch are delivered."""
+    saas = bench.connect()
+    saas.answer = lambda of: Rejected("email is invalid") if of.id == "e1" else Delivered()
+    bench.emit(*(event(number) for number in range(3)))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 3)
+
+    (letter,) = bench.letters()
+    assert (letter.event_id, letter.verdict, letter.reason) == ("e1", "rejected", "email is invalid")
+    assert [(attempt.number, attempt.outcome) for attempt in letter.attempts] == [(1, "rejected")]
+    assert (letter.connector, letter.connector_version) == ("acme", "1.0")
+    assert {result.id: result.outcome for result in bench.results()} == {
+        "e0": "delivered",
+        "e1": "dead",
+        "e2": "delivered",
+    }
+
+
+async def test_a_retry_that_never_helps_ends_in_a_letter(bench: Bench) -> None:
+    """Three attempts, all of them told; its key's next event is delivered behind it."""
+    saas = bench.connect()
+    saas.answer = lambda of: Retry("busy") if of.id == "e0" else Delivered()
+    bench.emit(event(0, "same"), event(1, "same"))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 2)
+
+    (letter,) = bench.letters()
+    assert letter.verdict == "exhausted"
+    assert letter.reason == "busy (gave up after 3 attempts)"
+    assert [attempt.number for attempt in letter.attempts] == [1, 2, 3]
+    assert saas.seen == ["e0", "e0", "e0", "e1"]
+
+
+async def test_a_batch_refused_as_a_whole_is_bisected(bench: Bench) -> None:
+    """One poison record among ten is alone in its letter."""
+    saas = bench.connect()
+
+    def answer(of: Event) -> Verdict:
+        poisoned = any(one.id == "e7" for one in saas.batches[-1])
+        return Rejected("one of these is bad", whole=True) if poisoned else Delivered()
+
+    saas.answer = answer
+    bench.emit(*(event(number) for number in range(10)))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 10)
+
+    assert [letter.event_id for letter in bench.letters()] == ["e7"]
+    assert len(bench.results()) == 10
+
+
+async def test_who_asked_gets_the_vendors_answer(bench: Bench) -> None:
+    """Delivered or dead, on the partition that the event names, and nobody else is written to."""
+    saas = bench.connect()
+    saas.answer = lambda of: Rejected("no") if of.id == "e2" else Delivered({"id": 7, "half": "\ud800"}, id="7")
+    bench.emit(event(1, options=Options(reply_to=3)), event(2, options=Options(reply_to=3)), event(3))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 3)
+
+    delivered, dead = sorted(bench.replies(), key=lambda reply: reply.id)
+    assert (delivered.id, delivered.outcome, delivered.detail) == ("e1", "delivered", {"id": 7, "half": "?"})
+    assert (dead.id, dead.outcome, dead.reason) == ("e2", "dead", "no")
+    assert dead.letter == bench.letters()[0].id
+    ends = bench.log.end_offsets([Partition(names.REPLIES, number) for number in range(8)])
+    assert {partition.number for partition, end in ends.items() if end} == {3}
+
+
+# -- bugs of connectors -----------------------------------------------------------------------------------------------
+
+
+async def test_a_connector_that_raises_is_an_unknown(bench: Bench) -> None:
+    """It may have happened: an upsert goes again, and the letter at the end names the bug."""
+    saas = bench.connect()
+
+    def answer(of: Event) -> Verdict:
+        raise ZeroDivisionError("oops")
+
+    saas.answer = answer
+    bench.emit(event(1))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 1)
+
+    (letter,) = bench.letters()
+    assert letter.verdict == "exhausted"
+    assert "ZeroDivisionError('oops')" in letter.reason
+    assert len(saas.batches) == 3
+
+
+async def test_a_connector_that_forgets_an_answer(bench: Bench) -> None:
+    """Fewer verdicts than events are no verdicts: nothing is taken for delivered, nothing hangs."""
+    saas = bench.connect()
+
+    async def deliver(batch: object) -> list[Verdict]:
+        return []
+
+    saas.deliver = deliver  # type: ignore[method-assign]
+    bench.emit(event(1))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 1)
+
+    assert "0 answers to 1 events" in bench.letters()[0].reason
+
+
+async def test_headers_that_a_connector_cannot_read_lose_no_answer(bench: Bench) -> None:
+    """A bug in ``quota`` is told, and the verdict of the call still counts."""
+    saas = bench.connect()
+
+    def quota() -> None:
+        raise ValueError("X-RateLimit: soon")
+
+    saas.quota = quota  # type: ignore[method-assign]
+    bench.emit(event(1))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 1)
+
+    assert [result.outcome for result in bench.results()] == ["delivered"]
+
+
+async def test_one_event_that_cannot_be_asked_about_holds_up_only_itself(bench: Bench) -> None:
+    """A ``find`` that fails on one of twenty is repeated for fewer, until that one is alone."""
+    saas = bench.connect()
+    saas.answer = lambda _: Unknown("no answer")
+
+    def finding(of: Event) -> Finding:
+        if of.id == "e5":
+            raise KeyError("email")
+        return Found(id="v")
+
+    saas.finding = finding
+    bench.emit(*(event(number, operation=Operation.ADD) for number in range(20)))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 20)
+
+    (letter,) = bench.letters()
+    assert (letter.event_id, letter.verdict) == ("e5", "unknown-outcome")
+    assert "KeyError('email')" in letter.reason
+
+
+async def test_a_bug_of_ours_ends_the_worker_loudly(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Better an exit that is seen than an event that nobody carries any more."""
+    bench.connect()
+    monkeypatch.setattr(Dispatcher, "_settle", lambda *_: 1 / 0)
+    bench.emit(event(1))
+
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(bench.worker().run(asyncio.Event()), 30)
+
+    assert bench.committed() == 0
+
+
+# -- operators --------------------------------------------------------------------------------------------------------
+
+
+async def test_paused_and_resumed(bench: Bench) -> None:
+    """Within a second nothing goes out any more; resumed, everything does, in order, and nothing was lettered."""
+    saas = bench.connect()
+    other = bench.connect("other")
+    bench.connections.set_state("acme", "paused", "maintenance")
+    bench.emit(*(event(number, "same") for number in range(5)))
+    bench.emit(event(9, connection="other"), slug="other")
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: bench.committed("other") == 1)
+        assert dispatcher(worker).paused
+        await bench.eventually(lambda: dispatcher(worker).lane.records == 0)  # no memory for what waits for a person
+        assert saas.seen == []
+        bench.connections.set_state("acme", "active")
+        await bench.eventually(lambda: bench.committed() == 5)
+        bench.connections.set_state("acme", "paused", "again")
+        await bench.eventually(lambda: dispatcher(worker).paused)
+        bench.emit(event(6))
+
+    assert saas.seen == [f"e{number}" for number in range(5)]
+    assert other.seen == ["e9"]
+    assert bench.committed() == 5
+    assert bench.letters() == []
+
+
+async def test_changed_settings_are_used_without_a_restart(bench: Bench) -> None:
+    """The connector is closed in good order and made anew; the call under way is not cut off."""
+    saas = bench.connect()
+    saas.open.clear()
+    bench.emit(event(1))
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: saas.seen)
+        bench.connections.update("acme", limits={"concurrency": 2})
+        await bench.eventually(lambda: dispatcher(worker).paused)
+        saas.open.set()
+        await bench.eventually(lambda: saas.built == 2)
+        bench.emit(event(2))
+        await bench.eventually(lambda: bench.committed() == 2)
+        assert dispatcher(worker).limits == Limits(concurrency=2)
+
+    assert saas.seen == ["e1", "e2"]
+    assert saas.closed == 2
+
+
+async def test_a_removed_connection_letters_what_comes(bench: Bench) -> None:
+    """Nothing is delivered to somebody who is gone, nothing is lost."""
+    saas = bench.connect()
+    bench.emit(event(1))
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: bench.committed() == 1)
+        bench.connections.remove("acme")
+        await bench.eventually(lambda: worker._router.posts["acme"].state == "unknown")
+        bench.emit(event(2))
+        await bench.eventually(lambda: bench.committed() == 2)
+
+    assert saas.seen == ["e1"]
+    assert [(letter.event_id, letter.verdict) for letter in bench.letters()] == [("e2", "unknown-connection")]
+
+
+async def test_a_flood_of_rejections_quarantines_the_connection(bench: Bench) -> None:
+    """The topic is not drained into the dead letters; an operator resumes and the rest is delivered."""
+    saas = bench.connect()
+    saas.answer = lambda _: Rejected("unknown property 'nickname'")
+    bench.emit(*(event(number) for number in range(600)))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.connections.get("acme").state == "quarantined")
+        await bench.eventually(lambda: saas.built == 2)  # it has come back to the worker
+        lettered = len(bench.letters())
+        assert "more than half of the last 200" in bench.connections.get("acme").state_reason
+        saas.answer = lambda _: Delivered()
+        bench.connections.set_state("acme", "active")
+        await bench.eventually(lambda: bench.committed() == 600)
+
+    assert 101 <= lettered <= 101 + 160  # those that were out already
+    assert len(bench.letters()) == lettered
+    assert len({result.id for result in bench.results()}) == 600
+
+
+async def test_a_secret_that_does_not_decrypt_holds_only_its_connection(bench: Bench) -> None:
+    """Its events wait, unread and unlettered; the others flow; with the secret mended they are delivered."""
+    saas = bench.connect(secrets={"token": "t"})
+    other = bench.connect("other")
+    bench.connections = Connections(bench._store, "1" * 43 + "=")
+    bench.emit(event(1))
+    bench.emit(event(2, connection="other"), slug="other")
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: bench.committed("other") == 1)
+        await bench.eventually(lambda: worker._router.posts["acme"].state == "held")
+        assert "token" in worker._router.posts["acme"].reason
+        assert (saas.built, bench.committed()) == (0, 0)
+        bench.connections.update("acme", secrets={"token": "mended"})
+        await bench.eventually(lambda: bench.committed() == 1)
+
+    assert (saas.seen, other.seen) == (["e1"], ["e2"])
+    assert bench.letters() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"limits": {"rate": 0}}, "the limit rate is 0"),
+        ({"limits": {"concurrency": 0}}, "the limit concurrency is 0"),
+        ({"limits": {"per_seconds": "1s"}}, "the limit per_seconds is '1s'"),
+        ({"policy": {"on_unknown": "retry"}}, "the policy on_unknown is 'retry'"),
+        ({"policy": {"on_unknown": {"add": "maybe"}}}, "the policy on_unknown is"),
+    ],
+)
+async def test_settings_that_cannot_be_kept_hold_only_their_connection(
+    bench: Bench, changes: dict[str, Any], reason: str
+) -> None:
+    """One connection's mistake is not everybody's end."""
+    bench.connect(**changes)
+    bench.connect("other")
+    bench.emit(event(1))
+    bench.emit(event(2, connection="other"), slug="other")
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: bench.committed("other") == 1)
+        await bench.eventually(lambda: worker._router.posts["acme"].state == "held")
+        assert reason in worker._router.posts["acme"].reason
+
+    assert bench.committed() == 0
+
+
+# -- outages ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_outage_costs_nothing_and_ends_by_itself(bench: Bench) -> None:
+    """Down: paused, memory given back, nothing lettered, no attempt spent; up again: delivered, each once."""
+    saas = bench.connect()
+    bench.connect("other")
+    saas.state = Down("still refused")
+    saas.answer = lambda _: Down("connection refused")
+    bench.emit(*(event(number, f"k{number % 50}") for number in range(300)))
+    bench.emit(event(1, connection="other"), slug="other")
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: saas.probes >= 1 and dispatcher(worker).lane.records == 0)
+        assert dispatcher(worker).breaker.state == "open"
+        assert all("down" in one.holds for one in worker._router.posts["acme"].assignments.values())
+        await bench.eventually(lambda: bench.committed("other") == 1)
+        tried = len(saas.batches)
+        saas.state = Delivered()
+        saas.answer = lambda _: Delivered()
+        await bench.eventually(lambda: bench.committed() == 300)
+        assert dispatcher(worker).breaker.state == "closed"
+
+    assert tried <= saas.limits.concurrency
+    assert bench.letters() == []
+    assert sorted(result.id for result in bench.results()) == sorted([f"e{number}" for number in range(300)] + ["e1"])
+
+
+async def test_a_throttled_destination_is_waited_for(bench: Bench) -> None:
+    """429 costs no attempt and letters nothing, however often it comes."""
+    saas = bench.connect()
+    refusals = iter(range(6))
+    saas.answer = lambda _: Throttled(0.05) if next(refusals, None) is not None else Delivered()
+    bench.emit(event(1))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 1)
+
+    assert saas.seen == ["e1"] * 7
+    assert bench.letters() == []
+
+
+async def test_a_half_open_batch_with_one_bad_record_closes(bench: Bench) -> None:
+    """The vendor answered for the others: the failure is the record's own, and it ends in its letter."""
+    saas = bench.connect()
+    saas.answer = lambda _: Down("connection refused")
+    bench.emit(*(event(number) for number in range(5)))
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: saas.seen and dispatcher(worker).breaker.state == "open")
+        saas.answer = lambda of: Retry("500") if of.id == "e3" else Delivered()
+        await bench.eventually(lambda: bench.committed() == 5)
+
+    assert [(letter.event_id, letter.verdict) for letter in bench.letters()] == [("e3", "exhausted")]
+
+
+# -- a crash ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("finding", "seen", "outcome"),
+    [(Found(id="v9"), [], "delivered"), (Absent(), ["e0"], "delivered"), (CannotTell("no search"), [], "dead")],
+)
+async def test_what_a_dead_worker_may_have_sent_is_asked_about(
+    bench: Bench, finding: Finding, seen: list[str], outcome: str
+) -> None:
+    """Found is done, absent goes again, and where nobody can tell the policy of an add is a letter that says so."""
+    saas = bench.connect()
+    saas.finding = lambda _: finding
+    bench.emit(event(0, operation=Operation.ADD), event(1, operation=Operation.ADD))
+    await leave(bench, Commit(0, encode(0, Memory(sent_to=1))))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 2)
+
+    assert [one.id for one in saas.asked] == ["e0"]
+    assert sorted(saas.seen) == [*seen, "e1"]
+    assert {result.id: result.outcome for result in bench.results()} == {"e0": outcome, "e1": "delivered"}
+    assert [letter.verdict for letter in bench.letters()] == (["unknown-outcome"] if outcome == "dead" else [])
+
+
+async def test_what_a_dead_worker_may_have_sent_and_nobody_can_tell(bench: Bench) -> None:
+    """A delete that cannot be asked about is lettered, not repeated; what can be repeated is."""
+    saas = bench.connect()
+    bench.emit(event(0, operation=Operation.DELETE), event(1))
+    await leave(bench, Commit(0, encode(0, Memory(sent_to=2))))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 2)
+
+    assert saas.seen == ["e1"]
+    (letter,) = bench.letters()
+    assert (letter.verdict, letter.possible_duplicate) == ("unknown-outcome", True)
+    assert "it may have happened" in letter.reason
+
+
+async def test_attempts_go_on_counting_after_a_crash(bench: Bench) -> None:
+    """A poison record does not get a new life with every worker that it outlives."""
+    saas = bench.connect()
+    saas.answer = lambda _: Retry("busy")
+    bench.emit(event(0))
+    await leave(bench, Commit(0, encode(0, Memory(tries={0: Tries(2, 1_700_000_000.0)}))))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 1)
+
+    assert saas.seen == ["e0"]
+    assert bench.letters()[0].reason == "busy (gave up after 3 attempts)"
+
+
+async def test_what_a_dead_worker_did_is_not_done_again(bench: Bench) -> None:
+    """Done beyond the watermark is in the commit."""
+    saas = bench.connect()
+    bench.emit(*(event(number) for number in range(6)))
+    await leave(bench, Commit(1, encode(1, Memory(sent_to=6, done=[(2, 4), (5, 6)]))))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 6)
+
+    assert sorted(saas.seen) == ["e1", "e4"]
+
+
+async def test_foreign_metadata_costs_a_repetition(bench: Bench) -> None:
+    """Another tool's commit, or garbage: the offset counts, the rest is ignored with a warning."""
+    saas = bench.connect()
+    bench.emit(*(event(number) for number in range(3)))
+    await leave(bench, Commit(1, "1AXgBY2"))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 3)
+
+    assert saas.seen == ["e1", "e2"]
+
+
+async def test_a_find_that_cannot_be_made_now_is_made_later(bench: Bench) -> None:
+    """The vendor does not answer the question: nothing is decided, nothing is sent twice."""
+    saas = bench.connect()
+    answers = iter([Unreachable("no answer"), Unreachable("no answer")])
+
+    def finding(_: Event) -> Finding:
+        error = next(answers, None)
+        if error is not None:
+            raise error
+        return Found(id="v1")
+
+    saas.finding = finding
+    saas.answer = lambda _: Unknown("timed out")
+    bench.emit(event(1, operation=Operation.ADD))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 1)
+
+    assert saas.seen == ["e1"]
+    assert len(saas.asked) == 3
+    assert [result.outcome for result in bench.results()] == ["delivered"]
+
+
+async def test_a_conflict_with_somebody_elses_record_ends(bench: Bench) -> None:
+    """After a timed out add: exists already, not found, exists already, ... is a letter, not a loop."""
+    saas = bench.connect()
+    first = iter([Unknown("timed out")])
+    saas.answer = lambda _: next(first, None) or Rejected("exists", conflict=True)
+    bench.emit(event(1, operation=Operation.ADD))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 1)
+
+    assert [letter.verdict for letter in bench.letters()] == ["rejected"]
+    assert len(saas.seen) < 10
+
+
+# -- stopping ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_stop_lets_calls_finish(bench: Bench) -> None:
+    """What is under way ends and is committed; what waits is left for the next worker."""
+    saas = bench.connect()
+    saas.limits = Limits(concurrency=1)
+    saas.open.clear()
+
+    async def open_when_stopping(one: Dispatcher) -> None:
+        await bench.eventually(lambda: one.paused)
+        saas.open.set()
+
+    bench.emit(*(event(number, operation=Operation.DELETE) for number in range(5)))
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: saas.seen)
+        opening = asyncio.create_task(open_when_stopping(dispatcher(worker)))
+    await opening
+
+    assert saas.seen == ["e0"]
+    assert bench.committed() == 1
+    assert saas.closed == 1
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 5)
+    assert saas.seen == [f"e{number}" for number in range(5)]
+
+
+async def test_a_stop_ends_within_its_grace(bench: Bench) -> None:
+    """A call that hangs is cut off; its outcome is unknown, and the next worker is told."""
+    saas = bench.connect()
+    saas.open.clear()
+    bench.emit(event(0, operation=Operation.ADD))
+    loop = asyncio.get_running_loop()
+
+    async with bench.working(grace_seconds=0.3):
+        await bench.eventually(lambda: saas.seen)
+        begun = loop.time()
+
+    assert loop.time() - begun < 5
+    assert bench.committed() == 0
+    saas.open.set()
+    saas.finding = lambda _: Found(id="v0")
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 1)
+    assert saas.seen == ["e0"]
+    assert [one.id for one in saas.asked] == ["e0"]
+
+
+async def test_memory_stays_within_the_budget(bench: Bench) -> None:
+    """A backlog is not read into memory: a full lane pauses its partitions and flows again."""
+    saas = bench.connect()
+    saas.limits = Limits(concurrency=2)
+    bench.emit(*(event(number) for number in range(3_000)))
+    most = 0
+
+    async with bench.working(budget_records=100) as worker:
+
+        def done() -> bool:
+            nonlocal most
+            most = max(most, worker._router._budget.records)
+            return bench.committed() == 3_000
+
+        await bench.eventually(done)
+        assert (worker._router._budget.records, worker._router._budget.bytes) == (0, 0)
+
+    assert most <= 100 + 2 * 500  # one poll that came back before the pause, and one that was on its way
+    assert len(set(saas.seen)) == 3_000
+
+
+async def test_all_partitions_of_a_connection_flow(bench: Bench) -> None:
+    """Four partitions, one owner, the whole quota; each is committed by itself."""
+    saas = bench.connect(partitions=4, limits={"rate": 400})
+    for number in range(200):
+        bench.emit(event(number), partition=number % 4)
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: [bench.committed(number=number) for number in range(4)] == [50] * 4)
+        assert dispatcher(worker).throttle.rate == pytest.approx(388)
+
+    assert len(saas.seen) == 200
