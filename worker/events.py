@@ -22,10 +22,12 @@ EventName = Literal[
     "breaker.opened",
     "breaker.half_open",
     "breaker.closed",
+    "lane.blocked",  # partition, offset, object, operation, attempts, waiting_since: it holds up the commit of the rest
     "delivery.attempted",  # connection, object, operation, outcome, reason, attempt, next, delay, status, ms
     "delivery.bug",  # a connector raised: counted as Unknown
     "letter.written",  # connection, cause, reason, letter
     "letter.refused",  # the log does not take a letter: the event is held
+    "state.refused",  # the log does not take the state of a connection
     "reply.refused",  # the log does not take a reply: as for a letter
     "publish.retry",  # the log does not answer: a letter, a reply or results are repeated until it does
     "commit.failed",
@@ -33,6 +35,14 @@ EventName = Literal[
     "commit.foreign_metadata",
     "commit.crowded",  # the metadata budget is nearly used: no new records from this partition
     "log.unavailable",
+    "loop.stalled",  # seconds: the event loop stood still; the stacks of all threads follow on stderr
+    "loop.resumed",
+    "metrics.listening",  # host, port
+    "secret.kept",  # connection, secret: the vendor replaced it, and the store has it
+    "secret.not_kept",  # connection, secret, error, retry_in
+    "process.started",  # number, pid
+    "process.ended",  # number, pid, code, restart_in
+    "process.killed",  # number, pid: it did not end within the grace period
     "store.unavailable",
 ]
 

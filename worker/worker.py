@@ -10,9 +10,10 @@ from typing import Any
 from connectors.connections import Connections
 from connectors.errors import UnknownConnection
 from topics import names
-from topics.errors import LogUnavailable, StoreUnavailable
+from topics.errors import LogUnavailable, RecordRefused, StoreUnavailable
 from topics.event import Event
 from topics.log import Commit, Log, Partition, Record
+from topics.result import StateChange, pack_state
 from worker.assignment import Assignment
 from worker.budget import Budget
 from worker.clock import Clock, SystemClock
@@ -24,6 +25,7 @@ from worker.events import logger
 from worker.gate import Gate
 from worker.ledger import Ledger
 from worker.metadata import ForeignMetadata
+from worker.observer import Observer, Question
 from worker.offsets import Progress
 from worker.outcomes import Outcomes
 from worker.post import Build, Opener, Post
@@ -84,6 +86,18 @@ class Worker:
         self._router = Router(self._gate, budget, self)
         tools = Tools(self, self._outcomes, self._clock, policy or RetryPolicy())
         self._router.opener = self._opener = Opener(connections, build, tools, self._clock, self._router.opened)
+        self.observer = Observer(
+            router=self._router,
+            committer=self._committer,
+            ledger=self._ledger,
+            tally=tools.tally,
+            log=log,
+            clock=self._clock,
+            window=self._settings.budget_records,
+            tell=self._tell,
+        )
+        self._probe = Question(log.probe, self._clock)
+        self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
@@ -96,9 +110,10 @@ class Worker:
         logger().info("worker.started", group=self._settings.group)
         committing = asyncio.create_task(self._committer.run())
         watching = asyncio.create_task(self._watch())
+        observing = asyncio.create_task(self.observer.run())
         try:
             while not stop.is_set():
-                for task in (committing, watching):
+                for task in (committing, watching, observing):
                     if task.done():
                         task.result()  # a bug there ends the worker loudly instead of leaving it half alive
                 if self._failure is not None:
@@ -106,6 +121,7 @@ class Worker:
                 self._router.route(await self._poll())
         finally:
             watching.cancel()
+            observing.cancel()
             await self._stop(committing)
 
     async def _poll(self) -> list[Record]:
@@ -117,6 +133,7 @@ class Worker:
             return []
 
     async def _stop(self, committing: asyncio.Task[None]) -> None:
+        self._stopping = True
         dispatchers = [post.dispatcher for post in self._router.posts.values() if post.dispatcher]
         logger().info("worker.stopping", out=sum(dispatcher.out for dispatcher in dispatchers))
         for dispatcher in dispatchers:
@@ -217,6 +234,7 @@ class Worker:
         slug = dispatcher.connection.slug
         logger().error("connection.quarantined", connection=slug, reason=reason)
         dispatcher.pause()
+        self.observer.states.changed(slug, "quarantined", reason)
         self._spawn(self._write_state(slug, reason))
 
     def failed(self, error: BaseException) -> None:
@@ -250,6 +268,30 @@ class Worker:
                 return  # removed meanwhile: ``_watch`` sees that
             else:
                 return
+
+    def _tell(self, change: StateChange) -> None:
+        self._spawn(self._publish_state(change))
+
+    async def _publish_state(self, change: StateChange) -> None:
+        results = self._couriers[-1]
+        try:
+            await results.publish(names.RESULTS, key=change.connection.encode(), value=pack_state(change))
+        except (
+            RecordRefused
+        ) as error:  # the topic was made too small by hand: the log events and the metrics say it too
+            logger().error("state.refused", connection=change.connection, state=change.state, error=str(error))
+
+    async def unready(self) -> str:
+        """Why this worker cannot work now, or nothing when it can."""
+        if self._stopping:
+            return "it is stopping"
+        if not self._consumer.joined:
+            return f"it has not joined the group {self._settings.group}, or the group is sharing out its partitions"
+        try:
+            await self._probe.answer()
+        except LogUnavailable as error:
+            return str(error)
+        return ""
 
     # -- what comes by itself ---------------------------------------------------------------------------------------
 
