@@ -1,0 +1,59 @@
+"""``make bench``: measure on this machine, print one table, keep the figures under ``.cache/bench``."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from tests.benchmarks import batch, machine, single
+from tests.benchmarks.figures import Figure, show, write
+from tests.benchmarks.sizes import BIG, FULL, TINY, Sizes
+from tests.benchmarks.stand import Stand, stand
+from tests.kafka_broker import ROOT, NoBroker, cached_libs, running_broker
+
+CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
+    "single": single.figures,
+    "batch": batch.figures,
+}
+
+
+@click.command()
+@click.option("--only", multiple=True, type=click.Choice([*CASES]), help="Only these cases; may be repeated.")
+@click.option("--rounds", type=int, help="How often each is measured; the median counts.")
+@click.option("--big", is_flag=True, help="A backlog of 1,000,000 events too: some minutes more.")
+@click.option("--tiny", is_flag=True, help="Nearly nothing of everything: to see that it runs.")
+@click.option("--out", type=click.Path(path_type=Path), help="The JSON file.")
+def main(*, only: tuple[str, ...], rounds: int | None, big: bool, tiny: bool, out: Path | None) -> None:
+    """Measure Writeback against the bare loops and the peers, on a real Kafka."""
+    sizes = TINY if tiny else BIG if big else FULL
+    if rounds is not None:
+        sizes = replace(sizes, rounds=rounds)
+    out = out or ROOT / ".cache" / "bench" / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    try:
+        measured, described = run(only or tuple(CASES), sizes)
+    except NoBroker as error:
+        raise click.ClickException(str(error)) from error
+    show(measured, described)
+    write(measured, described, out)
+    click.echo(f"kept as {out}")
+
+
+def run(cases: tuple[str, ...], sizes: Sizes) -> tuple[list[Figure], dict[str, object]]:
+    measured: list[Figure] = []
+    with running_broker() as broker, tempfile.TemporaryDirectory() as folder:
+        libs = cached_libs()
+        described = machine.describe(libs.name if libs else "given")
+        with stand(Path(folder), broker.bootstrap) as made:
+            for case in cases:
+                click.echo(f"{time.strftime('%H:%M:%S')} {case} ...", err=True)
+                measured += CASES[case](made, sizes)
+    return measured, described
+
+
+if __name__ == "__main__":
+    main()

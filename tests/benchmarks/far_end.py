@@ -1,0 +1,78 @@
+"""The harness's side of ``target.py``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+
+@dataclass(frozen=True)
+class Report:
+    """What really arrived. ``seconds``: from the first request to the last that settled an event."""
+
+    requests: int
+    settled: int
+    lost: int
+    doubled: int
+    refused: int
+    refusals: int
+    disordered: int
+    seconds: float
+    delays: list[float]
+    times: dict[str, list[float]]
+
+    @property
+    def rate(self) -> float:
+        return self.settled / self.seconds if self.seconds else 0.0
+
+
+class FarEnd:
+    """A context manager: the target's process."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.benchmarks.target"], stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        self.url: str = json.loads(self._process.stdout.readline())["url"]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def reset(self, events: int, **script: Any) -> None:
+        self._ask("reset", json.dumps({"events": events, **script}).encode())
+
+    def wait_first(self, seconds: float) -> bool:
+        return self._waited("first", seconds)
+
+    def wait_done(self, seconds: float) -> bool:
+        return self._waited("done", seconds)
+
+    def wait_settled(self, events: int, seconds: float) -> bool:
+        return self._waited("settled", seconds, str(events).encode())
+
+    def report(self) -> Report:
+        return Report(**self._ask("report"))
+
+    def _waited(self, what: str, seconds: float, body: bytes | None = None) -> bool:
+        try:
+            self._ask(what, body, seconds)
+        except (TimeoutError, URLError):
+            return False
+        return True
+
+    def _ask(self, what: str, body: bytes | None = None, seconds: float = 30.0) -> Any:
+        with urlopen(Request(f"{self.url}/_bench/{what}", body), timeout=seconds) as answer:
+            return json.load(answer)

@@ -1,0 +1,22 @@
+"""How large the benchmarks are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    rounds: int = 3
+    single: int = 10_000
+    keys: int = 1_000
+    batch: int = 100_000
+    backlogs: tuple[int, int] = (10_000, 100_000)
+    emitted: int = 20_000
+    idle: int = 200
+    helps: int = 10
+
+
+FULL = Sizes()
+BIG = Sizes(backlogs=(10_000, 1_000_000))
+TINY = Sizes(rounds=1, single=300, keys=30, batch=1_000, backlogs=(200, 400), emitted=300, idle=10, helps=1)

@@ -1,0 +1,159 @@
+"""The stand: a broker, the far end, a store with connections, and whoever works through a topic on them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connectors.connections import Connections
+from tests.benchmarks.far_end import FarEnd, Report
+from tests.benchmarks.processes import cpu_seconds, peak_mb
+from topics import codec, names
+from topics.event import Event
+from topics.log import Log
+from topics.store import open_store
+from worker.demo.stage import WRITEBACK, Stage
+
+Process = subprocess.Popen[bytes]
+PATIENCE = 180.0
+SETTLE = 0.3
+"""Seconds after the last event in which a double would still be seen."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """``start_seconds``: from the start of the processes to the first request. CPU and rate: from then to the last."""
+
+    report: Report
+    finished: bool
+    start_seconds: float
+    cpu_us: float
+    peak_mb: float
+
+    @property
+    def rate(self) -> float:
+        return self.report.rate
+
+    @property
+    def clean(self) -> bool:
+        """Everything arrived, once, in order per key."""
+        return self.finished and not (self.report.lost or self.report.doubled or self.report.disordered)
+
+
+class Stand:
+    """``bootstrap``: the broker's address."""
+
+    def __init__(self, folder: Path, bootstrap: str, far: FarEnd) -> None:
+        self.bootstrap = bootstrap
+        self.far = far
+        self.stage = Stage(folder, log=f"kafka://{bootstrap}")
+        self.stage.log.ensure_topics(names.SYSTEM_TOPICS)
+
+    @property
+    def log(self) -> Log:
+        return self.stage.log
+
+    def connection(
+        self, slug: str, connector: str, *, partitions: int = 1, concurrency: int = 256, url: str = ""
+    ) -> None:
+        """A connection without a rate limit, whose topic is there."""
+        secrets = {"access_token": "secret"} if connector == "hubspot" else {}
+        self.connections().add(
+            slug, connector, settings={"base_url": url or self.far.url, "allow_private_addresses": True},
+            secrets=secrets, partitions=partitions, limits={"rate": None, "concurrency": concurrency},
+        )  # fmt: skip
+        self.log.ensure_topics([names.events_spec(slug, partitions)])
+
+    def connections(self) -> Connections:
+        return Connections(open_store(self.stage._env["WRITEBACK_STORE"]), self.stage._env["WRITEBACK_SECRET_KEY"])
+
+    def emit(self, events: Iterable[Event]) -> None:
+        producer = self.log.producer()
+        for event in events:
+            producer.send(names.events_topic(event.connection), **codec.encode(event)._asdict())
+        producer.flush()
+        producer.close()
+
+    def drop(self, slug: str) -> None:
+        """The topic goes, so that the next worker does not read it."""
+        self.log.delete_topic(names.events_topic(slug))
+
+    def worker(self, group: str = "", **env: str) -> list[Process]:
+        """One ``writeback worker`` that reads from the beginning (or in that group)."""
+        name = f"worker-{uuid.uuid4().hex[:8]}"
+        group = group or name
+        return [
+            self.stage.start(
+                *WRITEBACK, "worker", name=name, WRITEBACK_GROUP=group, WRITEBACK_LOG_LEVEL="warning", **env
+            )
+        ]
+
+    def limit(self, kind: str, events: int, keys: int, concurrency: int = 256) -> list[Process]:
+        arguments = [kind, self.far.url, str(events), str(keys), str(concurrency)]
+        return [self.stage.start(sys.executable, "-m", "tests.benchmarks.limit", *arguments, name=f"limit-{kind}")]
+
+    def close(self) -> None:
+        self.stage.__exit__(None, None, None)
+
+
+@contextmanager
+def stand(folder: Path, bootstrap: str) -> Iterator[Stand]:
+    with FarEnd() as far:
+        made = Stand(folder, bootstrap, far)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def measure(
+    far: FarEnd, events: int, start: Callable[[], list[Process]], *, patience: float = PATIENCE, **script: Any
+) -> Run:
+    """Start it, wait until every event has arrived, and end it."""
+    far.reset(events, **script)
+    began = time.monotonic()
+    processes = start()
+    pids = [process.pid for process in processes]
+    try:
+        first = _await(far.wait_first, processes, patience)
+        start_seconds = time.monotonic() - began
+        before = cpu_seconds(pids)
+        done = first and _await(far.wait_done, processes, patience)
+        cpu = cpu_seconds(pids) - before
+        time.sleep(SETTLE)
+        peak = peak_mb(pids)
+        report = far.report()
+        return Run(report, done, start_seconds, cpu * 1e6 / max(1, report.settled), peak)
+    finally:
+        stop(processes)
+
+
+def _await(event: Callable[[float], bool], processes: list[Process], patience: float) -> bool:
+    """Wait for the far end. Raises ``RuntimeError`` when a process fails meanwhile."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        if event(2.0):
+            return True
+        for process in processes:
+            if process.poll():
+                raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+    return False
+
+
+def stop(processes: list[Process]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    for process in processes:
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
