@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic_core import to_json
 
 from connectors.connections import Connection
 from connectors.contract import Connector
@@ -12,9 +14,9 @@ from connectors.errors import UnknownFunction
 from pq._values import to_json_fields
 from pq.errors import BadField
 from pq.receipt import LONGEST_WAIT_S, SHORT_WAIT_S, Receipt
-from topics.codec import Stamp
+from topics.codec import Encoded, Stamp
 from topics.errors import WritebackError
-from topics.event import Operation, Options, new_id, now
+from topics.event import Operation, Options, new_id, now_text
 from topics.log import Position
 from topics.names import events_topic
 
@@ -26,6 +28,15 @@ IMPATIENCE_S = 5.0
 MAX_KEY = 1_024
 
 
+class _Kind(NamedTuple):
+    """What all writes of one function and one patience have in common."""
+
+    operation: Operation
+    object: str
+    patience_s: float
+    stamp: Stamp
+
+
 class Channel:
     """Thread-safe. ``write`` is what a loop over a million rows calls: nothing in it asks the network."""
 
@@ -34,7 +45,7 @@ class Channel:
         self._session = session
         self._connector = connector
         self._topic = events_topic(connection.slug)
-        self._stamps: dict[tuple[Operation, str, bool | float, bool, bool], tuple[Operation, Stamp]] = {}
+        self._kinds: dict[tuple[Operation, str, bool, bool | float, bool, bool], _Kind] = {}
 
     def write(
         self,
@@ -52,21 +63,15 @@ class Channel:
         Raises ``UnknownFunction``, ``BadField``, ``RecordRefused`` (larger than an event may be): a script hears of
         its own mistakes at its own line.
         """
-        receipt = Receipt(event_id or new_id(), self, _patience(timeout))
-        self._session.inbox.expect(receipt)
+        kind = self._kind(operation, object_name, timeout, backfill, reply=True)
+        receipt = Receipt(event_id or new_id(), self, kind.patience_s)
+        record_key, value, headers = self._record(kind, receipt.id, key, fields)
+        inbox = self._session.inbox
+        inbox.expect(receipt)
         try:
-            sent = self.send(
-                operation,
-                object_name,
-                fields,
-                event_id=receipt.id,
-                key=key,
-                timeout=timeout,
-                backfill=backfill,
-                reply=True,
-            )
+            sent = self._session.producer.send(self._topic, key=record_key, value=value, headers=headers)
         except BaseException:
-            self._session.inbox.forget(receipt)
+            inbox.forget(receipt)
             raise
         receipt.track(sent)
         return receipt
@@ -91,33 +96,42 @@ class Channel:
 
         ``key``: None asks the connector. ``backfill``: yields to live events. ``reply``: to this process's inbox.
         """
-        kind = (operation, object_name, timeout, backfill, reply)
-        actual, stamp = self._stamps.get(kind) or self._stamp(*kind)
-        sendable = to_json_fields(fields)
-        if key is None:
-            key = self._connector.record_key(object_name, actual, sendable)
-        if key is not None and not 0 < len(key) <= MAX_KEY:
-            raise BadField(f"the key of this {object_name} has {len(key)} characters; it has 1 to {MAX_KEY}")
-        try:
-            record_key, value, headers = stamp.encode(event_id, now(), key, sendable)
-        except ValueError as error:  # text with half a surrogate pair, the one thing to_json_fields lets through
-            raise BadField(f"this {object_name} cannot be written as UTF-8: {error}") from error
+        kind = self._kind(operation, object_name, timeout, backfill, reply=reply)
+        record_key, value, headers = self._record(kind, event_id, key, fields)
         return self._session.producer.send(self._topic, key=record_key, value=value, headers=headers)
 
-    def _stamp(
-        self, operation: Operation, object_name: str, timeout: bool | float, backfill: bool, reply: bool
-    ) -> tuple[Operation, Stamp]:
+    def _record(self, kind: _Kind, event_id: str, key: str | None, fields: dict[str, Any]) -> Encoded:
+        sendable = to_json_fields(fields)
+        if key is None:
+            key = self._connector.record_key(kind.object, kind.operation, sendable)
+        if key is not None and not 0 < len(key) <= MAX_KEY:
+            raise BadField(f"the key of this {kind.object} has {len(key)} characters; it has 1 to {MAX_KEY}")
+        try:
+            return kind.stamp.seal(event_id, now_text(), key, to_json(sendable))
+        except ValueError as error:  # text with half a surrogate pair, a NUL in the key
+            raise BadField(f"this {kind.object} cannot be sent: {error}") from error
+
+    def _kind(
+        self, operation: Operation, object_name: str, timeout: bool | float, backfill: bool, *, reply: bool
+    ) -> _Kind:
+        which = (operation, object_name, timeout is True, timeout, backfill, reply)  # True and 1 are the same to a dict
+        return self._kinds.get(which) or self._kinds.setdefault(
+            which, self._new_kind(*which[:2], timeout, backfill, reply=reply)
+        )
+
+    def _new_kind(
+        self, operation: Operation, object_name: str, timeout: bool | float, backfill: bool, *, reply: bool
+    ) -> _Kind:
         actual = self._operation(operation, object_name)
-        seconds = None if isinstance(timeout, bool) else min(float(timeout), 3_600.0)
+        patience_s = _patience(timeout)
         options = Options(
             short=timeout is True,
-            timeout_s=seconds,
+            timeout_s=None if isinstance(timeout, bool) else min(patience_s, 3_600.0),
             backfill=backfill,
             reply_to=self._session.inbox.partition if reply else None,
         )
-        made = actual, Stamp(actual, self.connection.slug, object_name, self._session.source, options)
-        self._stamps[operation, object_name, timeout, backfill, reply] = made
-        return made
+        stamp = Stamp(actual, self.connection.slug, object_name, self._session.source, options)
+        return _Kind(actual, object_name, patience_s, stamp)
 
     def _operation(self, operation: Operation, object_name: str) -> Operation:
         """For the object ``message``, ``add`` and ``message`` are the same: the one of them that the connector has."""

@@ -7,6 +7,7 @@ handler it becomes ``SystemExit``. A ``multiprocessing`` child ends without ``at
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import signal
@@ -67,6 +68,9 @@ def _open() -> Transport:
     rooms = Rooms()
     connections = Connections(rooms.store(), rooms.settings.secret_key)
     opened = Session(rooms.log(), connections, group=rooms.settings.group)
+    # What is loaded by now stays loaded. Without this every full collection walks it, once in some thousand writes:
+    # 13 us of each write's 65 (measured, the Kafka client's own part included).
+    gc.freeze()
     # After the log's own exit hooks were registered, so that ours runs before them.
     atexit.register(_at_exit)
     util.Finalize(None, _at_exit, exitpriority=100)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from topics.errors import LogError
 from topics.log import Position
 from topics.result import Result
 
@@ -55,7 +56,7 @@ class Receipt(Mapping[str, Any]):
         self._channel = channel
         self._wait_s = wait_s
         self._answer: dict[str, Any] | None = None
-        self._sent: Future[Position] = _NEVER
+        self._sent: Future[Position] | Position = _NEVER
 
     @classmethod
     def answered(cls, event_id: str, answer: dict[str, Any]) -> Receipt:
@@ -72,7 +73,11 @@ class Receipt(Mapping[str, Any]):
     @property
     def sent(self) -> Future[Position]:
         """Resolves when the log has the event, to its place there."""
-        return self._sent
+        if isinstance(self._sent, Future):
+            return self._sent
+        known: Future[Position] = Future()
+        known.set_result(self._sent)
+        return known
 
     def wait(self, seconds: float | None = None) -> dict[str, Any]:
         """The outcome as a plain dict, or ``{"status": "pending", ...}`` after ``seconds``."""
@@ -97,8 +102,9 @@ class Receipt(Mapping[str, Any]):
             self._answer = {"status": "success", "detail": result.detail}
 
     def _on_sent(self, sent: Future[Position]) -> None:
-        error = sent.exception()
-        if error is not None:
+        try:
+            self._sent = sent.result()  # a future weighs ten times as much, and a script may keep a million receipts
+        except LogError as error:
             self._answer = {"status": "error", "detail": f"the log did not take it: {error}"}
             self._channel.not_sent(self, error)
 

@@ -66,6 +66,10 @@ class Stamp:
 
         Raises ``ValueError`` for fields that JSON cannot hold, and for a key with a NUL.
         """
+        return self.seal(event_id, time.isoformat().encode(), key, _json_value(fields))
+
+    def seal(self, event_id: str, time: bytes, key: str | None, value: bytes) -> Encoded:
+        """The same for a time and a JSON object that are bytes already. Raises ``ValueError`` for a key with a NUL."""
         id_bytes = event_id.encode()
         if key is None:
             subject, record_key = self._subject, id_bytes
@@ -76,11 +80,11 @@ class Stamp:
             subject, record_key = self._subject + tail, self._object + tail
         own = (
             ("ce_id", id_bytes),
-            ("ce_time", time.isoformat().encode()),
+            ("ce_time", time),
             ("ce_subject", subject),
             ("ce_partitionkey", record_key),
         )
-        return Encoded(record_key, _json_value(fields), self._fixed + own)
+        return Encoded(record_key, value, self._fixed + own)
 
 
 def encode(event: Event) -> Encoded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from time import time_ns
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -63,6 +64,20 @@ def now() -> datetime:
 def _in_utc_unless_said(time: datetime) -> datetime:
     """Two times of which only one has a zone cannot be compared; a producer that leaves it out means UTC."""
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+_second: tuple[int, str] = (-1, "")
+
+
+def now_text() -> bytes:
+    """``now()`` as it stands on the wire, three times as quick: the part down to the second is kept."""
+    global _second  # noqa: PLW0603 - a cache; threads may each fill it
+    seconds, micros = divmod(time_ns() // 1_000, 1_000_000)
+    known, prefix = _second
+    if known != seconds:
+        prefix = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        _second = (seconds, prefix)
+    return f"{prefix}.{micros:06d}+00:00".encode()
 
 
 class Event(BaseModel):

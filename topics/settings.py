@@ -29,8 +29,8 @@ DOTENV = Path(".env")
 _SECRETS = frozenset({"secret_key", "kafka_sasl_password", "store", "log"})
 """Never repeated in a message: URLs may hold a password."""
 
-_KUBERNETES = re.compile(r"WRITEBACK_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
-"""What Kubernetes puts into every pod beside a service named ``writeback``; not ours, not a mistake."""
+_OTHERS = re.compile(r"WRITEBACK_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?|TEST_.*)")
+"""What Kubernetes puts into every pod beside a service named ``writeback``, and what our tests are told."""
 
 
 def _expand_home(url: str) -> str:
@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     budget_bytes: int = Field(default=64 * 2**20, ge=2**20, description="Bytes a worker holds at most")
     grace_seconds: float = Field(
         default=20.0, gt=0, description="What is under way may take this long after a stop; less than the container's"
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65_535, description="Where a worker serves /metrics, /healthz and /readyz, or nothing"
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="On which address; 0.0.0.0 where something else than this machine asks"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged")
     log_format: Literal["auto", "json", "console"] = Field(
@@ -187,7 +193,7 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     for name in (*environment, *(dotenv_values(DOTENV, interpolate=False) if DOTENV.is_file() else ())):
         upper = name.upper()
         stem = upper.removeprefix(PREFIX).lower()
-        if upper.startswith(PREFIX) and stem not in Settings.model_fields and not _KUBERNETES.fullmatch(upper):
+        if upper.startswith(PREFIX) and stem not in Settings.model_fields and not _OTHERS.fullmatch(upper):
             yield f"{name}: no such setting; {_nearest(stem, lambda known: PREFIX + known.upper())}"
     for name in tomllib.loads(TOML.read_text(encoding="utf-8")) if TOML.is_file() else ():
         if name not in Settings.model_fields:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from topics.codec import Encoded, Stamp, decode, encode
 from topics.errors import MalformedEvent
-from topics.event import NO_OPTIONS, Event, Operation, Options, Replay
+from topics.event import NO_OPTIONS, Event, Operation, Options, Replay, now, now_text
 from topics.log import Headers, Partition, Record
 
 TOPIC = Partition("writeback.events.hubspot", 0)
@@ -359,3 +359,14 @@ def test_hostile_records_raise_nothing_else(
     assert isinstance(outcome, Event | MalformedEvent)
     if isinstance(outcome, Event):
         encode(outcome)
+
+
+def test_the_quick_time_is_the_time() -> None:
+    """What a producer writes for now reads as now, to the microsecond, before and after the second turns."""
+    earlier = now()
+    told = [datetime.fromisoformat(now_text().decode()) for _ in range(1_000)]
+
+    moments = [earlier, *told, now()]
+
+    assert moments == sorted(moments)
+    assert all(moment.tzinfo is not None for moment in told)
