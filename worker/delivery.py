@@ -21,10 +21,13 @@ class Delivery:
     """An event in a lane.
 
     ``next`` is the event behind this one on the same key, which waits for it. ``round``: the first commit that knows
-    the event before it to be done. ``spent``: attempts that counted.
+    the event before it to be done. ``spent``: attempts that counted. ``outgoing`` is what is sent by calling
+    ``sends``: the event, or one call for it and ``absorbed``, the ones behind it; ``alone``: not together with others.
     """
 
     __slots__ = (
+        "absorbed",
+        "alone",
         "assignment",
         "attempts",
         "calls",
@@ -35,8 +38,10 @@ class Delivery:
         "key",
         "next",
         "offset",
+        "outgoing",
         "record",
         "round",
+        "sends",
         "size",
         "spent",
         "suspect",
@@ -47,7 +52,11 @@ class Delivery:
         self.offset = record.offset
         self.size = record.size
         self.event = event
+        self.outgoing = event
+        self.absorbed: tuple[Delivery, ...] = ()
+        self.alone = False
         self.function = function
+        self.sends = function
         self.assignment = assignment
         self.key = event.record_key
         self.next: Delivery | None = None

@@ -28,9 +28,11 @@ from connectors.contract import Down as DownVerdict
 from connectors.errors import BadConnection, UnknownFunction, Unreachable
 from topics.event import Event, Operation
 from topics.log import Record
+from topics.result import Outcome
 from worker.assignment import Assignment
 from worker.breaker import Breaker, Quarantine
 from worker.clock import Clock, Timer
+from worker.coalesce import apart, separate
 from worker.decide import Again, Bury, Case, Decision, Done, Find, Hold, Wait, decide, decide_finding
 from worker.delivery import Batch, Delivery
 from worker.events import logger
@@ -102,7 +104,7 @@ class Dispatcher:
         """Raises ``BadConnection`` for limits and policies that cannot be kept."""
         self.connection = connection
         self.connector = connector
-        self.lane = Lane()
+        self.lane = Lane(coalesce=bool(connection.policy.get("coalesce")))
         self.limits = _limits(connector.limits, connection.limits)
         self._on_unknown = _on_unknown(connection.policy)
         self.throttle = Throttle(self.limits)
@@ -244,7 +246,7 @@ class Dispatcher:
             delivery.calls += 1
             if not delivery.first_at:
                 delivery.first_at = at
-            events.append(delivery.event)
+            events.append(delivery.outgoing)
         try:
             verdicts = await self.connector.deliver(events)
             _complete(verdicts, events)
@@ -376,7 +378,11 @@ class Dispatcher:
             case Find():
                 delivery.suspect = True
                 self._again(delivery, now, decision.delay, find=True)
+            case Bury() if delivery.absorbed and decision.cause == "rejected":
+                apart(delivery)
+                self.lane.offer(delivery, now)
             case Bury():
+                separate(delivery)  # the others have attempts of their own
                 self._judge(rejected=decision.cause == "rejected")
                 self._settling(delivery, self._bury(delivery, decision, evidence))
             case Hold():
@@ -395,16 +401,24 @@ class Dispatcher:
 
     def _done(self, delivery: Delivery, done: Done) -> None:
         self._judge(rejected=False)
-        if delivery.event.options.reply_to is None:
-            self._tools.outcomes.delivered(delivery, done.id)
+        if not delivery.absorbed and delivery.event.options.reply_to is None:
+            self._tools.outcomes.ended(delivery, done.id)
             self._finish(delivery)
         else:
             self._settling(delivery, self._reply(delivery, done))
 
     async def _reply(self, delivery: Delivery, done: Done) -> None:
-        await self._tools.outcomes.reply(delivery, done.detail)
+        together = (delivery, *delivery.absorbed)
+        reason = f"one call for {len(together)} events" if delivery.absorbed else None
+        ends: list[tuple[Delivery, Outcome]] = []
+        for one in together:
+            one.calls = delivery.calls
+            # with a deletion behind it, a change was not sent at all
+            ends.append((one, "delivered" if one.function is delivery.sends else "superseded"))
+            await self._tools.outcomes.reply(one, done.detail, ends[-1][1], reason)
         if not delivery.assignment.closed:
-            self._tools.outcomes.delivered(delivery, done.id)
+            for one, outcome in ends:
+                self._tools.outcomes.ended(one, done.id, outcome, reason)
 
     async def _bury(self, delivery: Delivery, bury: Bury, evidence: Evidence) -> None:
         await self._tools.outcomes.bury(delivery, bury.cause, bury.reason, self.connector, evidence)
@@ -427,6 +441,8 @@ class Dispatcher:
     def _finish(self, delivery: Delivery) -> None:
         self.lane.finish(delivery, self._clock.monotonic())
         self._tools.desk.finished(delivery)
+        for absorbed in delivery.absorbed:
+            self._tools.desk.finished(absorbed)
         self._tools.desk.dirty(delivery.assignment)
 
     def _judge(self, *, rejected: bool) -> None:

@@ -12,6 +12,7 @@ import itertools
 from collections import deque
 
 from worker.assignment import Assignment, Ready
+from worker.coalesce import gather
 from worker.delivery import Action, Batch, Delivery
 
 FIND_MAX = 100
@@ -19,10 +20,14 @@ FIND_MAX = 100
 
 
 class Lane:
-    """Holds assignments of one connection; hands out batches."""
+    """Holds assignments of one connection; hands out batches.
 
-    def __init__(self) -> None:
+    ``coalesce``: waiting changes of a record go out as one call.
+    """
+
+    def __init__(self, *, coalesce: bool = False) -> None:
         self.assignments: dict[object, Assignment] = {}
+        self._coalesce = coalesce
         self._live: deque[Ready] = deque()
         self._backfill: deque[Ready] = deque()
         self._parts: deque[Batch] = deque()
@@ -111,12 +116,27 @@ class Lane:
                 if not ready.assignment.open or not ready.heads:
                     continue
                 first = ready.heads[0]
-                size = FIND_MAX if ready.action == "find" else first.function.batch_max
+                size = FIND_MAX if ready.action == "find" else first.sends.batch_max
                 heads = [ready.heads.popleft() for _ in range(min(size, len(ready.heads)))]
                 if ready.heads:
                     rotation.append(ready)  # functions and partitions take turns
-                return self._out(Batch(ready.assignment, first.function, ready.action, heads))
+                if self._coalesce and ready.action == "deliver":
+                    heads = self._coalesced(heads)
+                if heads:
+                    return self._out(Batch(ready.assignment, first.sends, ready.action, heads))
         return None
+
+    def _coalesced(self, heads: list[Delivery]) -> list[Delivery]:
+        """The heads with what they take up; one whose deletion waits behind it joins the deletions instead."""
+        going = []
+        for head in heads:
+            if head.sends is head.function:
+                gather(head)
+                if head.sends is not head.function:
+                    self._make_ready(head, "deliver")
+                    continue
+            going.append(head)
+        return going
 
     def bisect(self, batch: Batch) -> None:
         """A batch refused as a whole goes out again in halves, before anything else, until the culprit is alone.
@@ -135,8 +155,10 @@ class Lane:
                 self._pace(delivery, now)
 
     def finish(self, delivery: Delivery, now: float) -> None:
-        """The event is done; the next of its key may go out."""
+        """The event is done, and what it absorbed; the next of its key may go out."""
         following = delivery.assignment.finish(delivery)
+        for absorbed in delivery.absorbed:
+            following = absorbed.assignment.finish(absorbed)
         if following is not None:
             self.offer(following, now)
 
@@ -153,7 +175,7 @@ class Lane:
     def _make_ready(self, delivery: Delivery, action: Action) -> None:
         assignment = delivery.assignment
         backfill = delivery.backfill
-        name = (id(delivery.function), backfill, action)
+        name = (id(delivery.sends), backfill, action)
         ready = assignment.ready.get(name)
         if ready is None:
             ready = assignment.ready[name] = Ready(assignment, action)

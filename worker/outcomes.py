@@ -38,13 +38,18 @@ class Outcomes:
         self._replies = replies
         self._clock = clock
 
-    def delivered(self, delivery: Delivery, vendor_id: str | None) -> None:
-        """Into the ledger. An event with ``reply_to`` needs ``reply`` as well."""
-        self._ledger.add(self._result(delivery, "delivered", detail=_writable(vendor_id)))
+    def ended(
+        self, delivery: Delivery, vendor_id: str | None, outcome: Outcome = "delivered", reason: str | None = None
+    ) -> None:
+        """Into the ledger. An event with ``reply_to`` needs ``reply`` first."""
+        self._ledger.add(self._result(delivery, outcome, detail=_writable(vendor_id), reason=reason))
 
-    async def reply(self, delivery: Delivery, detail: Any) -> None:
-        """Tell who asked that it was delivered; returns when the log has it."""
-        await self._reply(self._result(delivery, "delivered", detail=detail), delivery.event.options.reply_to)
+    async def reply(
+        self, delivery: Delivery, detail: Any, outcome: Outcome = "delivered", reason: str | None = None
+    ) -> None:
+        """Tell who asked how it ended; returns when the log has it."""
+        result = self._result(delivery, outcome, detail=detail, reason=reason)
+        await self._reply(result, delivery.event.options.reply_to)
 
     async def bury(
         self, delivery: Delivery, cause: str, reason: str, connector: Connector, evidence: Evidence = NO_EVIDENCE
@@ -133,7 +138,7 @@ class Outcomes:
             else:
                 return
 
-    def _result(self, delivery: Delivery, outcome: Outcome, *, detail: Any) -> Result:
+    def _result(self, delivery: Delivery, outcome: Outcome, *, detail: Any, reason: str | None) -> Result:
         event, partition = delivery.event, delivery.record.partition
         return Result(
             event.id,
@@ -148,7 +153,7 @@ class Outcomes:
             delivery.calls,
             self._clock.now(),
             detail,
-            None,
+            reason,
             delivery.doubtful,
         )
 
