@@ -16,7 +16,12 @@ from topics.console import INTERRUPTED, note, pass_rooms, run
 from topics.rooms import Rooms
 
 if TYPE_CHECKING:
+    from connectors.connections import Connection, Connections
+    from connectors.contract import Connector
     from topics.settings import Settings
+    from worker.exposition import Exposition
+    from worker.keeper import Keeper
+    from worker.worker import Worker
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
@@ -55,6 +60,10 @@ on this machine. Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not 
 """
 
 
+KEEP_SECONDS = 5.0
+"""How long a stop waits for the store to take a secret that the vendor replaced."""
+
+
 class LazyGroup(click.Group):
     """Loads a command's room only when that command runs: help is read often, and should be there at once."""
 
@@ -87,46 +96,149 @@ class Part(Protocol):
     async def run(self, stop: asyncio.Event) -> None: ...
 
 
+_metrics_option = click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65_535),
+    help="Serve /metrics, /healthz and /readyz on this port, whatever WRITEBACK_METRICS_PORT says.",
+)
+
+
 @click.command()
+@_metrics_option
 @pass_rooms
-def up(rooms: Rooms) -> None:
+def up(rooms: Rooms, *, metrics_port: int | None) -> None:
     """Run everything in one process: the worker and the archive of dead letters.
 
     With no settings at all the log and the store are files in ~/.writeback; nothing else is needed. Ctrl-C (or
     SIGTERM) lets the calls under way finish; a second one ends at once, and nothing is lost by it.
     """
     note(f"The log is {rooms.settings.log}. Ctrl-C stops.")
-    _serve(rooms, archive=True)
+    _serve(rooms, archive=True, metrics_port=metrics_port)
 
 
 @click.command()
 @click.option("--archive/--no-archive", default=True, help="Also take dead letters into the store.", show_default=True)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=0),
+    help="Run so many workers, each a process of its own, and start again one that dies. 0: as many as cores.",
+)
+@_metrics_option
+@click.option("--supervised", is_flag=True, hidden=True)
 @pass_rooms
-def worker(rooms: Rooms, *, archive: bool) -> None:
+def worker(
+    rooms: Rooms, *, archive: bool, processes: int | None, metrics_port: int | None, supervised: bool
+) -> int | None:
     """Run a worker on the log that WRITEBACK_LOG names.
 
     Start as many as you like, on as many machines: they share the connections among them. On SIGTERM a worker lets
     the calls under way finish (WRITEBACK_GRACE_SECONDS), writes down how far it is, and ends; another takes over.
+
+    One process uses one core. With --processes each process is such a worker; one of them takes the dead letters
+    into the store, and the n-th serves its metrics on the n-th port from WRITEBACK_METRICS_PORT on.
     """
-    _serve(rooms, archive=archive)
+    if processes is None:
+        _serve(rooms, archive=archive, metrics_port=metrics_port, supervised=supervised)
+        return None
+    return _supervise(rooms, _process_count(rooms, processes), archive=archive, metrics_port=metrics_port)
 
 
-def _serve(rooms: Rooms, *, archive: bool) -> None:
+def _process_count(rooms: Rooms, wanted: int) -> int:
+    if rooms.settings.log.startswith("sqlite"):
+        if wanted > 1:
+            raise click.UsageError(
+                f"--processes {wanted}: the embedded log is one worker's at a time, the others would stand by. "
+                "More than one core needs Kafka: WRITEBACK_LOG=kafka://host:9092"
+            )
+        if not wanted:
+            note("The embedded log is one worker's at a time, so one process runs.")
+        return 1
+    return wanted or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+
+
+def _supervise(rooms: Rooms, count: int, *, archive: bool, metrics_port: int | None) -> int:
+    from worker.clock import SystemClock  # noqa: PLC0415 - every import below is for running, not for help
+    from worker.supervisor import Start, Supervisor  # noqa: PLC0415
+
+    settings = rooms.settings
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    configure_logging(settings)
+
+    def start(number: int) -> Start:
+        own = {"WRITEBACK_MEMBER": f"{settings.member}-{number}"} if settings.member else {}
+        if port is not None:
+            own["WRITEBACK_METRICS_PORT"] = str(port and port + number)
+        taking = "--archive" if archive and number == 0 else "--no-archive"
+        # -P: a folder named like one of our rooms, where the command happens to run, is not ours
+        command = (sys.executable, "-P", "-m", "writeback", "worker", "--supervised", taking)
+        return Start(command, {**os.environ, **own})
+
+    starts = [start(number) for number in range(count)]
+    return asyncio.run(Supervisor(starts, grace=settings.grace_seconds, clock=SystemClock()).run())
+
+
+def _serve(rooms: Rooms, *, archive: bool, metrics_port: int | None = None, supervised: bool = False) -> None:
     configure_logging(rooms.settings)
-    parts = [_worker(rooms), *([_archive(rooms)] if archive else [])]
-    asyncio.run(_run_until_signalled(parts))
+    asyncio.run(_attended(rooms, archive=archive, metrics_port=metrics_port, supervised=supervised))
 
 
-def _worker(rooms: Rooms) -> Part:
-    from connectors import registry  # noqa: PLC0415 - every import below is for running, not for help
+async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, supervised: bool) -> None:
+    """The worker, and what looks after it: a watchdog, the metrics, whoever keeps its secrets."""
+    from worker.clock import SystemClock  # noqa: PLC0415
+    from worker.keeper import Keeper  # noqa: PLC0415
+    from worker.watchdog import Watchdog  # noqa: PLC0415
+
+    settings, clock = rooms.settings, SystemClock()
+    keeper = Keeper(_connections(rooms), clock)
+    working = _worker(rooms, keeper)
+    parts: list[Part] = [working, *([_archive(rooms)] if archive else [])]
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    exposition = None if port is None else _exposition(working)
+    watchdog = Watchdog(clock)
+    watchdog.start()
+    try:
+        if exposition is not None and port is not None:
+            await exposition.start(settings.metrics_host, port)
+        await _run_until_signalled(parts, supervised=supervised)
+    finally:
+        watchdog.stop()
+        await keeper.close(KEEP_SECONDS)
+        if exposition is not None:
+            exposition.stop()
+
+
+def _exposition(working: Worker) -> Exposition:
+    from functools import partial  # noqa: PLC0415
+
+    from worker.exposition import Exposition  # noqa: PLC0415
+    from worker.metrics import collect  # noqa: PLC0415
+
+    return Exposition(partial(collect, working.observer), working.unready)
+
+
+def _connections(rooms: Rooms) -> Connections:
     from connectors.connections import Connections  # noqa: PLC0415
+
+    return Connections(rooms.store(), rooms.settings.secret_key)
+
+
+def _worker(rooms: Rooms, keeper: Keeper) -> Worker:
+    from connectors import registry  # noqa: PLC0415
     from worker.worker import Worker, WorkerSettings  # noqa: PLC0415
 
     settings = rooms.settings
+
+    def build(connection: Connection, secrets: dict[str, str]) -> Connector:
+        def save(name: str, value: str) -> None:
+            secrets[name] = value
+            keeper.keep(connection, name, value)
+
+        return registry.build(connection, secrets, save_secret=save)
+
     return Worker(
         log=rooms.log(),
-        connections=Connections(rooms.store(), settings.secret_key),
-        build=registry.build,
+        connections=_connections(rooms),
+        build=build,
         settings=WorkerSettings(
             group=settings.group,
             member=settings.member,
@@ -144,12 +256,17 @@ def _archive(rooms: Rooms) -> Part:
     return Archive(rooms.log(), LetterStore(rooms.store()))
 
 
-async def _run_until_signalled(parts: Sequence[Part]) -> None:
-    """Run all parts; the first signal asks them to stop, the second ends the process. One that fails stops all."""
+async def _run_until_signalled(parts: Sequence[Part], *, supervised: bool = False) -> None:
+    """Run all parts; the first signal asks them to stop, the second ends the process. One that fails stops all.
+
+    ``supervised``: standard input is a pipe that a supervisor holds; when it ends, the supervisor has.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_or_exit, stop, number)
+    if supervised:
+        loop.add_reader(sys.stdin, _orphaned, stop)
     tasks = [asyncio.create_task(part.run(stop)) for part in parts]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
@@ -161,6 +278,11 @@ async def _run_until_signalled(parts: Sequence[Part]) -> None:
 def _stop_or_exit(stop: asyncio.Event, number: int) -> None:
     if stop.is_set():
         os._exit(INTERRUPTED if number == signal.SIGINT else 128 + number)  # what is undone is undone: not committed
+    stop.set()
+
+
+def _orphaned(stop: asyncio.Event) -> None:
+    asyncio.get_running_loop().remove_reader(sys.stdin)
     stop.set()
 
 

@@ -124,6 +124,18 @@ class Connections:
                 row["version"] = self._check(old.connector, row["version"], row["settings"], sorted(row["secrets"]))
             return _changed(transaction, old.id, row)
 
+    def keep_secret(self, connection: Connection, name: str, value: str) -> None:
+        """The vendor replaced a secret: a refresh token may end with its use.
+
+        Raises ``BadSecret``, ``UnknownConnection``.
+        It is no change of the connection, and its revision stays: those who use it would open it anew, ask for a
+        token, be given another refresh token, and so on for ever.
+        """
+        sealed = self._seal(connection.name, name, value)
+        with self._writing() as (transaction, _):
+            secrets = find(transaction, connection.id, CONNECTIONS.c.secrets).secrets | {name: sealed}
+            transaction.execute(update(CONNECTIONS).where(CONNECTIONS.c.id == connection.id).values(secrets=secrets))
+
     def set_state(self, reference: str | int, state: State, reason: str = "") -> Connection:
         """Pause, quarantine or resume; saying the same again changes nothing."""
         with self._writing() as (transaction, revision):

@@ -48,7 +48,7 @@ class Exposition:
         logger().info("metrics.listening", host=host, port=bound)
         return bound
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         if self._server is not None:
             self._server.close()
 

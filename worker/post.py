@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 from connectors.connections import Connection, Connections
@@ -15,19 +15,24 @@ from worker.clock import Clock
 from worker.dispatch import Dispatcher, Tools
 from worker.events import logger
 
-Build = Callable[[Connection, Mapping[str, str]], Connector]
+Build = Callable[[Connection, dict[str, str]], Connector]
+"""A connector for a connection and its secrets; a secret that the vendor replaces is replaced in that mapping too."""
 State = Literal["closed", "open", "unknown", "held"]
 
 LONGEST_PAUSE = 30.0
 
 
 class Post:
-    """``waiting``: records that came before the connection was open, in the log's order."""
+    """``waiting``: records that came before the connection was open, in the log's order.
+
+    ``secrets``: those it was opened with; ``Build`` keeps them up to date when the vendor replaces one.
+    """
 
     def __init__(self, slug: str) -> None:
         self.slug = slug
         self.state: State = "closed"
         self.reason = ""
+        self.secrets: dict[str, str] = {}
         self.dispatcher: Dispatcher | None = None
         self.assignments: dict[object, Assignment] = {}
         self.waiting: list[tuple[Assignment, Record]] = []
@@ -98,6 +103,7 @@ class Opener:
     async def _try(self, post: Post) -> None:
         connection, secrets = await asyncio.to_thread(self._look_up, post.slug)
         connector = self._build(connection, secrets)
+        post.secrets = secrets
         post.dispatcher = Dispatcher(connection, connector, self._tools)
         post.state, post.reason = "open", ""
         logger().info(
@@ -108,7 +114,7 @@ class Opener:
             state=connection.state,
         )
 
-    def _look_up(self, slug: str) -> tuple[Connection, Mapping[str, str]]:
+    def _look_up(self, slug: str) -> tuple[Connection, dict[str, str]]:
         connection = self._connections.get(slug)
         if connection.slug != slug:  # a name that reads like another's slug
             raise UnknownConnection(f"no connection has the slug {slug!r}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.connections import Connections
-from connectors.errors import UnknownConnection
+from connectors.errors import BadSecret, UnknownConnection
 from topics import names
 from topics.errors import LogUnavailable, RecordRefused, StoreUnavailable
 from topics.event import Event
@@ -37,6 +37,8 @@ WATCH_SECONDS = 1.0
 """How soon an operator's pause, resume or change of a connection is seen."""
 REVOKE_SECONDS = 0.8
 """What a revocation waits for calls under way: more would starve the partitions that stay."""
+SECRETS_SECONDS = 30.0
+"""How soon a connection that is down is opened with the secrets that another worker's vendor replaced."""
 LEDGER_SECONDS = 1.0
 """What a revocation waits for the ledger: without it no offset moves."""
 FLUSH_SECONDS = 5.0
@@ -98,6 +100,7 @@ class Worker:
         )
         self._probe = Question(log.probe, self._clock)
         self._stopping = False
+        self._secrets_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
@@ -319,9 +322,30 @@ class Worker:
             except StoreUnavailable as error:
                 logger().warning("store.unavailable", error=str(error))
                 continue
+            renewed = await self._renewed()
             for post in list(self._router.posts.values()):
-                if post.dispatcher and post.dispatcher.connection.revision != revisions.get(post.slug):
+                if post.dispatcher is None:
+                    continue
+                if post.slug in renewed or post.dispatcher.connection.revision != revisions.get(post.slug):
                     await self._change(post, post.dispatcher)
+
+    async def _renewed(self) -> set[str]:
+        """Connections that are down, and whose secrets in the store are not those they were opened with."""
+        now = self._clock.monotonic()
+        if now < self._secrets_at:
+            return set()
+        self._secrets_at = now + SECRETS_SECONDS
+        renewed = set()
+        for post in list(self._router.posts.values()):
+            if post.dispatcher is None or post.dispatcher.breaker.state != "open" or not post.secrets:
+                continue
+            try:
+                stored = await asyncio.to_thread(self._connections.secrets, post.dispatcher.connection)
+            except (StoreUnavailable, BadSecret, UnknownConnection):
+                continue  # opening it anew would fail as well, and the store's silence is told elsewhere
+            if stored != post.secrets:
+                renewed.add(post.slug)
+        return renewed
 
     async def _change(self, post: Post, dispatcher: Dispatcher) -> None:
         """Close the connection in good order and open it as it is now."""
