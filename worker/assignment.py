@@ -78,9 +78,23 @@ class Assignment:
         They start when it is committed.
         """
         self.round += 1
-        if self.unmarked:
-            events = self.window * self.unmarked[0].function.batch_max
-            self.progress.mark(1 + max(delivery.offset for delivery in islice(self.unmarked, events)))
+        if (room := self.room) > 0:
+            self.progress.mark(1 + max(delivery.offset for delivery in islice(self.unmarked, room)))
+
+    @property
+    def room(self) -> int:
+        """How many more events may be announced now.
+
+        What was announced and has not gone out yet counts: after a crash all of it is under suspicion, sent or not.
+        """
+        if not self.unmarked:
+            return 0
+        announced = sum(
+            len(ready.heads)
+            for ready in self.ready.values()
+            if ready.action == "deliver" and ready.heads and not ready.heads[0].function.idempotent
+        )
+        return self.window * self.unmarked[0].function.batch_max - announced
 
     def took(self, size: int) -> None:
         """A record is in memory, in the lane or on its way to the dead letters."""

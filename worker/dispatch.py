@@ -207,12 +207,13 @@ class Dispatcher:
         self._alarm(alarm)
 
     def _announce(self) -> None:
-        """Nothing is ready but calls wait to be announced: commit now rather than in 50 ms."""
-        if self.lane.ready or self.paused:
+        """Calls wait to be announced: soon, and at once when nothing else is ready."""
+        if self.paused:
             return
+        tell = self._tools.desk.dirty if self.lane.ready else self._tools.desk.urgent
         for assignment in self.lane.assignments.values():
-            if assignment.unmarked and assignment.committed_round == assignment.round:
-                self._tools.desk.urgent(assignment)
+            if assignment.room > 0 and assignment.committed_round == assignment.round:
+                tell(assignment)
 
     def _alarm(self, when: float | None) -> None:
         if when is None or (self._timer is not None and self._timer_at <= when):
@@ -272,6 +273,11 @@ class Dispatcher:
         for delivery in batch.deliveries:
             if not delivery.function.idempotent:
                 self._remember(delivery, due=0.0, doubt=True)
+
+    def _doubt(self, delivery: Delivery) -> None:
+        """Its end is not written down yet: a next owner must not call again unasked."""
+        if not delivery.function.idempotent:
+            self._remember(delivery, due=0.0, doubt=True)
 
     def _remember(self, delivery: Delivery, *, due: float, doubt: bool) -> None:
         tries = Tries(delivery.spent, delivery.first_at, due, doubt)
@@ -382,6 +388,8 @@ class Dispatcher:
                 apart(delivery)
                 self.lane.offer(delivery, now)
             case Bury():
+                if delivery.suspect:
+                    self._doubt(delivery)
                 separate(delivery)  # the others have attempts of their own
                 self._judge(rejected=decision.cause == "rejected")
                 self._settling(delivery, self._bury(delivery, decision, evidence))
@@ -405,6 +413,7 @@ class Dispatcher:
             self._tools.outcomes.ended(delivery, done.id)
             self._finish(delivery)
         else:
+            self._doubt(delivery)
             self._settling(delivery, self._reply(delivery, done))
 
     async def _reply(self, delivery: Delivery, done: Done) -> None:

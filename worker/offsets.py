@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from topics.log import Commit
 from worker.metadata import Memory, Range, Tries, decode, encode
@@ -110,6 +111,18 @@ class Progress:
     def snapshot(self) -> Commit:
         watermark, memory = self._memory()
         return Commit(watermark, encode(watermark, memory))
+
+    def last(self) -> Commit:
+        """The commit of an owner that gives the partition up in good order: it knows how every call of its own ended.
+
+        What was announced and never sent is not suspected by the next owner; what may have happened has its doubt.
+        """
+        watermark, memory = self._memory()
+        known = replace(memory, sent_to=max(self._suspected_to, watermark))
+        commit = Commit(watermark, encode(watermark, known))
+        if len(decode(watermark, commit.metadata).tries) < len(memory.tries):  # no room for every doubt
+            return self.snapshot()
+        return commit
 
     def _memory(self) -> tuple[int, Memory]:
         watermark = self.watermark

@@ -190,7 +190,7 @@ class Worker:
             await asyncio.wait_for(self._ledger.flush(), timeout=LEDGER_SECONDS)
         except TimeoutError:
             return {}  # the outcomes are not safe, so the offsets do not move: the next owner repeats
-        return {assignment.partition: assignment.progress.snapshot() for assignment in going}
+        return {assignment.partition: assignment.progress.last() for assignment in going}
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
@@ -307,7 +307,7 @@ class Worker:
         dispatcher = self._router.post(assignment.partition).dispatcher
         if dispatcher is not None and dispatcher.lane.release_marked(assignment):
             dispatcher.pump()
-        if assignment.unmarked:
+        if assignment.room > 0:
             self._committer.dirty(assignment)  # the next window, while this one is being sent
 
     async def _watch(self) -> None:

@@ -416,7 +416,7 @@ class World:
         await asyncio.sleep(0)
         self.assignment.closed = True
         await self.ledger.publish(self.ledger.take())
-        self.committed = self.assignment.progress.snapshot()
+        self.committed = self.assignment.progress.last()
         await self.dispatcher.close()
         self._start()
 

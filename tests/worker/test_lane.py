@@ -317,6 +317,22 @@ def test_announcements_go_a_window_at_a_time() -> None:
     assert sent == [3, 3, 2]
 
 
+def test_what_is_announced_and_not_sent_counts() -> None:
+    """A destination that takes nothing now does not get the whole lane announced, window by window."""
+    lane = Lane()
+    feed = Feed(lane)
+    feed.assignment.window = 3
+    for number in range(50):
+        feed.put(f"k{number}", ADD)
+    for _ in range(10):
+        commit(lane, feed)
+
+    assert feed.assignment.committed_sent_to == 3
+    assert feed.assignment.room == 0
+    lane.take()
+    assert feed.assignment.room == 1
+
+
 def test_the_next_of_a_key_waits_for_the_commit_that_knows_the_last() -> None:
     """Announced already, but a crash now would repeat the one before it behind it."""
     lane = Lane()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from topics.log import METADATA_BUDGET, Commit
-from worker.metadata import ForeignMetadata, Tries
+from worker.metadata import ForeignMetadata, Memory, Tries, encode
 from worker.offsets import Progress
 
 
@@ -184,6 +184,32 @@ def test_a_reread_forgets_nothing_that_a_commit_has_no_room_for() -> None:
     again = progress.again()
 
     assert all(again.suspected(offset) for offset in range(5_000))
+
+
+def test_a_partition_given_up_in_good_order_is_not_under_suspicion() -> None:
+    """What was announced and not sent goes out again unasked; what may have happened, or was inherited, does not."""
+    progress = Progress(Commit(0, encode(0, Memory(sent_to=2))))
+    for offset in range(6):
+        progress.receive(offset)
+    progress.mark(6)
+    progress.tried(4, Tries(0, 1_700_000_000.0, doubt=True))
+
+    heir = Progress(progress.last())
+
+    assert [heir.suspected(offset) for offset in range(6)] == [True, True, False, False, True, False]
+    assert all(Progress(progress.snapshot()).suspected(offset) for offset in range(6))
+
+
+def test_doubts_that_do_not_fit_are_covered_by_the_announcement() -> None:
+    """No room for every doubt: then everything that was announced is suspected."""
+    dice = random.Random(5)
+    progress = Progress(None)
+    for offset in range(5_000):
+        progress.receive(offset)
+        progress.tried(offset, Tries(1, 1_700_000_000.0 + dice.randrange(900), 0.0, doubt=bool(dice.randrange(2))))
+    progress.mark(5_000)
+
+    assert all(Progress(progress.last()).suspected(offset) for offset in range(5_000))
 
 
 def test_a_mark_beyond_what_was_received_is_a_bug() -> None:
