@@ -28,7 +28,7 @@ PARKED = Table(
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """``record_key``: ``<object>/<key>``. ``first``: the letter that parked it. ``barred``: a replayed event died again.
+    """``record_key``: ``<object>/<key>``. ``first``: the letter that parked it. ``barred``: a replay died again.
 
     While barred, the replayed events behind the one that died are diverted as well, until their replay is closed.
     """
@@ -69,7 +69,7 @@ class Parking:
         return letter
 
     def close(self, connection: str, record_key: str, letter: str) -> bool:
-        """The replay that ended with ``letter`` is through; True when nothing was diverted since and the key is free."""
+        """The replay up to ``letter`` is through; True when nothing was diverted since and the key is free."""
         self._prepare()
         mine = (PARKED.c.connection == connection) & (PARKED.c.record_key == record_key)
         with self._engine.begin() as transaction:
