@@ -29,8 +29,8 @@ DOTENV = Path(".env")
 _SECRETS = frozenset({"secret_key", "kafka_sasl_password", "store", "log"})
 """Never repeated in a message: URLs may hold a password."""
 
-_KUBERNETES = re.compile(r"WRITEBACK_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
-"""What Kubernetes puts into every pod beside a service named ``writeback``; not ours, not a mistake."""
+_OTHERS = re.compile(r"WRITEBACK_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?|TEST_.*)")
+"""What Kubernetes puts into every pod beside a service named ``writeback``, and what our tests are told."""
 
 
 def _expand_home(url: str) -> str:
@@ -193,7 +193,7 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     for name in (*environment, *(dotenv_values(DOTENV, interpolate=False) if DOTENV.is_file() else ())):
         upper = name.upper()
         stem = upper.removeprefix(PREFIX).lower()
-        if upper.startswith(PREFIX) and stem not in Settings.model_fields and not _KUBERNETES.fullmatch(upper):
+        if upper.startswith(PREFIX) and stem not in Settings.model_fields and not _OTHERS.fullmatch(upper):
             yield f"{name}: no such setting; {_nearest(stem, lambda known: PREFIX + known.upper())}"
     for name in tomllib.loads(TOML.read_text(encoding="utf-8")) if TOML.is_file() else ():
         if name not in Settings.model_fields:
