@@ -52,7 +52,14 @@ class Outcomes:
         await self._reply(result, delivery.event.options.reply_to)
 
     async def bury(
-        self, delivery: Delivery, cause: str, reason: str, connector: Connector, evidence: Evidence = NO_EVIDENCE
+        self,
+        delivery: Delivery,
+        cause: str,
+        reason: str,
+        connector: Connector,
+        evidence: Evidence = NO_EVIDENCE,
+        *,
+        blocked_by: str | None = None,
     ) -> None:
         """Write the letter; returns when the log has it, and the reply."""
         event = delivery.event
@@ -66,6 +73,7 @@ class Outcomes:
             calls=delivery.calls,
             connector=(connector.name, connector.version),
             doubtful=delivery.doubtful or cause == "unknown-outcome",
+            blocked_by=blocked_by,
         )
 
     async def bury_record(
@@ -80,6 +88,7 @@ class Outcomes:
         calls: int = 0,
         connector: tuple[str, str] = ("", ""),
         doubtful: bool = False,
+        blocked_by: str | None = None,
     ) -> None:
         letter = Letter(
             id=letter_id(record),
@@ -99,6 +108,7 @@ class Outcomes:
             idempotency_key=(event.options.idempotency_key or event.id) if event else None,
             time=self._clock.now(),
             possible_duplicate=doubtful,
+            blocked_by=blocked_by,
             replay_of=event.replay.letter if event and event.replay else None,
             replay_number=event.replay.number if event and event.replay else 0,
         )
@@ -133,7 +143,7 @@ class Outcomes:
             try:
                 await self._replies.publish(REPLIES, key=result.id.encode(), value=value, partition=partition)
             except RecordRefused as error:  # as for a letter: somebody waits for it
-                logger().error("reply.refused", event=result.id, error=str(error))
+                logger().error("reply.refused", event_id=result.id, error=str(error))
                 await self._clock.sleep(REFUSED_PAUSE)
             else:
                 return
