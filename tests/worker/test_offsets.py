@@ -209,7 +209,9 @@ def test_doubts_that_do_not_fit_are_covered_by_the_announcement() -> None:
         progress.tried(offset, Tries(1, 1_700_000_000.0 + dice.randrange(900), 0.0, doubt=bool(dice.randrange(2))))
     progress.mark(5_000)
 
-    assert all(Progress(progress.last()).suspected(offset) for offset in range(5_000))
+    heir = Progress(progress.last())
+
+    assert all(heir.suspected(offset) for offset in range(5_000))
 
 
 def test_a_mark_beyond_what_was_received_is_a_bug() -> None:
