@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
@@ -23,9 +23,10 @@ from topics.names import (
 from topics.rooms import Rooms
 
 if TYPE_CHECKING:
-    from topics.log import Lag, Log, Partition
-    from topics.result import Result
+    from topics.log import Lag, Log, Partition, Record
+    from topics.result import Result, StateChange
 
+T = TypeVar("T")
 PREFIX = "writeback."
 POLL_S = 0.5
 
@@ -105,6 +106,7 @@ def create(rooms: Rooms, slug: str | None, *, partitions: int) -> None:
 @click.option("--outcome", type=click.Choice(["delivered", "dead", "superseded"]), help="Only these.")
 @click.option("--event", "event_id", help="Only what became of this event.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The last so many.")
+@click.option("--states", is_flag=True, help="Instead: how the connections are, and when that changed.")
 @click.option("--follow", is_flag=True, help="Go on as they come, until Ctrl-C.")
 @json_option
 @pass_rooms
@@ -115,6 +117,7 @@ def results(
     outcome: str | None,
     event_id: str | None,
     limit: int,
+    states: bool,
     follow: bool,
     as_json: bool,
 ) -> None:
@@ -123,10 +126,24 @@ def results(
     \b
       writeback results --connection hubspot --outcome dead
       writeback results --event 01a20d58-632e-729a-bd9d-9c217324208f
+      writeback results --states --connection hubspot
       writeback results --follow --json | jq .
 
     With --json one JSON object per line. The ledger keeps four weeks.
     """  # noqa: D301 - click's own mark, a real backspace
+    if states and (outcome or event_id):
+        raise click.UsageError("--states are of connections: neither --outcome nor --event goes with it")
+
+    def of_states(record: Record) -> list[StateChange]:
+        from topics.result import unpack_states  # noqa: PLC0415
+
+        changes = unpack_states(record.value) if record.key else []  # the keys of outcomes are empty: a cheap look
+        return [change for change in changes if connection in {None, change.connection}]
+
+    def of_outcomes(record: Record) -> list[Result]:
+        from topics.result import unpack  # noqa: PLC0415
+
+        return [result for result in unpack(record.value) if wanted(result)]
 
     def wanted(result: Result) -> bool:
         return (
@@ -135,41 +152,50 @@ def results(
             and event_id in {None, result.id}
         )
 
-    filtered = any((connection, outcome, event_id))
-    ledger = _Ledger(rooms.log(), wanted, None if filtered else limit)
-    last = deque(ledger.so_far(), maxlen=limit)
-    _print(list(last), as_json=as_json, quiet=follow)
+    filtered = any((connection, outcome, event_id, states))
+    ledger = _Ledger[Any](rooms.log(), of_states if states else of_outcomes, None if filtered else limit)
+    show = _print_states if states else _print
+    show(list(deque(ledger.so_far(), maxlen=limit)), as_json=as_json, quiet=follow)
     while follow:
-        _print(ledger.next(), as_json=as_json, quiet=True)
+        show(ledger.next(), as_json=as_json, quiet=True)
 
 
-class _Ledger:
+class _Ledger(Generic[T]):
     """The results topic, from the beginning, or from where at least ``last`` results are left."""
 
-    def __init__(self, log: Log, wanted: Callable[[Result], bool], last: int | None) -> None:
+    def __init__(self, log: Log, read: Callable[[Record], list[T]], last: int | None) -> None:
         from topics.log import Partition  # noqa: PLC0415
 
         log.ensure_topics(SYSTEM_TOPICS)
         places = [Partition(RESULTS, number) for number in range(log.topics(RESULTS)[RESULTS])]
-        self._wanted = wanted
+        self._read = read
         self._ends = log.end_offsets(places)
         starts = {place: max(0, end - last) if last else 0 for place, end in self._ends.items()}
         self._left = {place for place, end in self._ends.items() if starts[place] < end}
         self._reader = log.reader(starts)
 
-    def so_far(self) -> Iterator[Result]:
+    def so_far(self) -> Iterator[T]:
         """Up to the end as it was at first."""
         while self._left:
             yield from self.next()
 
-    def next(self) -> list[Result]:
-        from topics.result import unpack  # noqa: PLC0415
-
+    def next(self) -> list[T]:
         records = self._reader.poll(POLL_S)
         for record in records:
             if record.offset + 1 >= self._ends[record.partition]:
                 self._left.discard(record.partition)
-        return [result for record in records for result in unpack(record.value) if self._wanted(result)]
+        return [found for record in records for found in self._read(record)]
+
+
+def _print_states(found: list[StateChange], *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        for change in found:
+            print_json({name: getattr(change, name) for name in change.__dataclass_fields__})
+    elif found:
+        rows = [[when(change.time), change.connection, change.state, change.reason] for change in found]
+        print_table(["time", "connection", "state", "reason"], rows)
+    elif not quiet:
+        note("Nothing is known of any connection yet: a worker tells it.")
 
 
 def _print(found: list[Result], *, as_json: bool, quiet: bool) -> None:

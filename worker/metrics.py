@@ -28,6 +28,7 @@ PER_PARTITION = ("connection", "partition")
 async def collect(view: Observer) -> list[Metric]:
     """Every family; read on the worker's loop, where nothing changes meanwhile."""
     await view.refresh_ends()
+    view.look()
     posts = [post for post in view.router.posts.values() if post.assignments]
     return [*_counted(view), *_held(posts, view), *_partitions(posts, view), *_destinations(posts, view)]
 
