@@ -224,6 +224,7 @@ def _connections(rooms: Rooms) -> Connections:
 
 def _worker(rooms: Rooms, keeper: Keeper) -> Worker:
     from connectors import registry  # noqa: PLC0415
+    from dead_letter.parking import Parking  # noqa: PLC0415
     from worker.worker import Worker, WorkerSettings  # noqa: PLC0415
 
     settings = rooms.settings
@@ -238,6 +239,7 @@ def _worker(rooms: Rooms, keeper: Keeper) -> Worker:
     return Worker(
         log=rooms.log(),
         connections=_connections(rooms),
+        parking=Parking(rooms.store()),
         build=build,
         settings=WorkerSettings(
             group=settings.group,

@@ -39,10 +39,12 @@ from worker.events import logger
 from worker.lane import Lane
 from worker.metadata import Tries
 from worker.outcomes import Outcomes
+from worker.parking import CLOSING, KeyPark
 from worker.retry import RetryPolicy
 from worker.tally import Tally
 from worker.throttle import Throttle
 
+DOOMED = "a worker died while this call may have been under way; it may have happened, and the vendor cannot be asked"
 WINDOW_SECONDS = 0.1
 """What is announced ahead of calls that cannot be repeated: what the lane can send in this time."""
 
@@ -98,9 +100,13 @@ class Call:
 
 
 class Dispatcher:
-    """One open connection. ``paused``: an operator said so, or it is quarantined; nothing is started."""
+    """One open connection.
 
-    def __init__(self, connection: Connection, connector: Connector, tools: Tools) -> None:
+    ``paused``: an operator said so, or it is quarantined; nothing is started. ``park``: a record whose event died is
+    parked (policy ``on_dead: park``); None: its later events go on.
+    """
+
+    def __init__(self, connection: Connection, connector: Connector, tools: Tools, park: KeyPark | None = None) -> None:
         """Raises ``BadConnection`` for limits and policies that cannot be kept."""
         self.connection = connection
         self.connector = connector
@@ -110,6 +116,7 @@ class Dispatcher:
         self.throttle = Throttle(self.limits)
         self.breaker = Breaker()
         self.quarantine = Quarantine()
+        self.park = park
         self.paused = False
         self.out = 0
         self._tools = tools
@@ -163,7 +170,10 @@ class Dispatcher:
     def doomed(self, record: Record, function: Function, assignment: Assignment) -> bool:
         """It may have happened, nobody can be asked, and the policy says not to try again."""
         return (
-            function.on_unknown == "dead_letter" and not function.findable and suspected(record, function, assignment)
+            self.park is None
+            and function.on_unknown == "dead_letter"
+            and not function.findable
+            and suspected(record, function, assignment)
         )
 
     def accept(self, record: Record, event: Event, function: Function, assignment: Assignment) -> None:
@@ -199,12 +209,32 @@ class Dispatcher:
             batch = self.lane.take()
             if batch is None:
                 break
-            self.throttle.spend(now)
-            self._start(batch)
+            if self.park is not None and batch.action == "deliver":
+                self._sift(batch, self.park)
+            if batch.deliveries:
+                self.throttle.spend(now)
+                self._start(batch)
         if self.breaker.state == "open" and not self._probing:
             alarm = self.breaker.probe_at if alarm is None else min(alarm, self.breaker.probe_at)
         self._announce()
         self._alarm(alarm)
+
+    def _sift(self, batch: Batch, park: KeyPark) -> None:
+        """Take out what is not sent: closing records, and what has to wait behind a dead letter."""
+        going = []
+        for delivery in batch.deliveries:
+            blocked_by = park.blocks(delivery)
+            if delivery.function is CLOSING:
+                self._settling(delivery, park.close(delivery))
+            elif blocked_by is not None:
+                separate(delivery)
+                self._settling(delivery, self._divert(delivery, park, blocked_by))
+            elif delivery.suspect and not delivery.calls and delivery.function.on_unknown == "dead_letter":
+                self._settling(delivery, self._bury(delivery, Bury("unknown-outcome", DOOMED), NO_EVIDENCE))
+            else:
+                going.append(delivery)
+        batch.assignment.out -= len(batch.deliveries) - len(going)
+        batch.deliveries = going
 
     def _announce(self) -> None:
         """Calls wait to be announced: soon, and at once when nothing else is ready."""
@@ -429,7 +459,14 @@ class Dispatcher:
             for one, outcome in ends:
                 self._tools.outcomes.ended(one, done.id, outcome, reason)
 
+    async def _divert(self, delivery: Delivery, park: KeyPark, blocked_by: str) -> None:
+        await park.park(delivery)
+        reason = f"an earlier event of this record died: letter {blocked_by}"
+        await self._tools.outcomes.bury(delivery, "blocked", reason, self.connector, blocked_by=blocked_by)
+
     async def _bury(self, delivery: Delivery, bury: Bury, evidence: Evidence) -> None:
+        if self.park is not None:
+            await self.park.park(delivery)
         await self._tools.outcomes.bury(delivery, bury.cause, bury.reason, self.connector, evidence)
 
     def _settling(self, delivery: Delivery, work: Coroutine[Any, Any, None]) -> None:

@@ -25,6 +25,7 @@ EventName = Literal[
     "lane.blocked",  # partition, offset, object, operation, attempts, waiting_since: it holds up the commit of the rest
     "delivery.attempted",  # connection, object, operation, outcome, reason, attempt, next, delay, status, ms
     "delivery.bug",  # a connector raised: counted as Unknown
+    "key.unparked",  # a replay is through and nothing was diverted since: connection, keys still parked
     "letter.written",  # connection, cause, reason, letter
     "letter.refused",  # the log does not take a letter: the event is held
     "state.refused",  # the log does not take the state of a connection

@@ -8,12 +8,14 @@ from typing import Literal
 
 from connectors.connections import Connection, Connections
 from connectors.contract import Connector
-from connectors.errors import UnknownConnection
+from connectors.errors import BadConnection, UnknownConnection
+from dead_letter.parking import Parking
 from topics.log import Record
 from worker.assignment import Assignment
 from worker.clock import Clock
 from worker.dispatch import Dispatcher, Tools
 from worker.events import logger
+from worker.parking import KeyPark, StoreShelf
 
 Build = Callable[[Connection, dict[str, str]], Connector]
 """A connector for a connection and its secrets; a secret that the vendor replaces is replaced in that mapping too."""
@@ -61,9 +63,17 @@ class Opener:
     """Opens posts. ``opened`` is called on the loop when a post is open or known to be unknown."""
 
     def __init__(
-        self, connections: Connections, build: Build, tools: Tools, clock: Clock, opened: Callable[[Post], None]
+        self,
+        connections: Connections,
+        build: Build,
+        tools: Tools,
+        clock: Clock,
+        opened: Callable[[Post], None],
+        *,
+        parking: Parking | None = None,
     ) -> None:
         self._connections = connections
+        self._parking = parking
         self._build = build
         self._tools = tools
         self._clock = clock
@@ -102,9 +112,10 @@ class Opener:
 
     async def _try(self, post: Post) -> None:
         connection, secrets = await asyncio.to_thread(self._look_up, post.slug)
+        park = await asyncio.to_thread(self._park, connection)
         connector = self._build(connection, secrets)
         post.secrets = secrets
-        post.dispatcher = Dispatcher(connection, connector, self._tools)
+        post.dispatcher = Dispatcher(connection, connector, self._tools, park)
         post.state, post.reason = "open", ""
         logger().info(
             "connection.opened",
@@ -113,6 +124,17 @@ class Opener:
             version=connector.version,
             state=connection.state,
         )
+
+    def _park(self, connection: Connection) -> KeyPark | None:
+        on_dead = connection.policy.get("on_dead", "continue")
+        if on_dead == "continue":
+            return None
+        if on_dead != "park":
+            raise BadConnection(f"the policy on_dead is {on_dead!r}; it is continue or park")
+        if self._parking is None:
+            raise BadConnection("the policy on_dead is park, and this worker was given no store for parked keys")
+        parked = self._parking.parked(connection.slug)
+        return KeyPark(connection.slug, StoreShelf(self._parking, self._clock), parked)
 
     def _look_up(self, slug: str) -> tuple[Connection, dict[str, str]]:
         connection = self._connections.get(slug)

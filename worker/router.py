@@ -9,14 +9,19 @@ from topics import codec, names
 from topics.errors import MalformedEvent
 from topics.event import Event
 from topics.log import Partition, Record
+from topics.unpark import Unpark, unpark_of
 from worker.assignment import Assignment
 from worker.budget import Budget
-from worker.dispatch import Dispatcher
+from worker.dispatch import DOOMED, Dispatcher
 from worker.gate import Gate
+from worker.parking import CLOSING, closing_event
 from worker.post import Opener, Post
 
 
 class Undertaker(Protocol):
+    def dirty(self, assignment: Assignment) -> None:
+        """Something of it is done."""
+
     def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: str, reason: str) -> None:
         """A record that never gets into a lane: its letter, then its offset.
 
@@ -136,7 +141,11 @@ class Router:
             event = codec.decode(record)
             function = dispatcher.function(event)
         except MalformedEvent as error:
-            bury(assignment, record, None, "malformed", str(error))
+            unpark = unpark_of(record)
+            if unpark is None:
+                bury(assignment, record, None, "malformed", str(error))
+            else:
+                self._close(dispatcher, assignment, record, unpark)
         except UnknownFunction as error:
             bury(assignment, record, event, "unknown-function", str(error))
         else:
@@ -144,10 +153,20 @@ class Router:
             if event.connection != slug:
                 bury(assignment, record, event, "rejected", _misdirected(event, slug))
             elif dispatcher.doomed(record, function, assignment):
-                bury(assignment, record, event, "unknown-outcome", _DOOMED)
+                bury(assignment, record, event, "unknown-outcome", DOOMED)
             else:
                 self._budget.took(record.size)
                 dispatcher.accept(record, event, function, assignment)
+
+    def _close(self, dispatcher: Dispatcher, assignment: Assignment, record: Record, unpark: Unpark) -> None:
+        """The closing record of a replay takes its turn in its key's chain."""
+        if dispatcher.park is None:
+            assignment.progress.done(record.offset)
+            self._undertaker.dirty(assignment)
+            return
+        self._budget.took(record.size)
+        event = closing_event(dispatcher.connection.slug, unpark)
+        dispatcher.accept(record, event, CLOSING, assignment)
 
     def _unknown(self, post: Post, assignment: Assignment, record: Record) -> None:
         if not assignment.open or not assignment.progress.receive(record.offset):
@@ -166,9 +185,6 @@ class Router:
         self._budget.took(record.size)
         assignment.took(record.size)
         self._undertaker.bury(assignment, record, event, cause, reason)
-
-
-_DOOMED = "a worker died while this call may have been under way; it may have happened, and the vendor cannot be asked"
 
 
 def _misdirected(event: Event, slug: str) -> str:

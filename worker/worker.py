@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors.connections import Connections
 from connectors.errors import BadSecret, UnknownConnection
+from dead_letter.parking import Parking
 from topics import names
 from topics.errors import LogUnavailable, RecordRefused, StoreUnavailable
 from topics.event import Event
@@ -67,7 +68,9 @@ class Worker:
         settings: WorkerSettings | None = None,
         clock: Clock | None = None,
         policy: RetryPolicy | None = None,
+        parking: Parking | None = None,
     ) -> None:
+        """``parking``: where parked keys are kept; without it a connection with ``on_dead: park`` is held."""
         self._settings = settings or WorkerSettings()
         self._log = log
         self._clock = clock or SystemClock()
@@ -87,7 +90,9 @@ class Worker:
         budget = Budget(self._settings.budget_records, self._settings.budget_bytes)
         self._router = Router(self._gate, budget, self)
         tools = Tools(self, self._outcomes, self._clock, policy or RetryPolicy())
-        self._router.opener = self._opener = Opener(connections, build, tools, self._clock, self._router.opened)
+        self._router.opener = self._opener = Opener(
+            connections, build, tools, self._clock, self._router.opened, parking=parking
+        )
         self.observer = Observer(
             router=self._router,
             committer=self._committer,

@@ -34,6 +34,7 @@ from connectors.contract import (
 )
 from connectors.errors import Unreachable
 from dead_letter.letter import Letter, decode
+from dead_letter.parking import Parked
 from topics import codec, names
 from topics.event import Event, Operation
 from topics.log import Commit, Headers, Partition, Position, Record
@@ -46,6 +47,7 @@ from worker.dispatch import Dispatcher, Tools
 from worker.ledger import Ledger
 from worker.offsets import Progress
 from worker.outcomes import Outcomes
+from worker.parking import KeyPark
 from worker.retry import RetryPolicy
 
 SLUG = "sim"
@@ -241,6 +243,22 @@ class SimProducer:
         pass
 
 
+class SimShelf:
+    """The store's parked keys; they survive the worker."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Parked] = {}
+
+    async def park(self, connection: str, record_key: str, letter: str, *, barred: bool) -> str:
+        row = self.rows.get(record_key)
+        first = row.first if row else letter
+        self.rows[record_key] = Parked(connection, record_key, first, letter, barred, 0.0)
+        return first
+
+    async def close(self, connection: str, record_key: str, letter: str) -> bool:
+        return False
+
+
 @dataclass
 class World:
     """One partition, its committed state, and whoever owns it now."""
@@ -257,6 +275,7 @@ class World:
         lost, transient, throttled, down = (scale * chance() for _ in range(4))
         self.odds = Odds(lost, transient, throttled, down, crash=0.004 * chance(), revoke=0.004 * chance())
         self.coalesce = self.dice.random() < 0.5
+        self.shelf = SimShelf() if self.dice.random() < 0.4 else None
         self.clock = FakeClock(seed=self.seed)
         self.vendor = Vendor(self.dice, self.odds)
         self.records = [self._record(offset) for offset in range(self.events)]
@@ -287,8 +306,9 @@ class World:
             self.ledger, Courier(self.producer, self.clock), Courier(self.producer, self.clock), self.clock
         )
         self.connector = SimConnector(self.vendor, self.clock)
+        park = KeyPark(SLUG, self.shelf, self.shelf.rows.values()) if self.shelf else None
         connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, {"coalesce": self.coalesce}, 1, "active", "", 1)
-        self.dispatcher = Dispatcher(connection, self.connector, Tools(self, outcomes, self.clock, RetryPolicy()))  # type: ignore[arg-type]
+        self.dispatcher = Dispatcher(connection, self.connector, Tools(self, outcomes, self.clock, RetryPolicy()), park)  # type: ignore[arg-type]
         self._own(Assignment(PARTITION, Progress(self.committed)))
 
     def _own(self, assignment: Assignment) -> None:
@@ -441,7 +461,20 @@ class World:
         assert expected <= delivered | lettered | superseded
         self._check_superseded(superseded, delivered)
         self._check_doubles()
+        if self.shelf:
+            self._check_parked()
         self._check_order()
+
+    def _check_parked(self) -> None:
+        """Behind the first letter of a key nothing is done any more."""
+        first: dict[str, int] = {}
+        for letter in self.letters:
+            assert letter.event_id is not None
+            key, offset = codec.decode(letter.record).record_key, letter.record.offset
+            first[key] = min(first.get(key, offset), offset)
+        for _, event in self.vendor.performed:
+            offset = int(event.id[1:])
+            assert offset <= first.get(event.record_key, offset), f"{event.id} went past the letter of its key"
 
     def _check_superseded(self, superseded: set[str], delivered: set[str]) -> None:
         """Only a deletion makes a change superfluous, one that was made."""
