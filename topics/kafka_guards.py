@@ -133,6 +133,12 @@ def fetchable(consumer: Any) -> list[Any]:
     return partitions
 
 
+def position(consumer: Any, partition: Any) -> float:
+    """The next offset to hand out (infinite: not ours, or not known yet); the public method may ask the broker."""
+    state = consumer._subscription.assignment.get(partition)
+    return float("inf") if state is None or state.position is None else float(state.position.offset)
+
+
 def awaits_reset(consumer: Any) -> bool:
     return bool(consumer._subscription.partitions_needing_reset())
 

@@ -23,6 +23,7 @@ POLL_INTERVAL_MS = 60_000
 FETCH_WAIT_MS = 50
 """How long an idle fetch is held by the broker: also how long a pause or a resume may take to act."""
 RETRY_MS = 10
+ASK_MS = 500
 FETCH_PARTITION_BYTES = 262_144
 FETCH_BYTES = 8 * 1_048_576
 
@@ -75,5 +76,5 @@ class Membership:
 def behind(consumer: Any, partitions: Sequence[Partition]) -> list[Partition]:
     """Those that have records which were not handed out yet."""
     raws = [kafka.TopicPartition(*partition) for partition in partitions]
-    ends = consumer.end_offsets(raws, timeout_ms=2_000)
-    return [Partition(*raw) for raw in raws if ends[raw] > (consumer.position(raw, timeout_ms=1_000) or 0)]
+    ends = consumer.end_offsets(raws, timeout_ms=ASK_MS)
+    return [Partition(*raw) for raw in raws if ends[raw] > guards.position(consumer, raw)]

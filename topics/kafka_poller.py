@@ -8,6 +8,7 @@ it stays in the group without fetching.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 from collections import deque
@@ -237,17 +238,25 @@ class Poller:
 
     def _watch(self, consumer: Any) -> str | None:
         self.joined = guards.is_stable(consumer)
-        return self._watchdog.look(
-            monotonic(),
-            reachable=guards.knows_coordinator(consumer),
-            stable=self.joined,
-            fetchable=[Partition(raw.topic, raw.partition) for raw in guards.fetchable(consumer)],
-            idle=not consumer.assignment(),
-            behind=lambda partitions: behind(consumer, partitions),
-            forgotten=lambda: self._membership.forgotten(consumer),
-        )
+        if guards.knows_coordinator(consumer):
+            with contextlib.suppress(errors.KafkaError, LogError):
+                return self._watchdog.look(
+                    monotonic(),
+                    stable=self.joined,
+                    fetchable=[Partition(raw.topic, raw.partition) for raw in guards.fetchable(consumer)],
+                    idle=not consumer.assignment(),
+                    behind=lambda partitions: behind(consumer, partitions),
+                    forgotten=lambda: self._membership.forgotten(consumer),
+                )
+        self._watchdog.no_answer(monotonic())
+        return None
 
     def _recover(self, error: Exception) -> None:
+        if self._consumer is not None and isinstance(error, errors.RetriableError):
+            # An outage. A new consumer would wait until the group has given up the old one; the watchdog sees to it.
+            guards.drop_current(self._consumer)
+            self._stopping.wait(AGAIN_SECONDS / MAX_FAILURES)
+            return
         self._failures += 1
         log.warning("log.poll_failed", group=self.group, error=says(error), failures=self._failures)
         if self._consumer is None:

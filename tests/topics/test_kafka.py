@@ -315,7 +315,7 @@ class TestKafka(LogContract):
         async with Member(log, group, re.escape(name)) as member:
             await member.until(lambda: member.owned)
             poller = at_work(member.consumer)
-            poller._watchdog._patience = 1.0
+            poller._watchdog.patience = 1.0
             stalled = poller._consumer
             await asyncio.sleep(0.2)
             for node in stalled._fetcher._session_handlers:
@@ -334,7 +334,7 @@ class TestKafka(LogContract):
         async with Member(log, group, re.escape(name)) as member:
             await member.until(lambda: member.owned)
             poller = at_work(member.consumer)
-            poller._watchdog._patience = 1.0
+            poller._watchdog.patience = 1.0
             orphan = poller._consumer
             orphan._coordinator.state = MemberState.REBALANCING
             await member.until(lambda: poller._consumer not in {orphan, None})
