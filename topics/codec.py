@@ -27,6 +27,7 @@ REPLAY_LETTER = "writeback-replay-letter"
 REPLAY_NUMBER = "writeback-replay-number"
 
 _JSON = b"application/json"
+_OPERATIONS = {TYPE_PREFIX + operation: operation for operation in Operation}
 _STRUCTURED = "application/cloudevents"
 _READ = frozenset(
     {
@@ -152,21 +153,21 @@ def _binary(attributes: dict[str, str], fields: dict[str, Any]) -> Event:
         if not attributes.get(name):
             raise MalformedEvent(f"{name} is missing (the CloudEvents attribute {name.removeprefix('ce_')})")
     connection, object_name, key = _subject(attributes["ce_subject"])
-    return Event.model_validate(
-        {
-            "id": attributes["ce_id"],
-            "operation": _operation(attributes["ce_type"]),
-            "connection": connection,
-            "object": object_name,
-            "key": key,
-            "fields": fields,
-            "source": attributes["ce_source"],
-            **({"time": attributes["ce_time"]} if "ce_time" in attributes else {}),
-            "options": _options(attributes.get("ce_options")),
-            "traceparent": _traceparent(attributes),
-            "replay": _replay(attributes),
-        }
-    )
+    event: dict[str, Any] = {
+        "id": attributes["ce_id"],
+        "operation": _operation(attributes["ce_type"]),
+        "connection": connection,
+        "object": object_name,
+        "key": key,
+        "fields": fields,
+        "source": attributes["ce_source"],
+        "options": _options(attributes.get("ce_options")),
+        "traceparent": _traceparent(attributes),
+        "replay": _replay(attributes),
+    }
+    if "ce_time" in attributes:
+        event["time"] = attributes["ce_time"]
+    return Event.model_validate(event)
 
 
 def _structured(record: Record, headers: dict[str, str]) -> Event:
@@ -279,12 +280,11 @@ def _json_value(fields: Mapping[str, Any]) -> bytes:
     return value
 
 
-def _operation(ce_type: str) -> str:
-    name = ce_type.removeprefix(TYPE_PREFIX)
-    if name == ce_type or name not in {operation.value for operation in Operation}:
-        known = ", ".join(TYPE_PREFIX + operation for operation in Operation)
-        raise MalformedEvent(f"ce_type is {_shown(ce_type)}; it is one of {known}")
-    return name
+def _operation(ce_type: str) -> Operation:
+    operation = _OPERATIONS.get(ce_type)
+    if operation is None:
+        raise MalformedEvent(f"ce_type is {_shown(ce_type)}; it is one of {', '.join(_OPERATIONS)}")
+    return operation
 
 
 def _shown(text: str) -> str:

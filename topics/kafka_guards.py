@@ -1,4 +1,4 @@
-"""Guards around kafka-python 3.0.12-3.1: the one file that uses its private names.
+"""Guards around kafka-python 3.0.12-3.1: with ``kafka_records`` the one place that uses its private names.
 
 Each was found by running it against a real broker; ``tests/topics/test_kafka_guards.py`` fails when a name is gone or a
 guard is not needed any more. Read it before the version in ``pyproject.toml`` is widened.
@@ -13,7 +13,6 @@ from typing import Any
 
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
-from kafka.record.default_records import DefaultRecordBatch
 from kafka.util import Timer
 
 from topics.kafka_client import REFUSALS
@@ -54,32 +53,6 @@ async def _connect_or_close(self: Any, net: Any, sock: Any, sockaddr: Any, timeo
 
 
 KafkaNetSocket.sock_connect = _connect_or_close
-
-
-class _Lenient(bytearray):
-    def __getitem__(self, key: Any) -> Any:
-        return _Lenient(super().__getitem__(key)) if isinstance(key, slice) else super().__getitem__(key)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - as bytes have it
-        return super().decode(encoding, "backslashreplace")
-
-
-_read_msg = DefaultRecordBatch._read_msg
-
-
-def _read_any(batch: Any, *decoder: Any) -> Any:
-    """A header's name that is not UTF-8 reads with escapes; the library would not read on behind that record."""
-    try:
-        return _read_msg(batch, *decoder)
-    except UnicodeDecodeError:
-        strict, batch._buffer = batch._buffer, _Lenient(batch._buffer)
-        try:
-            return _read_msg(batch, *decoder)
-        finally:
-            batch._buffer = strict
-
-
-DefaultRecordBatch._read_msg = _read_any
 
 
 # --- consumer: one round of polling -----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from topics import kafka_guards as guards
 from topics.kafka_client import Address
+from topics.kafka_records import read_directly
 from topics.log import Partition
 
 HEARTBEAT_MS = 300
@@ -62,6 +63,7 @@ class Membership:
                 max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
             ),
         )
+        read_directly(consumer)
         listener.consumer = consumer
         consumer.subscribe(pattern=f"(?:{self.pattern})\\Z", listener=listener)
         return consumer

@@ -24,7 +24,6 @@ from topics import kafka_guards as guards
 from topics.errors import CommitFenced, LogError, LogUnavailable
 from topics.kafka_client import FATAL, commit_error, says, translated
 from topics.kafka_membership import ROUND_MS, Membership, behind
-from topics.kafka_reader import records
 from topics.kafka_rebalance import Ownership
 from topics.kafka_watchdog import Watchdog
 from topics.log import Commit, Partition, Record
@@ -211,7 +210,7 @@ class Poller:
         for raw, some in polled.items():
             partition = Partition(raw.topic, raw.partition)
             if self._ownership.epoch(partition) is not None:
-                batch[partition] = records(partition, some)
+                batch[partition] = some
                 self._watchdog.moved(partition, now)
         return bool(batch) and self._post(self._owner.deliver, Batch(batch, self._told))
 

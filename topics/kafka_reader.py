@@ -11,6 +11,7 @@ from kafka import errors
 
 from topics import kafka_guards as guards
 from topics.kafka_client import Address, translated
+from topics.kafka_records import read_directly
 from topics.log import Partition, Record
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ class KafkaReader:
                 retry_backoff_ms=10,
             ),
         )
+        read_directly(self._consumer)
         self._consumer.assign(list(self._partitions))
         for raw, partition in self._partitions.items():
             self._consumer.seek(raw, starts[partition])
@@ -47,7 +49,7 @@ class KafkaReader:
             except errors.OffsetOutOfRangeError as error:
                 self._move(error.args[0])
                 return []
-        return [record for raw, batch in polled.items() for record in records(self._partitions[raw], batch)]
+        return [record for batch in polled.values() for record in batch]
 
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=1_000)
@@ -59,18 +61,3 @@ class KafkaReader:
             to = first if offset < first else self._consumer.end_offsets([raw])[raw]
             log.warning("log.reader_moved", partition=str(self._partitions[raw]), asked=offset, to=to)
             self._consumer.seek(raw, to)
-
-
-def records(partition: Partition, batch: list[Any]) -> list[Record]:
-    """The library's records as ours; a header without a value reads as an empty one."""
-    return [
-        Record(
-            partition,
-            raw.offset,
-            raw.timestamp,
-            raw.key,
-            raw.value,
-            tuple([(name, value or b"") for name, value in raw.headers]) if raw.headers else (),
-        )
-        for raw in batch
-    ]
