@@ -3,7 +3,7 @@
 GET  /_sandbox/state           records, messages, quotas, counts
 GET  /_sandbox/ledger          ?after=0&limit=...: every entry in order
 POST /_sandbox/faults          {"throttled": 0.1, ...}; "vendor": "hubspot" | "slack" for one of them;
-"forced": [{"kind": "dropped", "performed": true}, ...] for the next requests;
+"forced": [{"kind": "dropped", "performed": true}, ...] for the next requests, or the next with "path" in theirs;
 "latency": 0.2; "outage": {"seconds": 3, "kind": "refuse" | "unavailable"}
 POST /_sandbox/ledger/clear
 """

@@ -18,7 +18,10 @@ Kind = Literal["throttled", "unavailable", "hung", "dropped", "answered"]
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """``performed``: the write is carried out all the same. ``answered`` with status, body and headers: that answer."""
+    """``performed``: the write is carried out all the same. ``answered`` with status, body and headers: that answer.
+
+    ``path``: a forced fate waits for a request whose path has this in it.
+    """
 
     kind: Kind
     performed: bool = False
@@ -26,6 +29,7 @@ class Fate:
     status: int = 503
     body: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ _SHARES: dict[str, Fate] = {
 
 
 class Dice:
-    """Decides the fate of one vendor's requests. ``forced`` fates come first, one request each."""
+    """Decides the fate of one vendor's requests. ``forced`` fates come first, one request each, in their order."""
 
     def __init__(self, seed: int, faults: Faults) -> None:
         self.faults = faults
@@ -86,8 +90,10 @@ class Dice:
 
     def fate(self, call: Call, *, reads: bool) -> Fate | None:
         """None: nothing goes wrong."""
-        if self.forced:
-            return self.forced.popleft()
+        for forced in self.forced:
+            if forced.path in call.path:
+                self.forced.remove(forced)
+                return forced
         shares = [(name, getattr(self.faults, name)) for name in _SHARES]
         if not any(share for _, share in shares) or (reads and not self.faults.reads):
             return None
