@@ -18,10 +18,11 @@ import pytest
 from tests.kafka_broker import Broker
 from topics import codec, names
 from topics.engines import open_log
-from topics.event import Event, Operation
+from topics.event import Event, Operation, Options
 from topics.log import Partition
 from topics.result import Result
 from worker.demo.stage import Sandbox, Stage
+from worker.metadata import Memory, decode
 
 ENGINES = ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)]
 
@@ -42,11 +43,20 @@ def stage_on(engine: str, folder: Path, request: pytest.FixtureRequest) -> Itera
         yield stage
 
 
-def connect(stage: Stage, name: str, sandbox: Sandbox, *options: str) -> None:
-    base = sandbox.url + ("/api" if name == "slack" else "")
+def connect(
+    stage: Stage,
+    name: str,
+    sandbox: Sandbox | str,
+    *options: str,
+    connector: str = "",
+    token: str = "env:SANDBOX_TOKEN",
+) -> None:
+    """A connection to a sandbox, or to where one will be; ``connector``: where it is not the name."""
+    connector = connector or name
+    base = (sandbox if isinstance(sandbox, str) else sandbox.url) + ("/api" if connector == "slack" else "")
     stage.writeback(
-        "connections", "add", name, "--connector", name, "--set", f"base_url={base}",
-        "--set", "allow_private_addresses=true", "--secret", "access_token=env:SANDBOX_TOKEN", *options,
+        "connections", "add", name, "--connector", connector, "--set", f"base_url={base}",
+        "--set", "allow_private_addresses=true", "--secret", f"access_token={token}", *options,
     )  # fmt: skip
 
 
@@ -57,13 +67,14 @@ def wait_until(what: str, true: Callable[[], bool], *, within: float) -> None:
         time.sleep(0.05)
 
 
-def left(stage: Stage) -> int:
-    """Events that are not done."""
-    return sum(lag.records for lag in stage.log.lag(names.WORKER_GROUP, names.EVENTS_PREFIX).values())
+def left(stage: Stage, slug: str = "") -> int:
+    """Events that are not done, of one connection or of all."""
+    lags = stage.log.lag(names.WORKER_GROUP, names.EVENTS_PREFIX).items()
+    return sum(lag.records for partition, lag in lags if not slug or partition.topic == names.events_topic(slug))
 
 
-def wait_done(stage: Stage, *, within: float = 120.0) -> None:
-    wait_until("every event is done", lambda: left(stage) == 0, within=within)
+def wait_done(stage: Stage, slug: str = "", *, within: float = 120.0) -> None:
+    wait_until("every event is done", lambda: left(stage, slug) == 0, within=within)
 
 
 @dataclass
@@ -79,19 +90,23 @@ class Work:
 
 def existing_contacts(sandbox: Sandbox, count: int) -> list[tuple[str, str]]:
     """Contacts that are there before the work begins: id and email."""
-    made = []
-    for start in range(0, count, 100):
-        inputs = [
-            {"properties": {"email": f"old{number}@x.example", "firstname": "0"}, "associations": []}
-            for number in range(start, min(count, start + 100))
-        ]
+    emails = [f"old{number}@x.example" for number in range(count)]
+    made = existing(sandbox, "contacts", [{"email": email, "firstname": "0"} for email in emails])
+    return [(record["id"], record["properties"]["email"]) for record in made]
+
+
+def existing(sandbox: Sandbox, kind: str, properties: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Records that are there before the work begins, as HubSpot shows them."""
+    made: list[dict[str, Any]] = []
+    for start in range(0, len(properties), 100):
+        inputs = [{"properties": each, "associations": []} for each in properties[start : start + 100]]
         call = Request(
-            f"{sandbox.url}/crm/v3/objects/contacts/batch/create",
+            f"{sandbox.url}/crm/v3/objects/{kind}/batch/create",
             json.dumps({"inputs": inputs}).encode(),
             {"Authorization": "Bearer pat-test", "Content-Type": "application/json"},
         )
         with urlopen(call) as answer:
-            made += [(record["id"], record["properties"]["email"]) for record in json.load(answer)["results"]]
+            made += json.load(answer)["results"]
     return made
 
 
@@ -194,6 +209,68 @@ def events_partition(slug: str) -> Partition:
 def no_traceback(stage: Stage, name: str = "worker") -> None:
     log = (stage.folder / f"{name}.log").read_text()
     assert "Traceback" not in log, log[log.index("Traceback") - 500 :][:3_000]
+
+
+def upserts(connection: str, count: int, *, first: int = 0) -> list[Event]:
+    """Contacts of HubSpot, each its own key."""
+    return [
+        Event(
+            operation=Operation.UPSERT,
+            connection=connection,
+            object="contact",
+            key=email,
+            fields={"email": email, "firstname": str(number)},
+        )
+        for number in range(first, first + count)
+        for email in [f"{connection}{number}@x.example"]
+    ]
+
+
+def adds(connection: str, emails: list[str]) -> list[Event]:
+    return [
+        Event(
+            operation=Operation.ADD,
+            connection=connection,
+            object="contact",
+            key=email,
+            fields={"email": email, "firstname": "0"},
+        )
+        for email in emails
+    ]
+
+
+def calls(
+    connection: str, count: int, *, path: str, keys: int, word: str = "call", backfill: bool = False
+) -> list[Event]:
+    """Raw calls that write a word and a number into one record of HubSpot's: nothing can batch them."""
+    return [
+        Event(
+            operation=Operation.UPDATE,
+            connection=connection,
+            object=word,
+            key=str(number % keys),
+            fields={"path": path, "body": {"properties": {"phone": f"{word} {number}"}}},
+            options=Options(backfill=backfill),
+        )
+        for number in range(count)
+    ]
+
+
+def memory(stage: Stage, slug: str) -> Memory:
+    """What the worker has committed of the first partition beside the offset."""
+    commit = stage.log.committed(names.WORKER_GROUP, [events_partition(slug)])[events_partition(slug)]
+    return decode(commit.offset, commit.metadata) if commit else Memory()
+
+
+def letters(stage: Stage) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stage.writeback("dead-letters", "export").stdout.splitlines()]
+
+
+def said(stage: Stage, name: str = "worker", **fields: Any) -> list[dict[str, Any]]:
+    """What a worker has logged with these fields."""
+    lines = (stage.folder / f"{name}.log").read_text().splitlines()
+    events = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    return [event for event in events if fields.items() <= event.items()]
 
 
 def ledger_of(sandbox: Sandbox) -> list[dict[str, Any]]:
