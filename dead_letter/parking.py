@@ -1,15 +1,18 @@
 """Parked keys: records whose event died, and whose later events wait in the dead letters behind it.
 
 A row is written before the letter, so a restart does not forget it. ``last`` is the newest letter that was diverted:
-closing names the last letter replayed, and takes effect only if that is still the newest.
+closing names the last letter of a replay, and takes effect only if that is still the newest.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import Boolean, Column, Engine, Float, MetaData, String, Table, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Boolean, Column, Engine, Float, MetaData, Row, String, Table, Text, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from topics.store import create_tables, reading
 
@@ -17,13 +20,26 @@ METADATA = MetaData()
 PARKED = Table(
     "parked_keys",
     METADATA,
-    Column("connection", String(63), primary_key=True),
-    Column("record_key", String(1_300), primary_key=True),
+    Column("key_hash", String(64), primary_key=True),  # PostgreSQL takes no index entry over 2.7 kB, and a key has 5
+    Column("connection", String(63), nullable=False, index=True),
+    Column("record_key", Text, nullable=False),
     Column("first", String(64), nullable=False),
     Column("last", String(64), nullable=False),
     Column("barred", Boolean, nullable=False),
     Column("since", Float(53), nullable=False),
 )
+KEYS_AT_ONCE = 500
+
+
+class Key(NamedTuple):
+    """``record_key``: ``<object>/<key>``."""
+
+    connection: str
+    record_key: str
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(f"{self.connection}/{self.record_key}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,13 @@ class Parked:
     barred: bool
     since: float
 
+    @property
+    def key(self) -> Key:
+        return Key(self.connection, self.record_key)
+
+
+_COLUMNS = [PARKED.c[name] for name in Parked.__dataclass_fields__]
+
 
 class Parking:
     """Synchronous and thread-safe. Raises ``topics.errors.StoreUnavailable``."""
@@ -51,42 +74,52 @@ class Parking:
     def parked(self, connection: str | None = None) -> list[Parked]:
         """The parked keys, the oldest first."""
         self._prepare()
-        query = select(PARKED).order_by(PARKED.c.since)
+        query = select(*_COLUMNS).order_by(PARKED.c.since, PARKED.c.key_hash)
         if connection is not None:
             query = query.where(PARKED.c.connection == connection)
         with reading(self._engine) as transaction:
-            return [Parked(**row._mapping) for row in transaction.execute(query)]  # noqa: SLF001 - SQLAlchemy's public API
+            return [_parked(row) for row in transaction.execute(query)]
+
+    def find(self, keys: Iterable[Key]) -> dict[Key, Parked]:
+        """Those of these keys that are parked."""
+        self._prepare()
+        hashes = sorted({key.hash for key in keys})
+        found: dict[Key, Parked] = {}
+        with reading(self._engine) as transaction:
+            for start in range(0, len(hashes), KEYS_AT_ONCE):
+                query = select(*_COLUMNS).where(PARKED.c.key_hash.in_(hashes[start : start + KEYS_AT_ONCE]))
+                rows = [_parked(row) for row in transaction.execute(query)]
+                found.update((one.key, one) for one in rows)
+        return found
 
     def park(self, connection: str, record_key: str, letter: str, *, barred: bool, now: float) -> str:
         """An event of this key goes to the dead letters as ``letter``; returns the letter that parked the key."""
         self._prepare()
-        row = {"connection": connection, "record_key": record_key, "first": letter, "last": letter}
-        try:
-            with self._engine.begin() as transaction:
-                transaction.execute(insert(PARKED).values(**row, barred=barred, since=now))
-        except IntegrityError:
-            return self._divert(connection, record_key, letter, barred=barred)
-        return letter
+        key = Key(connection, record_key)
+        row = {"key_hash": key.hash, **key._asdict(), "first": letter, "last": letter, "barred": barred, "since": now}
+        upsert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        parking = upsert(PARKED).values(**row)
+        changes = {"last": letter, "barred": or_(PARKED.c.barred, parking.excluded.barred)}
+        parking = parking.on_conflict_do_update(index_elements=["key_hash"], set_=changes).returning(PARKED.c.first)
+        with self._engine.begin() as transaction:
+            first: str = transaction.execute(parking).scalar_one()
+        return first
 
     def close(self, connection: str, record_key: str, letter: str) -> bool:
         """The replay up to ``letter`` is through; True when nothing was diverted since and the key is free."""
         self._prepare()
-        mine = (PARKED.c.connection == connection) & (PARKED.c.record_key == record_key)
+        mine = PARKED.c.key_hash == Key(connection, record_key).hash
         with self._engine.begin() as transaction:
             freed = transaction.execute(delete(PARKED).where(mine, PARKED.c.last == letter)).rowcount == 1
             if not freed:
                 transaction.execute(update(PARKED).where(mine).values(barred=False))
         return freed
 
-    def _divert(self, connection: str, record_key: str, letter: str, *, barred: bool) -> str:
-        mine = (PARKED.c.connection == connection) & (PARKED.c.record_key == record_key)
-        values = {"last": letter, **({"barred": True} if barred else {})}
-        changing = update(PARKED).where(mine).values(**values).returning(PARKED.c.first)
-        with self._engine.begin() as transaction:
-            first: str | None = transaction.scalar(changing)
-        return first or letter
-
     def _prepare(self) -> None:
         if not self._ready:
             create_tables(self._engine, METADATA)
             self._ready = True
+
+
+def _parked(row: Row[Any]) -> Parked:
+    return Parked(**{name: getattr(row, name) for name in Parked.__dataclass_fields__})
