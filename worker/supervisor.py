@@ -22,7 +22,7 @@ WELL_SECONDS = 60.0
 CLOSING_SECONDS = 8.0
 """After the grace period: a worker flushes, commits, leaves its group and closes its connections."""
 USAGE = 2
-"""A worker that ends with this was started wrongly, and would be again."""
+"""A worker that ends with this at its first start was started wrongly, and would be again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +88,16 @@ class Supervisor:
 
     async def _keep(self, number: int, start: Start) -> int:
         """Keep one worker running; its last exit code."""
-        pauses = Pauses()
+        pauses, first = Pauses(), True
         while not self._stop.is_set():
             began = self._clock.monotonic()
             code = await self._live(number, start)
             if self._stop.is_set():
                 return code
-            if code == USAGE:
+            if code == USAGE and first:
                 self._signalled(signal.SIGTERM)
                 return code
+            first = False
             pause = pauses.after(self._clock.monotonic() - began)
             logger().error("process.ended", number=number, code=code, restart_in=pause)
             await self._pause(pause)

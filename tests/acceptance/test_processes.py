@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -131,7 +132,7 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path, request: pytest.Fixtur
 @pytest.mark.kafka
 def test_each_has_a_name_and_a_port_of_its_own(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Static members get a number each, and the n-th worker serves its metrics on the n-th port."""
-    port = free_port()
+    port = two_free_ports()
     with rig.stage_on("kafka", tmp_path, request) as stage:
         supervisor = supervise(stage, "kafka", "--metrics-port", str(port), WRITEBACK_MEMBER="blue")
         for number in range(2):
@@ -140,6 +141,17 @@ def test_each_has_a_name_and_a_port_of_its_own(tmp_path: Path, request: pytest.F
         assert stage.stop(supervisor) == 0
 
         assert members == ["blue-0", "blue-1"]
+
+
+def two_free_ports() -> int:
+    """The first of two that follow one another, below those that the system gives to whoever asks for any."""
+    for port in range(21_000 + os.getpid() % 1_000, 30_000):
+        try:
+            with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 1)):
+                return port
+        except OSError:
+            continue
+    raise AssertionError("no two free ports")
 
 
 def ready(port: int) -> bool:
