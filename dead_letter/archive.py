@@ -11,9 +11,8 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import structlog
-
 from dead_letter.errors import LetterRefused
+from dead_letter.events import EventName, logger
 from dead_letter.letter import decode, raw
 from dead_letter.reading import partitions_of, read_to_end
 from dead_letter.store import Arrival, LetterStore
@@ -24,8 +23,6 @@ from topics.names import ARCHIVE_GROUP, DEAD_LETTER
 POLL_SECONDS = 1.0
 AT_ONCE = 200
 """Letters in one transaction; the largest take 2 MB each."""
-
-_log = structlog.get_logger("dead_letter.archive")
 
 
 def pause(failures: int) -> float:
@@ -49,7 +46,7 @@ def starts(store: LetterStore, ends: Mapping[Partition, int]) -> dict[Partition,
     marks = store.marks()
     for place, end in ends.items():
         if marks.get(place.number, 0) > end:
-            _log.warning("archive.topic_made_anew", partition=place.number, mark=marks[place.number], end=end)
+            logger().warning("archive.topic_made_anew", partition=place.number, mark=marks[place.number], end=end)
             store.rewind(place.number)
             marks[place.number] = 0
     return {place: marks.get(place.number, 0) for place in ends}
@@ -71,7 +68,9 @@ def _keep_one(store: LetterStore, record: Record) -> int:
     try:
         return store.save_batch([Arrival(decode(record), record)])
     except LetterRefused as error:
-        _log.warning("archive.stored_raw", partition=record.partition.number, offset=record.offset, reason=str(error))
+        logger().warning(
+            "archive.stored_raw", partition=record.partition.number, offset=record.offset, reason=str(error)
+        )
         return store.save_batch([Arrival(raw(record, str(error)), record)])
 
 
@@ -161,7 +160,7 @@ class Archive:
         """Wait, and stay a member of the group meanwhile: it is the polling that keeps us in it."""
         self._failures += 1
         seconds = self._pause(self._failures)
-        _log.warning("archive.held", reason=str(error), failures=self._failures, next_try_s=seconds)
+        logger().warning("archive.held", reason=str(error), failures=self._failures, next_try_s=seconds)
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while not stop.is_set() and (left := until - loop.time()) > 0:
@@ -169,14 +168,14 @@ class Archive:
 
     def _well(self, consumer: Consumer) -> None:
         if self._failures:
-            _log.info("archive.resumed", failures=self._failures)
+            logger().info("archive.resumed", failures=self._failures)
             consumer.resume(sorted(self._owned))
             self._failures = 0
 
-    async def _fail(self, stop: asyncio.Event, event: str, error: Exception) -> None:
+    async def _fail(self, stop: asyncio.Event, event: EventName, error: Exception) -> None:
         self._log_failures += 1
         seconds = self._pause(self._log_failures)
-        _log.warning(event, reason=str(error), failures=self._log_failures, next_try_s=seconds)
+        logger().warning(event, reason=str(error), failures=self._log_failures, next_try_s=seconds)
         try:
             await asyncio.wait_for(stop.wait(), seconds)
         except TimeoutError:
