@@ -185,6 +185,7 @@ def _serve(rooms: Rooms, *, archive: bool, metrics_port: int | None = None, supe
 async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, supervised: bool) -> None:
     """The worker, and what looks after it: a watchdog, the metrics, whoever keeps its secrets."""
     from worker.clock import SystemClock  # noqa: PLC0415
+    from worker.garbage import collect_rarely  # noqa: PLC0415
     from worker.keeper import Keeper  # noqa: PLC0415
     from worker.watchdog import Watchdog  # noqa: PLC0415
 
@@ -196,6 +197,7 @@ async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, su
     exposition = None if port is None else _exposition(working)
     watchdog = Watchdog(clock)
     watchdog.start()
+    collect_rarely()
     try:
         if exposition is not None and port is not None:
             await exposition.start(settings.metrics_host, port)

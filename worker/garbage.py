@@ -1,0 +1,22 @@
+"""Python's collector of cyclic garbage, told what a worker's memory is like.
+
+A worker holds thousands of events that are all alive, and makes next to no cycles. With the default thresholds the
+collector looks through all of them again and again: a third of the CPU of a single call (measured on Python 3.11: 350
+against 225 us; 80 against 62 us for an event in a batch; the same peak of memory).
+"""
+
+from __future__ import annotations
+
+import gc
+
+YOUNG = 50_000
+"""Objects made since the last look; 50,000 small ones are some megabytes."""
+MIDDLE = 20
+OLD = 100
+
+
+def collect_rarely() -> None:
+    """Once, when everything is loaded: what lives by then is never looked at again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG, MIDDLE, OLD)
