@@ -46,7 +46,7 @@ def show(*, name: str, version: str | None, as_json: bool) -> None:
     settings, functions = _settings(manifest), _functions(manifest)
     if as_json:
         about = {"name": manifest.name, "version": manifest.version, "title": manifest.title, "docs": manifest.docs}
-        print_json({**about, "settings": settings, "functions": functions})
+        print_json({**about, "settings": settings, "functions": functions, "aliases": _aliases(manifest)})
         return
     click.echo(f"{manifest.title} {manifest.version}  {manifest.docs}\n")
     print_table(
@@ -59,6 +59,9 @@ def show(*, name: str, version: str | None, as_json: bool) -> None:
         [[row["object"], row["operation"], row["batch"] or "", row["unique"] or ""] for row in functions],
         empty="Any object: the event says method and path.",
     )
+    if aliases := _aliases(manifest):
+        click.echo()
+        print_table(("you may write", "for"), [[name, " ".join(meant)] for name, meant in aliases.items()])
 
 
 def _settings(manifest: Manifest) -> list[dict[str, Any]]:
@@ -72,6 +75,14 @@ def _settings(manifest: Manifest) -> list[dict[str, Any]]:
         }
         for name, spec in manifest.settings.items()
     ]
+
+
+def _aliases(manifest: Manifest) -> dict[str, list[str]]:
+    return {
+        f"{kind}.{name}": [meant] if isinstance(meant, str) else meant
+        for kind, spec in manifest.objects.items()
+        for name, meant in spec.aliases.items()
+    }
 
 
 def _functions(manifest: Manifest) -> list[dict[str, Any]]:

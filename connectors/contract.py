@@ -119,6 +119,7 @@ class Function:
     upsert, delete by id, or any call under a vendor idempotency key). ``findable``: ``find`` can settle an Unknown.
     ``settle_after``: seconds to wait before asking (vendors' searches lag behind their writes). ``on_unknown``: what
     to do when it cannot be settled. ``key_interval``: least seconds between two calls of one key (Slack: 1 a channel).
+    ``aliases``: names of fields that stand for others, so that of two events one's field may be the other's alias.
     """
 
     object: str
@@ -129,6 +130,7 @@ class Function:
     settle_after: float = 2.0
     on_unknown: UnknownPolicy = "dead_letter"
     key_interval: float = 0.0
+    aliases: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

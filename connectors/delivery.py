@@ -32,10 +32,10 @@ from topics.event import Event
 UNSAID = "the answer to the batch does not say what became of this record"
 
 
-async def deliver_one(sender: Sender, call: Call, rules: Rules, unique: str | None, event: Event) -> Verdict:
+async def deliver_one(sender: Sender, call: Call, rules: Rules, scope: Scope, event: Event) -> Verdict:
     """One event in a call of its own."""
     try:
-        prepared = call.prepare(Scope(event.fields, event, unique))
+        prepared = call.prepare(scope)
     except Missing as missing:
         return Rejected(needs(event, missing))
     except ValueError as error:
@@ -63,7 +63,7 @@ async def deliver_batch(sender: Sender, plan: Plan, batch: BatchPlan, events: Se
     items: dict[int, Any] = {}
     for place, event in enumerate(events):
         try:
-            items[place] = batch.item(Scope(event.fields, event, plan.unique))
+            items[place] = batch.item(plan.scope(event))
         except Missing as missing:
             verdicts[place] = Rejected(needs(event, missing))
     if items:

@@ -49,7 +49,7 @@ async def _find(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, events:
 
 
 def _value(plan: Plan, event: Event) -> tuple[str | None, str | None]:
-    name, value = unique_of(Scope(event.fields, event, plan.unique))
+    name, value = unique_of(plan.scope(event))
     if name != plan.unique or value is None or isinstance(value, dict | list):
         return name, None  # one question is about one property: the one that is configured
     return name, fold(value)

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.aliases import Respell, compile_aliases
 from connectors.batch import Attribute, compile_attribution
 from connectors.calls import Base, Call, ManifestCall, compile_call
 from connectors.configuration import Configuration
 from connectors.contract import Function, UnknownPolicy
+from connectors.keys import Key, compile_key
 from connectors.manifest.model import Manifest, ObjectSpec
 from connectors.manifest.requests import Batch, Find, Operation, ReadRequest
 from connectors.paths import Look, compile_path
 from connectors.placeholders import fields_named
 from connectors.redact import Redactor
-from connectors.template import Render, Static, compile_value
+from connectors.template import Render, Scope, Static, compile_value
 from connectors.verdicts import Rules, compile_rules
+from topics.event import Event
 from topics.event import Operation as OperationName
 
 IDEMPOTENT: Final = frozenset({OperationName.UPDATE, OperationName.UPSERT, OperationName.DELETE})
@@ -57,7 +60,13 @@ class Plan:
     call: Call | None = None
     batch: BatchPlan | None = None
     find: FindPlan | None = None
-    key: Render | None = None
+    key: Key | None = None
+    respell: Respell | None = None
+
+    def scope(self, event: Event) -> Scope:
+        """What the event's request is filled in from: its fields under the names that the vendor knows."""
+        fields = event.fields if self.respell is None else self.respell(event.fields)
+        return Scope(fields, event, self.unique)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +142,7 @@ class Compiler:
                 settle_after=one.settle_after,
                 on_unknown=self._policy(operation, one),
                 key_interval=one.key_interval,
+                aliases=frozenset(spec.aliases),
             ),
             unique=unique,
             rules=self.rules(idempotent=single, operation=one, delete=delete),
@@ -144,7 +154,8 @@ class Compiler:
             if one.batch
             else None,
             find=self._find(one.find, static) if findable and one.find is not None else None,
-            key=None if one.key is None else compile_value(one.key, static),
+            key=None if one.key is None else compile_key(one.key, static, unique, spec.aliases),
+            respell=compile_aliases(spec.aliases),
         )
 
     def _policy(self, operation: OperationName, one: Operation) -> UnknownPolicy:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
@@ -34,12 +33,9 @@ from connectors.manifest.model import LimitsSpec, Manifest
 from connectors.plan import Compiler, Plan
 from connectors.reading import choose, read
 from connectors.sending import Sender
-from connectors.template import Missing, Scope
-from connectors.text import as_text
+from connectors.template import Scope
 from connectors.verdicts import UNREADABLE, after_refusal, body_of, succeeded
 from topics.event import Event, Operation
-
-MAX_KEY: Final = 1_024
 
 
 class HttpConnector:
@@ -87,21 +83,15 @@ class HttpConnector:
         return plan
 
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
-        plan = self.plan(object_name, operation)
-        if plan.key is None:
-            return None
-        try:
-            key = plan.key(Scope(fields, unique=plan.unique))
-        except Missing:
-            return None
-        return short_key(str(as_text(key))) if isinstance(key, str | int | float) else None
+        key = self.plan(object_name, operation).key
+        return None if key is None else key(fields)
 
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
         plan = self.plan(batch[0].object, batch[0].operation)
         if plan.batch is not None and (len(batch) > 1 or plan.call is None):
             return await deliver_batch(self.sender, plan, plan.batch, batch)
         assert plan.call is not None
-        return [await deliver_one(self.sender, plan.call, plan.rules, plan.unique, event) for event in batch]
+        return [await deliver_one(self.sender, plan.call, plan.rules, plan.scope(event), event) for event in batch]
 
     async def find(self, events: Sequence[Event]) -> list[Finding]:
         plan = self.plan(events[0].object, events[0].operation)
@@ -165,11 +155,6 @@ class HttpConnector:
 
     async def close(self) -> None:
         await self.sender.close()
-
-
-def short_key(key: str) -> str | None:
-    """Keys have at most ``MAX_KEY`` characters; a longer one is named by its digest, so that two never become one."""
-    return (key if len(key) <= MAX_KEY else sha256(key.encode()).hexdigest()) or None
 
 
 def _limits(spec: LimitsSpec, own: Mapping[str, Any]) -> Limits:

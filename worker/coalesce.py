@@ -64,6 +64,7 @@ def _together(head: Delivery, delivery: Delivery) -> bool:
         and delivery.function.object == head.function.object
         and delivery.backfill == head.backfill
         and delivery.event.key is not None
+        and delivery.function.aliases.isdisjoint(delivery.event.fields)  # which of two names came last is lost in one
     )
 
 

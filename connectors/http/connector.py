@@ -26,9 +26,10 @@ from connectors.calls import Base, Prepared, idempotency_key, with_params
 from connectors.contract import Function, Page, Verdict
 from connectors.delivery import deliver_one
 from connectors.errors import CallFailed
+from connectors.keys import short_key
 from connectors.paths import Look, compile_path
 from connectors.plan import IDEMPOTENT, Plan
-from connectors.runner import HttpConnector, short_key
+from connectors.runner import HttpConnector
 from connectors.sending import Sender
 from connectors.template import Scope
 from connectors.text import as_text
@@ -137,7 +138,7 @@ class RawConnector(HttpConnector):
     async def _deliver(self, event: Event) -> Verdict:
         twice = _method(event.fields, event.operation) in SAFE_TWICE
         rules = self._twice[event.operation] if twice else self._any[event.operation].rules
-        return await deliver_one(self.sender, self._call, rules, None, event)
+        return await deliver_one(self.sender, self._call, rules, Scope(event.fields, event), event)
 
     async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:  # noqa: ARG002 - a label, one page
         """``path``, ``params``, and ``records``: the JMESPath of the records in the answer. One page."""

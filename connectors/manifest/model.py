@@ -51,8 +51,21 @@ class ObjectSpec(Part):
 
     variables: dict[str, str] = Field(default={}, description="Used as {object.name} and $object.name.")
     unique: str | None = Field(default=None, description="The property whose values no two records share.")
+    aliases: dict[str, str | Annotated[list[str], Field(min_length=2)]] = Field(
+        default={},
+        description="Other names for fields of a write. A list takes a text apart at its last blanks: with too few "
+        "words the last fields are left alone. A field that is given under its own name wins over its alias.",
+    )
     operations: dict[OperationName, Operation]
     read: Read | None = None
+
+    @model_validator(mode="after")
+    def _aliases_are_no_fields(self) -> ObjectSpec:
+        for name, meant in self.aliases.items():
+            for target in [meant] if isinstance(meant, str) else meant:
+                if target in self.aliases:
+                    raise ValueError(f"aliases.{name}: {target!r} is itself an alias; say which field of the vendor's")
+        return self
 
 
 class Manifest(Part):

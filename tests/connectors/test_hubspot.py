@@ -351,3 +351,50 @@ async def test_a_partial_batch_against_the_sandbox(sandbox: Sandbox) -> None:
 
     assert [type(verdict) for verdict in verdicts] == [Delivered, Rejected, Delivered]
     assert len({verdict.id for verdict in verdicts if isinstance(verdict, Delivered)}) == 2
+
+
+async def test_the_names_that_people_write(sandbox: Sandbox) -> None:
+    """`name` arrives as first and last name, one by one and in batches; what is given by its own name wins."""
+    hubspot = made(sandbox.url)
+    added = [*await hubspot.deliver([event("add", email="john@acme.com", name="John Doe")])]
+    added += await hubspot.deliver(
+        [event("add", email="a@acme.com", name="Cher"), event("add", email="b@acme.com", name="J. C. van Damme")]
+    )
+    john, cher, jean = [verdict.id for verdict in added if isinstance(verdict, Delivered)]
+    await hubspot.deliver([event("update", id=cher, name="Cher Bono", firstname="Cherilyn")])
+    await hubspot.deliver([event("update", id=john, name="Jane Roe"), event("update", id=jean, name="JC")])
+    shown = [await hubspot.read("contact", {"id": each}) for each in (john, cher, jean)]
+    await hubspot.close()
+    names = [(page.detail[0]["properties"]["firstname"], page.detail[0]["properties"]["lastname"]) for page in shown]
+
+    assert names == [("Jane", "Roe"), ("Cherilyn", "Bono"), ("JC", "Damme")]
+
+
+async def test_the_names_that_people_write_in_upserts(sandbox: Sandbox) -> None:
+    """An upsert by email takes `name`, alone and among others."""
+    hubspot = made(sandbox.url)
+    await hubspot.deliver([event("upsert", email="john@acme.com", name="John Doe")])
+    verdicts = await hubspot.deliver(
+        [event("upsert", email="john@acme.com", name="Johnny Doe"), event("upsert", email="a@acme.com", name="A B")]
+    )
+    one = await hubspot.read("contact", {"searchfield": "email", "searchterm": "john@acme.com"})
+    await hubspot.close()
+
+    assert [type(verdict) for verdict in verdicts] == [Delivered, Delivered]
+    assert (one.detail[0]["properties"]["firstname"], one.detail[0]["properties"]["lastname"]) == ("Johnny", "Doe")
+
+
+async def test_the_name_of_deals_tickets_and_companies(sandbox: Sandbox) -> None:
+    """A deal's `name` is its dealname, a ticket's its subject, and a company's its own."""
+    hubspot = made(sandbox.url)
+    written = [
+        event("add", "deal", name="Big", amount=5),
+        event("add", "ticket", name="Broken", hs_pipeline_stage=1),
+        event("add", "company", name="Acme Inc"),
+    ]
+    verdicts = [(await hubspot.deliver([one]))[0] for one in written]
+    await hubspot.close()
+    assert all(isinstance(verdict, Delivered) for verdict in verdicts)
+    details = [verdict.detail["properties"] for verdict in verdicts if isinstance(verdict, Delivered)]
+
+    assert (details[0]["dealname"], details[1]["subject"], details[2]["name"]) == ("Big", "Broken", "Acme Inc")

@@ -73,6 +73,8 @@ REQUEST = "objects/thing/operations/add/request"
         ("objects/thing/operations/add", {}, "objects.thing.operations.add: needs a request, a batch, or both"),
         ("objects/thing/operations/explode", {}, "objects.thing.operations.explode"),
         ("unique_setting", "nope", "no setting 'nope'"),
+        ("objects/thing/aliases", {"name": ["only"]}, "objects.thing.aliases.name"),
+        ("objects/thing/aliases", {"a": "b", "b": "c"}, "objects.thing: aliases.a: 'b' is itself an alias"),
     ],
 )
 def test_mistakes_are_named_with_their_place(place: str, value: Any, words: str) -> None:
