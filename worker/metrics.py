@@ -103,12 +103,12 @@ def _destinations(posts: list[Post], view: Observer) -> Iterator[Metric]:
     lanes = [(post.slug, post.dispatcher) for post in posts if post.dispatcher]
     known = [(post.slug, view.states.current[post.slug].state) for post in posts if post.slug in view.states.current]
     yield _one_hot("connection_state", "How the connection is: 1 for the state it has", known, STATES)
-    breakers = [(slug, dispatcher.breaker.state) for slug, dispatcher in lanes]
+    breakers = [(slug, dispatcher.destination.breaker.state) for slug, dispatcher in lanes]
     yield _one_hot("breaker_state", "The breaker: 1 for the state it has", breakers, BREAKER_STATES)
     yield _per_connection(
         "throttle_calls_per_second",
         "Calls a second that the throttle lets through now; no sample: unlimited",
-        ((slug, rate) for slug, dispatcher in lanes if (rate := dispatcher.throttle.rate) is not None),
+        ((slug, rate) for slug, dispatcher in lanes if (rate := dispatcher.destination.throttle.rate) is not None),
     )
     yield _per_connection(
         "throttle_concurrency", "Calls at once that the throttle allows now", map(_concurrency, lanes)
@@ -116,7 +116,7 @@ def _destinations(posts: list[Post], view: Observer) -> Iterator[Metric]:
 
 
 def _concurrency(lane: tuple[str, Dispatcher]) -> tuple[str, float]:
-    return lane[0], lane[1].throttle.concurrency
+    return lane[0], lane[1].destination.throttle.concurrency
 
 
 def _sum(post: Post, what: str) -> int:

@@ -13,7 +13,8 @@ from dead_letter.parking import Parking
 from topics.log import Record
 from worker.assignment import Assignment
 from worker.clock import Clock
-from worker.dispatch import Dispatcher, Tools
+from worker.desk import Tools
+from worker.dispatch import Dispatcher
 from worker.events import logger
 from worker.parking import KeyPark, StoreShelf
 

@@ -93,7 +93,7 @@ class Router:
             if post.dispatcher is not None:
                 post.dispatcher.adopt(assignment)
         if post.dispatcher is not None and post.dispatcher.connection.state != "active":
-            post.dispatcher.pause()
+            post.dispatcher.destination.pause()
         for assignment, record in waiting:
             if post.dispatcher is None:
                 self._unknown(post, assignment, record)

@@ -20,10 +20,10 @@ def seen(post: Post) -> tuple[ConnectionState, str] | None:
     dispatcher = post.dispatcher
     if dispatcher is None:
         return None
-    connection, breaker = dispatcher.connection, dispatcher.breaker
+    connection, breaker = dispatcher.connection, dispatcher.destination.breaker
     if connection.state != "active":
         return connection.state, connection.state_reason
-    if dispatcher.paused:
+    if dispatcher.destination.paused:
         return None
     if breaker.state == "closed":
         return "open", ""

@@ -21,7 +21,8 @@ from worker.clock import Clock, SystemClock
 from worker.committer import Committer
 from worker.courier import Courier
 from worker.delivery import Delivery
-from worker.dispatch import Dispatcher, Tools
+from worker.desk import Tools
+from worker.dispatch import Dispatcher
 from worker.events import logger
 from worker.gate import Gate
 from worker.ledger import Ledger
@@ -145,7 +146,7 @@ class Worker:
         dispatchers = [post.dispatcher for post in self._router.posts.values() if post.dispatcher]
         logger().info("worker.stopping", out=sum(dispatcher.out for dispatcher in dispatchers))
         for dispatcher in dispatchers:
-            dispatcher.pause()
+            dispatcher.destination.pause()
         left = await self._drain(list(self._router.assignments.values()), self._settings.grace_seconds)
         committing.cancel()
         await asyncio.gather(committing, return_exceptions=True)
@@ -238,10 +239,10 @@ class Worker:
         self._gate.release(fresh, "full")
         self._gate.release(fresh, "crowded")
 
-    def quarantine(self, dispatcher: Dispatcher, reason: str) -> None:
-        slug = dispatcher.connection.slug
+    def quarantine(self, slug: str, reason: str) -> None:
         logger().error("connection.quarantined", connection=slug, reason=reason)
-        dispatcher.pause()
+        if (dispatcher := self._router.posts[slug].dispatcher) is not None:
+            dispatcher.destination.pause()
         self.observer.states.changed(slug, "quarantined", reason)
         self._spawn(self._write_state(slug, reason))
 
@@ -320,8 +321,8 @@ class Worker:
         while True:
             await self._clock.sleep(WATCH_SECONDS)
             for post in self._router.posts.values():
-                if post.dispatcher is not None and post.dispatcher.paused:
-                    post.dispatcher.shed()
+                if post.dispatcher is not None and post.dispatcher.destination.paused:
+                    post.dispatcher.destination.shed()
             try:
                 revisions = await asyncio.to_thread(self._connections.revisions)
             except StoreUnavailable as error:
@@ -342,7 +343,7 @@ class Worker:
         self._secrets_at = now + SECRETS_SECONDS
         renewed = set()
         for post in list(self._router.posts.values()):
-            if post.dispatcher is None or post.dispatcher.breaker.state != "open" or not post.secrets:
+            if post.dispatcher is None or post.dispatcher.destination.breaker.state != "open" or not post.secrets:
                 continue
             try:
                 stored = await asyncio.to_thread(self._connections.secrets, post.dispatcher.connection)
@@ -357,7 +358,7 @@ class Worker:
         logger().info("connection.changed", connection=post.slug)
         for assignment in post.assignments.values():
             self._gate.hold(assignment, "opening")
-        dispatcher.pause()
+        dispatcher.destination.pause()
         await self._drain(list(post.assignments.values()), self._settings.grace_seconds)
         for assignment in list(post.assignments.values()):
             self.reread(assignment)

@@ -43,7 +43,8 @@ from worker.assignment import Assignment
 from worker.clock import FakeClock
 from worker.courier import Courier
 from worker.delivery import Delivery
-from worker.dispatch import Dispatcher, Tools
+from worker.desk import Tools
+from worker.dispatch import Dispatcher
 from worker.ledger import Ledger
 from worker.offsets import Progress
 from worker.outcomes import Outcomes
@@ -302,7 +303,7 @@ class World:
     def _start(self) -> None:
         self.vendor.life += 1
         self.ledger = Ledger(Courier(self.producer, self.clock))
-        outcomes = Outcomes(
+        self.outcomes = outcomes = Outcomes(
             self.ledger, Courier(self.producer, self.clock), Courier(self.producer, self.clock), self.clock
         )
         self.connector = SimConnector(self.vendor, self.clock)
@@ -330,7 +331,7 @@ class World:
     def release(self, assignment: Assignment, why: str) -> None:
         assignment.holds.discard(why)
 
-    def quarantine(self, dispatcher: Dispatcher, reason: str) -> None:
+    def quarantine(self, slug: str, reason: str) -> None:
         raise AssertionError("5 % poison is no flood")
 
     def failed(self, error: BaseException) -> None:
@@ -350,7 +351,9 @@ class World:
                 break
             await self._step()
         else:
-            raise AssertionError(f"seed {self.seed}: stuck at {self.committed}, {self.dispatcher.breaker.state}")
+            raise AssertionError(
+                f"seed {self.seed}: stuck at {self.committed}, {self.dispatcher.destination.breaker.state}"
+            )
         await self.dispatcher.close()
         self._read()
 
@@ -390,13 +393,13 @@ class World:
         assignment = self.assignment
 
         async def bury() -> None:
-            await self.dispatcher._tools.outcomes.bury_record(record, event, "unknown-outcome", "a worker died")
+            await self.outcomes.bury_record(record, event, "unknown-outcome", "a worker died")
             assignment.settling -= 1
             if not assignment.closed:
                 assignment.progress.done(record.offset)
 
         assignment.settling += 1
-        self.dispatcher._spawn(bury())
+        self.dispatcher.spawn(bury())
 
     async def _commit(self) -> None:
         self.assignment.mark()

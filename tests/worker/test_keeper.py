@@ -95,7 +95,7 @@ def _post(worker: Any) -> Any:
 
 def _breaker(worker: Any) -> str:
     dispatcher = _post(worker).dispatcher
-    return str(dispatcher.breaker.state) if dispatcher else ""
+    return str(dispatcher.destination.breaker.state) if dispatcher else ""
 
 
 def _events(count: int) -> list[Any]:

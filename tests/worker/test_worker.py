@@ -30,6 +30,7 @@ from topics.event import Event, Operation, Options
 from topics.log import Commit, Partition
 from worker.dispatch import Dispatcher
 from worker.metadata import Memory, Tries, encode
+from worker.settle import Settler
 from worker.worker import Worker
 
 ACME = Partition(names.events_topic("acme"), 0)
@@ -44,7 +45,7 @@ def dispatcher(worker: Worker, slug: str = "acme") -> Dispatcher:
 def is_paused(worker: Worker, slug: str = "acme") -> bool:
     """False while a changed connection is opened anew."""
     found = worker._router.posts[slug].dispatcher
-    return found is not None and found.paused
+    return found is not None and found.destination.paused
 
 
 async def leave(bench: Bench, commit: Commit) -> None:
@@ -234,7 +235,7 @@ async def test_one_event_that_cannot_be_asked_about_holds_up_only_itself(bench: 
 async def test_a_bug_of_ours_ends_the_worker_loudly(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Better an exit that is seen than an event that nobody carries any more."""
     bench.connect()
-    monkeypatch.setattr(Dispatcher, "_settle", lambda *_: 1 / 0)
+    monkeypatch.setattr(Settler, "verdicts", lambda *_: 1 / 0)
     bench.emit(event(1))
 
     with pytest.raises(ZeroDivisionError):
@@ -285,7 +286,7 @@ async def test_changed_settings_are_used_without_a_restart(bench: Bench) -> None
         await bench.eventually(lambda: saas.built == 2)
         bench.emit(event(2))
         await bench.eventually(lambda: bench.committed() == 2)
-        assert dispatcher(worker).limits == Limits(concurrency=2)
+        assert dispatcher(worker).destination.limits == Limits(concurrency=2)
 
     assert saas.seen == ["e1", "e2"]
     assert saas.closed == 2
@@ -388,14 +389,14 @@ async def test_an_outage_costs_nothing_and_ends_by_itself(bench: Bench) -> None:
 
     async with bench.working() as worker:
         await bench.eventually(lambda: saas.probes >= 1 and dispatcher(worker).lane.records == 0)
-        assert dispatcher(worker).breaker.state == "open"
+        assert dispatcher(worker).destination.breaker.state == "open"
         assert all("down" in one.holds for one in worker._router.posts["acme"].assignments.values())
         await bench.eventually(lambda: bench.committed("other") == 1)
         tried = len(saas.batches)
         saas.state = Delivered()
         saas.answer = lambda _: Delivered()
         await bench.eventually(lambda: bench.committed() == 300)
-        assert dispatcher(worker).breaker.state == "closed"
+        assert dispatcher(worker).destination.breaker.state == "closed"
 
     assert tried <= saas.limits.concurrency
     assert bench.letters() == []
@@ -423,7 +424,7 @@ async def test_a_half_open_batch_with_one_bad_record_closes(bench: Bench) -> Non
     bench.emit(*(event(number) for number in range(5)))
 
     async with bench.working() as worker:
-        await bench.eventually(lambda: saas.seen and dispatcher(worker).breaker.state == "open")
+        await bench.eventually(lambda: saas.seen and dispatcher(worker).destination.breaker.state == "open")
         saas.answer = lambda of: Retry("500") if of.id == "e3" else Delivered()
         await bench.eventually(lambda: bench.committed() == 5)
 
@@ -555,7 +556,7 @@ async def test_a_stop_lets_calls_finish(bench: Bench) -> None:
     saas.open.clear()
 
     async def open_when_stopping(one: Dispatcher) -> None:
-        await bench.eventually(lambda: one.paused)
+        await bench.eventually(lambda: one.destination.paused)
         saas.open.set()
 
     bench.emit(*(event(number, operation=Operation.DELETE) for number in range(5)))
@@ -623,6 +624,6 @@ async def test_all_partitions_of_a_connection_flow(bench: Bench) -> None:
 
     async with bench.working() as worker:
         await bench.eventually(lambda: [bench.committed(number=number) for number in range(4)] == [50] * 4)
-        assert dispatcher(worker).throttle.rate == pytest.approx(388)
+        assert dispatcher(worker).destination.throttle.rate == pytest.approx(388)
 
     assert len(saas.seen) == 200
