@@ -1,4 +1,4 @@
-"""Writes the reference pages that the code knows better than a person: commands, settings, topics.
+"""Writes the reference pages that the code knows better than a person: commands, settings, topics, metrics, log events.
 
 ``python -m docs.generate`` writes them, ``--check`` only says which are out of date (``make check``).
 """
@@ -13,6 +13,7 @@ from typing import Any
 import click
 from pydantic_core import PydanticUndefined
 
+from docs.operating import events_page, metrics_page
 from topics import names
 from topics.log import FOREVER_MS, TopicSpec
 from topics.result import MAX_PACKED
@@ -25,7 +26,7 @@ WIDTH = 100
 TOPIC_PURPOSES = {
     names.REFRESH: "Requests to load a connection's data into the warehouse again; key: the connection",
     names.REPLIES: "The outcomes that somebody waits for, one record each, with the vendor's full answer",
-    names.RESULTS: f"The ledger: every outcome, packed, up to {MAX_PACKED} in one record",
+    names.RESULTS: f"The ledger: every outcome, packed, up to {MAX_PACKED} in one record; and how each connection is",
     names.DEAD_LETTER: "What could not be delivered, with its story; the archive reads it",
 }
 
@@ -98,6 +99,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "topics.md": topics_page,
     "cli.md": commands_page,
+    "metrics.md": metrics_page,
+    "log-events.md": events_page,
 }
 
 
