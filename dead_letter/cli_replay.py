@@ -71,10 +71,9 @@ def replay(
     from dead_letter.selection import survey  # noqa: PLC0415
 
     store = current_store(rooms, needs_log=True)
-    planned = survey(rooms.log(), store, selected(store, ids, everything=everything, said=said))
-    if superseded:
-        planned = [item.overruled() for item in planned]
-    going = sum(item.fate in {"eligible", "copied"} for item in planned)
+    letters = selected(store, ids, everything=everything, said=said)
+    planned = survey(rooms.log(), store, letters, superseded=superseded)
+    going = sum(item.goes for item in planned)
     if dry_run or not going:
         return _print_plan(planned, as_json=as_json)
     if not ids and not yes:

@@ -151,9 +151,12 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _record_hash(letter: Letter) -> str | None:
-    if letter.event_key is None:
-        return None
-    said = "\x1f".join((letter.connection, letter.object or "", letter.event_key))
+    return None if letter.event_key is None else record_hash(letter.connection, letter.object or "", letter.event_key)
+
+
+def record_hash(connection: str, object_name: str, key: str) -> str:
+    """The same for all letters of one record."""
+    said = f"{connection}\x1f{object_name}\x1f{key}"
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 

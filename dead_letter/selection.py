@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from dead_letter.copies import find_copies
+from dead_letter.deliveries import Delivered, deliveries, place_of
 from dead_letter.letter import FOREIGN
-from dead_letter.reading import partitions_of, read_to_end
+from dead_letter.lineage import Lineage, Queue, key_of, lineage, queue_of, record_of
+from dead_letter.parking import Key
 from dead_letter.rows import Summary
 from dead_letter.store import LetterStore
-from topics.errors import MalformedEvent
 from topics.log import Log, Position
-from topics.names import EVENTS_PREFIX, RESULTS, slug_of
-from topics.result import unpack
+from topics.names import EVENTS_PREFIX, slug_of
 
 Fate = Literal["eligible", "ineligible", "superseded", "copied"]
 """``copied``: an earlier replay was cut off behind the copy of this one; it only has to be marked."""
 
 NEEDS_EDIT = {FOREIGN, "malformed"}
-
-Delivered = Mapping[tuple[str, int, str], int]
-"""The last offset at which an event of a record was delivered: by topic, partition and ``<object>/<key>``."""
+BLOCKED = "blocked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,67 +32,84 @@ class Planned:
     why: str = ""
     copy: Position | None = None
 
-    def overruled(self) -> Planned:
-        """An operator says that the older event shall go although a newer one went."""
-        return replace(self, fate="eligible", why="") if self.fate == "superseded" else self
+    @property
+    def goes(self) -> bool:
+        return self.fate in {"eligible", "copied"}
 
 
-def survey(log: Log, store: LetterStore, letters: Sequence[Summary]) -> list[Planned]:
-    """The plan for these letters, in their order, from all that log, ledger and store know. Changes nothing."""
-    copies = find_copies(log, letters)
-    return plan(letters, log.topics(), store, delivered=deliveries(log, letters), copies=copies)
+def survey(log: Log, store: LetterStore, letters: Sequence[Summary], *, superseded: bool = False) -> list[Planned]:
+    """The plan for these letters, in the order of their events, from all that log, ledger and store know.
+
+    Changes nothing. ``superseded``: an operator says that older events shall go although a newer one went.
+    """
+    kin = lineage(store, letters)
+    return plan(
+        sorted(letters, key=kin.turn),
+        log.topics(),
+        kin,
+        parked=set(store.parking.find({key for key in map(key_of, letters) if key is not None})),
+        delivered={} if superseded else deliveries(log, store, letters, kin),
+        copies=find_copies(log, letters),
+        superseded=superseded,
+    )
 
 
 def plan(
     letters: Sequence[Summary],
     topics: Mapping[str, int],
-    store: LetterStore,
+    kin: Lineage,
     *,
+    parked: Container[Key],
     delivered: Delivered,
     copies: Mapping[str, Position],
+    superseded: bool = False,
 ) -> list[Planned]:
-    """One answer per letter, in their order.
+    """One answer per letter, in their order, which is that of their events.
 
     Superseded is an add, update, upsert or delete whose record has a later event that was delivered, or a later letter
-    that is not going in the same replay: the older event would undo the newer one. Messages never are.
+    that is not going in the same replay: the older event would undo the newer one. Messages never are. Where the order
+    of a record matters (its key is parked, or the letter was blocked), nothing goes past an open letter before it.
     """
     obstacles = {letter.id: _obstacle(letter, topics) for letter in letters}
-    going = {letter for letter, obstacle in obstacles.items() if not obstacle}
-    same = _by_record(letters, store)
-    planned = []
+    may_go = {letter for letter, obstacle in obstacles.items() if not obstacle}
+    ahead = _Ahead(kin)
+    newest: dict[Queue, Summary | None] = {}
+    planned: list[Planned] = []
     for letter in letters:
+        before = ahead.of(letter) if letter.verdict == BLOCKED or key_of(letter) in parked else None
+        obstacle = obstacles[letter.id] or (_waits(letter, before) if before else "")
         if letter.id in copies and letter.state == "open":
             planned.append(Planned(letter, "copied", "an earlier replay had copied it", copies[letter.id]))
-        elif obstacles[letter.id]:
-            planned.append(Planned(letter, "ineligible", obstacles[letter.id]))
+        elif obstacle:
+            planned.append(Planned(letter, "ineligible", obstacle))
         else:
-            newer = _superseded(letter, same.get(letter.record_hash or "", ()), going, delivered)
+            if not superseded and queue_of(letter) not in newest:
+                newest[queue_of(letter)] = _newest(letter, kin, may_go)
+            newer = "" if superseded else _superseded(letter, kin, newest[queue_of(letter)], delivered)
             planned.append(Planned(letter, "superseded" if newer else "eligible", newer))
+        if planned[-1].goes:
+            ahead.going.add(letter.id)
     return planned
 
 
-def deliveries(log: Log, letters: Iterable[Summary]) -> dict[tuple[str, int, str], int]:
-    """What the ledger says of the records of these letters: where the last event of each was delivered."""
-    wanted = {(letter.topic, letter.partition, _record(letter)) for letter in letters if letter.event_key is not None}
-    found: dict[tuple[str, int, str], int] = {}
-    if wanted:
-        for records in read_to_end(log, dict.fromkeys(partitions_of(log, RESULTS), 0)):
-            for record in records:
-                _note_deliveries(record.value, wanted, found)
-    return found
+class _Ahead:
+    """The first letter of each record that is open and not going; asked in the order of the events."""
 
+    def __init__(self, kin: Lineage) -> None:
+        self.going: set[str] = set()
+        self._kin = kin
+        self._seen: dict[Queue, int] = {}
 
-def _note_deliveries(
-    value: bytes | None, wanted: set[tuple[str, int, str]], found: dict[tuple[str, int, str], int]
-) -> None:
-    try:
-        results = unpack(value)
-    except MalformedEvent:
-        return  # a record of a later version is no reason to refuse a replay
-    for result in results:
-        place = (result.topic, result.partition, f"{result.object}/{result.key}")
-        if result.outcome == "delivered" and place in wanted:
-            found[place] = max(found.get(place, -1), result.offset)
+    def of(self, letter: Summary) -> Summary | None:
+        """Which one is before this."""
+        queue = self._kin.queue(letter)
+        for turn in range(self._seen.get(queue_of(letter), 0), len(queue)):
+            self._seen[queue_of(letter)] = turn
+            if queue[turn].id == letter.id:
+                return None
+            if queue[turn].state == "open" and queue[turn].id not in self.going:
+                return queue[turn]
+        return None
 
 
 def _obstacle(letter: Summary, topics: Mapping[str, int]) -> str:
@@ -115,26 +130,25 @@ def target(letter: Summary) -> str:
     return letter.topic if slug_of(letter.topic) is not None else EVENTS_PREFIX + letter.connection
 
 
-def _superseded(letter: Summary, same: Iterable[Summary], going: set[str], delivered: Delivered) -> str:
+def _waits(letter: Summary, before: Summary) -> str:
+    return f"it waits behind letter {before.id} of {record_of(letter)}, which is open: take that too, or discard it"
+
+
+def _superseded(letter: Summary, kin: Lineage, newest: Summary | None, delivered: Delivered) -> str:
     if letter.operation == "message" or letter.event_key is None:
         return ""
-    place = (letter.topic, letter.partition, _record(letter))
-    if delivered.get(place, -1) > letter.offset:
-        return f"a later event of {_record(letter)} was delivered (offset {delivered[place]})"
-    for other in same:
-        newer = (other.topic, other.partition) == (letter.topic, letter.partition) and other.offset > letter.offset
-        if newer and other.id not in going and other.replay_of != letter.id:
-            return f"a later event of {_record(letter)} is the letter {other.id} ({other.state})"
+    later = delivered.get(place_of(letter), -1)
+    if later > kin.first_offset(letter):
+        return f"a later event of {record_of(letter)} was delivered (offset {later})"
+    if newest is not None and kin.first_offset(newest) > kin.first_offset(letter):
+        return f"a later event of {record_of(letter)} is the letter {newest.id} ({newest.state})"
     return ""
 
 
-def _by_record(letters: Sequence[Summary], store: LetterStore) -> dict[str, list[Summary]]:
-    found: dict[str, list[Summary]] = {}
-    hashes = sorted({letter.record_hash for letter in letters if letter.record_hash is not None})
-    for other in store.same_records(hashes):
-        found.setdefault(other.record_hash or "", []).append(other)
-    return found
-
-
-def _record(letter: Summary) -> str:
-    return f"{letter.object}/{letter.event_key}"
+def _newest(letter: Summary, kin: Lineage, may_go: set[str]) -> Summary | None:
+    """The newest letter of the same record that is not going and has had its effect, or will have."""
+    for other in reversed(kin.queue(letter)):
+        waits = other.verdict == BLOCKED and other.state != "replayed"  # or was given up: it never went anywhere
+        if other.id not in may_go and not kin.goes_on(other) and not waits:
+            return other
+    return None

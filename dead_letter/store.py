@@ -19,9 +19,10 @@ from dead_letter.errors import LetterRefused, UnknownLetter
 from dead_letter.filling import IDS_AT_ONCE, insert_letters, parts, set_mark
 from dead_letter.filters import EVERYTHING, Filter
 from dead_letter.letter import Letter
+from dead_letter.parking import Parking
 from dead_letter.rows import BODY, SUMMARY, Copying, Edit, Stored, Summary, to_row, to_stored, to_summary
 from dead_letter.tables import ACTIONS, LETTERS, MARKS, METADATA
-from topics.log import Record
+from topics.log import Partition, Position, Record
 from topics.store import create_tables, reading
 
 
@@ -56,10 +57,12 @@ class Action:
 class LetterStore:
     """Synchronous and thread-safe. Raises ``topics.errors.StoreUnavailable`` while the database cannot be reached now.
 
-    ``who`` and ``now`` of every change go to the audit trail, in the transaction of the change.
+    ``who`` and ``now`` of every change go to the audit trail, in the transaction of the change. ``parking``: the
+    parked keys, in the same database.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.parking = Parking(engine)
         self._engine = engine
         self._ready = False
 
@@ -180,6 +183,18 @@ class LetterStore:
         query = select(ACTIONS).where(ACTIONS.c.letter == letter).order_by(ACTIONS.c.row)
         with self._reading() as connection:
             return [Action(row.time, row.who, row.what, row.detail) for row in connection.execute(query)]
+
+    def copies_of(self, letters: Sequence[str]) -> dict[str, builtins.list[Position]]:
+        """Where the replays of these have put their events, as the trail has it."""
+        found: dict[str, builtins.list[Position]] = {}
+        with self._reading() as connection:
+            for part in parts(letters):
+                query = select(ACTIONS.c.letter, ACTIONS.c.detail)
+                query = query.where(ACTIONS.c.letter.in_(part), ACTIONS.c.what == "replay")
+                for letter, said in connection.execute(query):
+                    place = Partition(said["topic"], said["partition"])
+                    found.setdefault(letter, []).append(Position(place, said["offset"]))
+        return found
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
