@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import batch, machine, single
+from tests.benchmarks import batch, emitting, idle, machine, memory, single
 from tests.benchmarks.figures import Figure, show, write
 from tests.benchmarks.sizes import BIG, FULL, TINY, Sizes
 from tests.benchmarks.stand import Stand, stand
@@ -19,6 +19,9 @@ from tests.kafka_broker import ROOT, NoBroker, cached_libs, running_broker
 CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "single": single.figures,
     "batch": batch.figures,
+    "idle": idle.figures,
+    "emitting": emitting.figures,
+    "backlog": memory.figures,
 }
 
 

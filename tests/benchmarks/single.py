@@ -69,5 +69,5 @@ def _ratios(runs: list[Run], beside: list[tuple[Run, Run]]) -> tuple[float, ...]
 
 
 def unclean(case: str, who: str, runs: list[Run]) -> Figure:
-    wrong = tuple(float(run.report.lost + run.report.doubled + run.report.disordered) for run in runs)
+    wrong = tuple(float(run.wrong) for run in runs)
     return Figure(case, who, "lost + doubled + out of order", "", wrong, at_most=0)

@@ -42,18 +42,18 @@ class Run:
         return self.report.rate
 
     @property
-    def clean(self) -> bool:
-        """Everything arrived, once, in order per key."""
-        return self.finished and not (self.report.lost or self.report.doubled or self.report.disordered)
+    def wrong(self) -> int:
+        """Events that are lost, doubled, or came out of order on their key."""
+        return self.report.lost + self.report.doubled + self.report.disordered
 
 
 class Stand:
-    """``bootstrap``: the broker's address."""
+    """``bootstrap``: the broker's address; without one, the embedded log."""
 
     def __init__(self, folder: Path, bootstrap: str, far: FarEnd) -> None:
         self.bootstrap = bootstrap
         self.far = far
-        self.stage = Stage(folder, log=f"kafka://{bootstrap}")
+        self.stage = Stage(folder, log=f"kafka://{bootstrap}" if bootstrap else "")
         self.stage.log.ensure_topics(names.SYSTEM_TOPICS)
 
     @property
@@ -94,6 +94,12 @@ class Stand:
                 *WRITEBACK, "worker", name=name, WRITEBACK_GROUP=group, WRITEBACK_LOG_LEVEL="warning", **env
             )
         ]
+
+    def script(self, text: str, name: str, *arguments: str) -> Process:
+        """A user's script, running; what it prints is in ``<name>.out``."""
+        path = self.stage.folder / f"{name}.py"
+        path.write_text(text)
+        return self.stage.start(sys.executable, str(path), *arguments, name=name)
 
     def limit(self, kind: str, events: int, keys: int, concurrency: int = 256) -> list[Process]:
         arguments = [kind, self.far.url, str(events), str(keys), str(concurrency)]
