@@ -48,7 +48,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 HELP = """Carries changes from the warehouse back into SaaS applications.
 
 \b
-  writeback connections add hubspot --connector hubspot
+  writeback connections add hubspot --secret access_token=env:HUBSPOT_TOKEN
   writeback up
   writeback emit hubspot add contact '{"email": "john@acme.com"}'
   writeback import contacts.csv --connection hubspot \\

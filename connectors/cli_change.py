@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from connectors.cli_options import (
-    ask,
+    ask_missing,
     change_options,
     limits_of,
-    missing_secrets,
     policy_of,
     secrets_of,
     settings_of,
@@ -40,14 +38,15 @@ def add(rooms: Rooms, /, *, name: str, connector: str | None, partitions: int, a
     \b
       writeback connections add Hubspot --connector hubspot --secret access_token
       writeback connections add Slack --connector slack --secret access_token=env:SLACK_TOKEN
+
+    On a terminal the secrets that are missing are asked for, hidden.
     """  # noqa: D301 - click's own mark for lines that it shall not join
     from connectors import registry  # noqa: PLC0415
 
     manifest = registry.manifest(connector or name.strip().lower())
     settings = settings_of(said["settings"], manifest)
     secrets = secrets_of(said["secrets"])
-    if sys.stdin.isatty():
-        secrets |= {missing: ask(missing) for missing in missing_secrets(manifest, settings, secrets)}
+    secrets |= ask_missing(manifest, settings, secrets, can_encrypt=bool(rooms.settings.secret_key))
     store = current_connections(rooms)
     made = store.add(
         name,
@@ -69,7 +68,12 @@ def add(rooms: Rooms, /, *, name: str, connector: str | None, partitions: int, a
 @json_option
 @pass_rooms
 def set_(rooms: Rooms, /, *, name: str, unset: tuple[str, ...], as_json: bool, **said: Any) -> None:
-    """Change settings, secrets, limits or policy; what is not named stays."""
+    """Change settings, secrets, limits or policy; what is not named stays.
+
+    \b
+      writeback connections set Hubspot --secret access_token --rate 10
+      writeback connections set Slack --on-unknown add=dead_letter
+    """  # noqa: D301 - click's own mark for lines that it shall not join
     from connectors import registry  # noqa: PLC0415
 
     store = current_connections(rooms)
@@ -78,10 +82,15 @@ def set_(rooms: Rooms, /, *, name: str, unset: tuple[str, ...], as_json: bool, *
     policy = policy_of(said)
     if "on_unknown" in policy:
         policy["on_unknown"] = {**old.policy.get("on_unknown", {}), **policy["on_unknown"]}
+    sealed = store.secret_names(old)
+    settings, secrets = settings_of(said["settings"], manifest), secrets_of(said["secrets"])
+    if not unset:  # another way in may need other secrets
+        there, kept = {**old.settings, **settings}, {**sealed, **secrets}
+        secrets |= ask_missing(manifest, there, kept, can_encrypt=bool(rooms.settings.secret_key))
     changed = store.update(
         old.id,
-        settings=settings_of(said["settings"], manifest) | _without(unset, old.settings),
-        secrets=secrets_of(said["secrets"]) | _without(unset, store.secret_names(old)),
+        settings=settings | _without(unset, old.settings),
+        secrets=secrets | _without(unset, sealed),
         limits=limits_of(said) | _without(unset, old.limits),
         policy=policy | _without(unset, old.policy),
     )

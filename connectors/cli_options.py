@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from topics.console import note
 from topics.event import Operation
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def secrets_of(items: Iterable[str]) -> dict[str, str]:
 
 
 def missing_secrets(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> list[str]:
-    """Secrets to ask a person for: the required ones, and those of the first way in when no way is complete."""
+    """Secrets to ask a person for: the required ones, and when no way in is complete those of the one begun."""
     from connectors.manifest.auth import settings_of as needed  # noqa: PLC0415
 
     given = {*settings, *secrets, *(name for name, spec in manifest.settings.items() if spec.default is not None)}
@@ -103,8 +104,22 @@ def missing_secrets(manifest: Manifest, settings: Mapping[str, Any], secrets: Ma
     wanted = settings.get("auth")
     ways = [way for way in manifest.auth if wanted is None or way.type == wanted]
     if ways and not any(given.issuperset(needed(way)) for way in ways):
-        missing += [name for name in needed(ways[0]) if manifest.settings[name].secret]
+        begun = max(ways, key=lambda way: len({*settings, *secrets}.intersection(needed(way))))  # none begun: the first
+        missing += [name for name in needed(begun) if manifest.settings[name].secret]
     return [name for name in dict.fromkeys(missing) if name not in secrets]
+
+
+def ask_missing(
+    manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str], *, can_encrypt: bool
+) -> dict[str, str]:
+    """What a person at a terminal types for the secrets that are missing; nobody is asked anywhere else."""
+    names = missing_secrets(manifest, settings, secrets) if sys.stdin.isatty() else []
+    if names and not can_encrypt:
+        note(
+            "WRITEBACK_SECRET_KEY is not set, so a secret can only be a reference: env:VARIABLE. To have it stored, "
+            "stop here (Ctrl-C) and set the key first: `writeback connections new-key` makes one."
+        )
+    return {name: ask(name) for name in names}
 
 
 def ask(name: str) -> str:

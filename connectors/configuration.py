@@ -111,10 +111,10 @@ def _auth_mistakes(
     usable = [auth for auth in ways if given.issuperset(settings_of(auth))]
     ignored = secret_names and wanted is None and usable and isinstance(usable[0], NoAuth)
     if not usable or ignored:
-        choices = " or ".join(
-            f"{auth.type} needs {' and '.join(settings_of(auth))}" for auth in ways if settings_of(auth)
-        )
-        yield f"credentials are missing: {choices}"
+        lacking = [(auth.type, [name for name in settings_of(auth) if name not in given]) for auth in ways]
+        choices = " or ".join(f"{kind} needs {' and '.join(names)}" for kind, names in lacking if names)
+        secret = next((name for _, names in lacking for name in names if manifest.settings[name].secret), "NAME")
+        yield f"credentials are missing: {choices}; --secret {secret} asks for it, {secret}=env:VARIABLE refers to it"
 
 
 def _auth(manifest: Manifest, values: Mapping[str, Any]) -> Auth:

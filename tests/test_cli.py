@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -80,6 +81,17 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
     said = capsys.readouterr().out
     assert [name for name in COMMANDS if f"\n  {name} " not in said] == []
+
+
+def test_the_examples_of_the_help_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever types what the help shows gets what it says, on a fresh machine and without a vendor."""
+    examples = writeback.HELP.partition("\b\n")[2].partition("\n\n")[0].replace("\\\n", " ")
+    commands = [shlex.split(line) for line in examples.splitlines()]
+    (tmp_path / "contacts.csv").write_text("email,name\njohn@acme.com,John Doe\n")
+    monkeypatch.setenv("HUBSPOT_TOKEN", "t")
+
+    assert [words[0] for words in commands] == ["writeback"] * 5
+    assert [command(*words[1:]) for words in commands if words[1] != "up"] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(

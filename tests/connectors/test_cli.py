@@ -15,6 +15,7 @@ from tests.connectors.sandbox_thread import running
 from topics.console import run
 from topics.errors import LogUnavailable
 from topics.names import events_topic
+from topics.result import StateChange
 from topics.rooms import Rooms
 from topics.settings import Settings, load_settings
 from topics.store import open_store
@@ -174,6 +175,68 @@ def test_a_person_is_asked_for_the_secret(desk: Desk, rooms: Rooms, monkeypatch:
     assert store.secrets(store.get("hubspot")) == {"access_token": "access_token:True"}
 
 
+def _at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a person is asked for, in order."""
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+
+    def answer(text: str, **_: Any) -> str:
+        asked.append(text)
+        return "env:TOKEN"
+
+    monkeypatch.setattr("click.prompt", answer)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        ([], ["access_token"]),
+        (["--secret", "access_token"], ["access_token"]),
+        (["--secret", "access_token=env:A"], []),
+        (["--set", "auth=oauth2", "--set", "client_id=i"], ["client_secret", "refresh_token"]),
+        (["--set", "client_id=i", "--secret", "client_secret=env:A"], []),
+        (["--set", "client_id=i", "--secret", "refresh_token=env:A"], ["client_secret"]),
+    ],
+)
+def test_only_what_is_missing_is_asked_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, arguments: list[str], asked: list[str]
+) -> None:
+    """The secrets of the way in that was begun, and none that was given."""
+    questions = _at_a_terminal(monkeypatch)
+
+    assert (desk("add", "hubspot", *arguments), questions) == (0, asked), desk.warned
+
+
+def test_another_way_in_asks_for_its_secrets(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is told to use OAuth needs other secrets, and asks for them."""
+    desk("add", "hubspot", "--secret", "access_token=x")
+    questions = _at_a_terminal(monkeypatch)
+
+    assert desk("set", "hubspot", "--set", "auth=oauth2", "--set", "client_id=i") == 0
+    assert questions == ["client_secret", "refresh_token"]
+
+
+def test_without_a_key_a_person_hears_it_before_typing(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No secret is typed in vain: without WRITEBACK_SECRET_KEY only a reference can be kept."""
+    urls = {name: f"sqlite:///{tmp_path}/{name}.db" for name in ("log", "store")}
+    monkeypatch.setattr(desk, "_load", lambda: load_settings(**urls))
+    _at_a_terminal(monkeypatch)
+
+    assert desk("add", "hubspot") == 0
+    assert "WRITEBACK_SECRET_KEY is not set, so a secret can only be a reference: env:VARIABLE" in desk.warned
+
+
+def test_a_script_is_told_what_to_give(desk: Desk) -> None:
+    """Where nobody can be asked, the message says what is missing and both ways to give it."""
+    assert desk("add", "hubspot") == 1
+    assert "bearer needs access_token or oauth2 needs client_id and client_secret" in desk.warned
+    assert "--secret access_token asks for it, access_token=env:VARIABLE refers to it" in desk.warned
+    assert "base_url" not in desk.warned
+
+
 def test_set_changes_what_is_named(desk: Desk) -> None:
     """``set`` merges, ``--unset`` removes, and the result is checked like a new one."""
     desk("add", "hubspot", "--secret", "access_token=x", "--rate", "5", "--on-unknown", "add=retry")
@@ -265,3 +328,18 @@ def test_the_catalogue(desk: Desk) -> None:
     assert next(row for row in shown["settings"] if row["name"] == "access_token")["type"] == "secret"
     assert desk("connectors", "show", "hubspot") == 0
     assert "contact\tadd\t100\temail" in desk.said
+
+
+def test_the_list_says_how_a_worker_sees_each(desk: Desk, rooms: Rooms) -> None:
+    """What a worker wrote last is in the listing, in words and as JSON; nothing where none has looked."""
+    for name in ("one", "two"):
+        assert desk("add", name, "--connector", "http", "--set", "base_url=https://x.example") == 0
+    Connections(rooms.store()).saw(StateChange("one", "down", "HTTP 401", 1_700_000_000.0))
+
+    listed = {row["name"]: row["seen"] for row in desk.json("list")}
+
+    assert listed["one"] == {"connection": "one", "state": "down", "reason": "HTTP 401", "time": 1_700_000_000.0}
+    assert listed["two"] is None
+    for arguments in (("list",), ("show", "one")):
+        assert desk(*arguments) == 0
+        assert "down since 2023-11-14 22:13:20Z: HTTP 401" in desk.said
