@@ -67,9 +67,7 @@ def test_a_rolling_restart(static: bool, tmp_path: Path, request: pytest.Fixture
             before = _assigned(stage, name)
             assert stage.stop(workers[name]) == 0
             workers[name] = _start(stage, name, static=static)
-            rig.wait_until(
-                f"{name} is back", lambda name=name, before=before: _assigned(stage, name) > before, within=60
-            )  # type: ignore[misc]
+            _come_back(stage, name, before)
             _flow(crm, PER_SECOND)
         load.stop()
         rig.wait_done(stage)
@@ -93,6 +91,10 @@ def _start(stage: Stage, name: str, *, static: bool) -> subprocess.Popen[bytes]:
 def _assigned(stage: Stage, name: str) -> int:
     """How often a partition was given to this worker."""
     return len(rig.said(stage, name, event="partition.assigned"))
+
+
+def _come_back(stage: Stage, name: str, before: int) -> None:
+    rig.wait_until(f"{name} is back", lambda: _assigned(stage, name) > before, within=60)
 
 
 def _flow(crm: Sandbox, more: int) -> None:
