@@ -10,14 +10,22 @@ import click
 from connectors.cli_catalogue import connectors
 from connectors.cli_change import add, remove, set_
 from connectors.desk import current_connections, name_argument, pending_of, tell
-from topics.console import FAILED, json_option, pass_rooms, print_json, print_listing, print_table
+from topics.console import FAILED, json_option, pass_rooms, print_json, print_listing, print_table, when
 from topics.errors import LogError
 from topics.names import events_topic
 from topics.rooms import Rooms
 
 __all__ = ["connections", "connectors"]
 
-_COLUMNS = ("name", "slug", "connector", "version", "state", "state_reason")
+_COLUMNS = ("name", "slug", "connector", "version", "state", "state_reason", "seen")
+
+
+class _Seen(dict[str, Any]):
+    """A worker's last word on a connection: an object in JSON, a few words in a table."""
+
+    def __str__(self) -> str:
+        reason = f": {self['reason']}" if self["reason"] else ""
+        return f"{self['state']} since {when(self['time'])}{reason}"
 
 
 @click.group()
@@ -33,8 +41,13 @@ for command in (add, set_, remove):
 @json_option
 @pass_rooms
 def list_connections(rooms: Rooms, /, *, as_json: bool) -> None:
-    """All connections."""
-    rows = [asdict(connection) for connection in current_connections(rooms).list()]
+    """All connections, and how a worker last saw each (`writeback results --states` has the story)."""
+    store = current_connections(rooms)
+    seen = store.seen()
+    rows: list[dict[str, Any]] = []
+    for connection in store.list():
+        change = seen.get(connection.slug)
+        rows.append(asdict(connection) | {"seen": _Seen(asdict(change)) if change else None})
     print_listing(rows, as_json=as_json, columns=_COLUMNS, empty="No connections yet: `writeback connections add`.")
 
 
@@ -50,6 +63,7 @@ def show(rooms: Rooms, /, *, name: str, as_json: bool) -> None:
         "secrets": store.secret_names(connection),
         "topic": events_topic(connection.slug),
         "pending": _pending_or_why(rooms, connection.slug),
+        "seen": _Seen(asdict(change)) if (change := store.seen().get(connection.slug)) else None,
     }
     if as_json:
         print_json(shown)
@@ -148,6 +162,8 @@ def _pending_or_why(rooms: Rooms, slug: str) -> int | str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, dict):
+    if value is None:
+        return ""
+    if type(value) is dict:
         return ", ".join(f"{name}={item}" for name, item in value.items())
     return str(value)

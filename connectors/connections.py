@@ -10,12 +10,15 @@ from typing import Any
 from sqlalchemy import Connection as Transaction
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import IntegrityError
 
 import topics.store
+from connectors import sightings
 from connectors.connection import COLUMNS, CONNECTIONS, REVISION, Connection, State, connection_of, create_tables
 from connectors.directory import find, free_slug, named
 from connectors.errors import BadConnection, BadSecret
 from connectors.secrets import SecretBox, describe
+from topics.result import StateChange
 
 __all__ = ["Check", "Connection", "Connections", "State", "create_tables"]
 
@@ -149,7 +152,22 @@ class Connections:
         with self._writing() as (transaction, _):
             old = find(transaction, reference, *COLUMNS)
             transaction.execute(delete(CONNECTIONS).where(CONNECTIONS.c.id == old.id))
+            sightings.forget(transaction, old.slug)
         return connection_of(old)
+
+    def saw(self, change: StateChange) -> None:
+        """A worker saw a connection like this; an older sighting than the one that is known changes nothing."""
+        self._prepare()
+        try:
+            with self._engine.begin() as transaction:
+                sightings.write(transaction, change)
+        except IntegrityError:
+            return
+
+    def seen(self) -> dict[str, StateChange]:
+        """How the workers last saw each connection, by slug."""
+        with self._reading() as transaction:
+            return sightings.read(transaction)
 
     def secrets(self, connection: Connection) -> dict[str, str]:
         """The secrets, decrypted, ``env:`` resolved now. Raises ``BadSecret`` naming connection and secret."""

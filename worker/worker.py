@@ -280,14 +280,20 @@ class Worker:
 
     def _tell(self, change: StateChange) -> None:
         self._spawn(self._publish_state(change))
+        self._spawn(self._store_state(change))
+
+    async def _store_state(self, change: StateChange) -> None:
+        """For listings; a store that is away now learns of the next change."""
+        try:
+            await asyncio.to_thread(self._connections.saw, change)
+        except StoreUnavailable as error:
+            logger().warning("store.unavailable", error=str(error))
 
     async def _publish_state(self, change: StateChange) -> None:
         results = self._couriers[-1]
         try:
             await results.publish(names.RESULTS, key=change.connection.encode(), value=pack_state(change))
-        except (
-            RecordRefused
-        ) as error:  # the topic was made too small by hand: the log events and the metrics say it too
+        except RecordRefused as error:  # the topic was made too small by hand: metrics and log events say it too
             logger().error("state.refused", connection=change.connection, state=change.state, error=str(error))
 
     async def unready(self) -> str:

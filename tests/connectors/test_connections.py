@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from connectors.connections import Connections
 from connectors.errors import BadConnection, BadSecret, UnknownConnection
+from topics.result import StateChange
 from topics.store import open_store
 
 KEY = "a long random text for tests"
@@ -177,3 +178,30 @@ def test_processes_add_at_once(url: str, engine: Engine) -> None:
 
     assert [process.exitcode for process in processes] == [0] * 4
     assert sorted(revisions.values()) == list(range(1, 41))
+
+
+def test_the_newest_sighting_stays(connections: Connections) -> None:
+    """Workers write how they see a connection in any order; the latest by its own time counts, until it is removed."""
+    connections.add("Hubspot", "hubspot")
+    down, up, old = (
+        StateChange("hubspot", *each) for each in (("down", "401", 5.0), ("open", "", 7.0), ("held", "", 1.0))
+    )
+    seen = []
+    for change in (down, up, old):
+        connections.saw(change)
+        seen.append(connections.seen())
+    connections.remove("hubspot")
+
+    assert seen == [{"hubspot": down}, {"hubspot": up}, {"hubspot": up}]
+    assert connections.seen() == {}
+
+
+def test_a_secret_that_the_vendor_replaced_is_no_change(connections: Connections) -> None:
+    """It is kept encrypted beside the others, and the revision stays: nobody opens the connection anew for it."""
+    made = connections.add("Hubspot", "hubspot", secrets={"refresh_token": "env:TOKEN", "client_secret": "s"})
+
+    connections.keep_secret(made, "refresh_token", "next")
+
+    assert connections.secrets(made) == {"refresh_token": "next", "client_secret": "s"}
+    assert connections.secret_names(made)["refresh_token"] == "encrypted"
+    assert connections.get("hubspot") == made
