@@ -70,6 +70,11 @@ def _held(posts: list[Post], view: Observer) -> Iterator[Metric]:
         ((slug, dispatcher.lane.waiting) for slug, dispatcher in lanes),
     )
     yield _per_connection(
+        "parked_keys",
+        "Keys whose events follow a dead letter into the dead letters, until it is replayed",
+        ((slug, dispatcher.park.keys) for slug, dispatcher in lanes if dispatcher.park is not None),
+    )
+    yield _per_connection(
         "oldest_waiting_seconds",
         "Age of the oldest event that was read and is not done",
         ((post.slug, _oldest(post, view)) for post in posts),
