@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
+import sys
 from typing import Any
 
-import click
 import pytest
+from prometheus_client.core import Metric
 
 from tests.compose import specification
 from topics.settings import PREFIX, Settings
-from writeback import cli
+from worker.exposition import Exposition
 
 DOCUMENT = specification.load()
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
@@ -64,15 +66,33 @@ def test_every_service_says_when_it_is_healthy(name: str) -> None:
     assert len(check) > 1
 
 
-def test_the_workers_health_check_is_a_command() -> None:
-    """What the worker's check runs is a command of the image's program, with options that it has."""
-    group, command, *options = WORKER["healthcheck"]["test"][2:]
-    context = click.Context(cli)
-    found = cli.get_command(context, group)
+async def _asked(port: int) -> int:
+    """The exit code of the worker's health check, asking on that port; ``python`` is the image's."""
+    _, python, flag, program = WORKER["healthcheck"]["test"]
+    given = WORKER["environment"]["WRITEBACK_METRICS_PORT"]
+    assert (python, flag, program.count(f":{given}/")) == ("python", "-c", 1)
+    check = await asyncio.create_subprocess_exec(
+        sys.executable, flag, program.replace(f":{given}/", f":{port}/"), stderr=asyncio.subprocess.DEVNULL
+    )
+    return await check.wait()
 
-    assert isinstance(found, click.Group)
-    known = found.commands[command].params
-    assert set(options) <= {name for parameter in known for name in parameter.opts}
+
+async def _not_ready() -> str:
+    return "the log is away"
+
+
+async def _no_metrics() -> list[Metric]:
+    return []
+
+
+async def test_the_workers_health_check_asks_the_worker() -> None:
+    """It is good while the worker's own server answers, whatever that says of the log, and bad when nothing does."""
+    exposition = Exposition(_no_metrics, _not_ready)
+    port = await exposition.start("127.0.0.1", 0)
+    answered = await _asked(port)
+    exposition.stop()
+
+    assert (answered, await _asked(port)) == (0, 1)
 
 
 @pytest.mark.parametrize("name", SERVICES)
