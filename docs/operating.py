@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import dead_letter.events
+import topics.events
 import topics.result
 import worker.events
 from worker.clock import FakeClock
@@ -70,6 +71,10 @@ def events_page() -> str:
 ## The archive of dead letters
 
 {_events(dead_letter.events)}
+
+## The log
+
+{_events(topics.events)}
 """
 
 

@@ -10,15 +10,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-import structlog
-
 from topics.errors import CommitFenced, LogError, LogUnavailable
+from topics.events import logger
 from topics.kafka_commits import chunks
 from topics.kafka_membership import Membership
 from topics.kafka_poller import Batch, Command, Poller
 from topics.log import METADATA_BUDGET, Commit, Partition, Rebalance, Record
 
-log = structlog.get_logger(__name__)
+log = logger()
 
 CLOSE_SECONDS = 1.0
 """After this a close interrupts a poll that is in the middle of a rebalance."""

@@ -17,18 +17,18 @@ from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 import kafka
-import structlog
 from kafka import errors
 
 from topics import kafka_guards as guards
 from topics.errors import CommitFenced, LogError, LogUnavailable
+from topics.events import logger
 from topics.kafka_client import FATAL, commit_error, says, translated
 from topics.kafka_membership import ROUND_MS, Membership, behind
 from topics.kafka_rebalance import Ownership
 from topics.kafka_watchdog import Watchdog
 from topics.log import Commit, Partition, Record
 
-log = structlog.get_logger(__name__)
+log = logger()
 
 MAX_RECORDS = 1_000
 ROOM = 2

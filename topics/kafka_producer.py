@@ -11,15 +11,15 @@ from time import monotonic
 from typing import Any
 
 import kafka
-import structlog
 from kafka import errors
 
 from topics import kafka_guards as guards
 from topics.errors import LogError, LogUnavailable, RecordRefused
+from topics.events import logger
 from topics.kafka_client import Address, is_refusal, send_error
 from topics.log import Headers, Partition, Position
 
-log = structlog.get_logger(__name__)
+log = logger()
 
 MAX_BUFFERED_BYTES = 64 * 1_048_576
 BLOCK_SECONDS = 60.0

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import kafka
-import structlog
 from kafka import errors
 
 from topics import kafka_guards as guards
+from topics.events import logger
 from topics.kafka_client import Address, translated
 from topics.kafka_records import read_directly
 from topics.log import Partition, Record
 
-log = structlog.get_logger(__name__)
+log = logger()
 
 MAX_RECORDS = 1_000
 

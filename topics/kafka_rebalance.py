@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import kafka
-import structlog
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.future import Future
 
 from topics import kafka_guards as guards
 from topics.errors import CommitFenced
+from topics.events import logger
 from topics.kafka_client import says
 from topics.kafka_commits import chunks, from_raw, to_raw
 from topics.log import Commit, Partition
 
-log = structlog.get_logger(__name__)
+log = logger()
 
 REVOKE_MS = 1_200
 """A listener that waits starves the partitions that stay: 3 s cost 9.1 s of silence (measured)."""

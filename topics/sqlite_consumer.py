@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
-import structlog
 from sqlalchemy import Connection
 
 from topics import sqlite_lease as lease
 from topics.errors import CommitFenced, LogError, LogUnavailable, WritebackError
+from topics.events import logger
 from topics.log import METADATA_BUDGET, Commit, Partition, Rebalance, Record
 from topics.sqlite_file import LogFile
 from topics.sqlite_member import Member
 from topics.sqlite_records import partition_exists
 from topics.sqlite_shelf import Assigned, Lost, Shelf
 
-_log = structlog.get_logger("topics.sqlite")
+_log = logger()
 
 
 class SqliteConsumer:

@@ -11,12 +11,12 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from topics import sqlite_lease as lease
 from topics.errors import WritebackError
+from topics.events import logger
 from topics.log import Commit, Partition
 from topics.sqlite_errors import explain, is_busy
 from topics.sqlite_file import LogFile
@@ -31,7 +31,7 @@ READ_RECORDS = 500
 BUSY_IS_NEWS_SECONDS = 10.0
 FAILED_SECONDS = 0.5
 
-_log = structlog.get_logger("topics.sqlite")
+_log = logger()
 
 
 class Member:

@@ -1,0 +1,40 @@
+"""The fixed names of what the two engines log. Never a payload, never a secret."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import structlog
+
+EventName = Literal[
+    # Kafka
+    "log.poll_failed",  # group, error, failures: the broker did not answer; asked again
+    "log.offsets_not_read",  # group, error: how far the partitions are is asked once more; they stay paused
+    "log.partition_held",  # partition, group, reason: it cannot be read (from where it was left); it waits for a person
+    "log.partitions_lost",  # partitions: the group gave them to another, as this worker was not heard of in time
+    "log.revocation_late",  # error: what was under way did not end before the partitions had to be given up
+    "log.revocation_not_committed",  # partitions, error: the next owner reads some of their records again
+    "log.revocation_failed",  # partitions: a bug while giving them up; nothing of them is committed
+    "log.consumer_replaced",  # group, reason: the library's consumer had come to a stop; a new one has its place
+    "log.consumer_failed",  # group, error: it cannot go on; the worker ends
+    "log.consumer_hangs",  # group: it did not close in time, and is left behind
+    "log.close_failed",  # group, error: the broker was not told; it notices by itself
+    "log.producer_replaced",  # producer, error: the library's producer had died; what it held is sent anew
+    "log.reader_moved",  # partition, asked, to: what was asked for is not kept any more, or not there yet
+    # the embedded log
+    "lease.lost",  # group, epoch: another process has taken over
+    "lease.not_released",  # group, reason, takeover_s: the next owner waits for so long
+    "partition.out_of_range",  # topic, partition, offset, first, group: the same; what was there is deleted
+]
+
+
+class Logger(Protocol):
+    def info(self, event: EventName, /, **fields: object) -> object: ...
+    def warning(self, event: EventName, /, **fields: object) -> object: ...
+    def error(self, event: EventName, /, **fields: object) -> object: ...
+    def exception(self, event: EventName, /, **fields: object) -> object: ...
+
+
+def logger() -> Logger:
+    log: Logger = structlog.get_logger("topics")
+    return log
