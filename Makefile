@@ -20,8 +20,11 @@ help: ## Say what can be made
 demo: $(VENV)/.runtime ## The main job at work, in under a minute: 1,000 contacts, outages, dead letters, a reckoning
 	@$(BIN)/writeback demo
 
+# A Kafka of its own per process; the one that KAFKA_BOOTSTRAP_SERVERS names can serve only one at a time.
+JOBS   ?= $(if $(KAFKA_BOOTSTRAP_SERVERS),0,3)
+
 test: $(VENV)/.dev ## All tests, a real Kafka and PostgreSQL included where this machine can have them (ARGS="-k lane")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, import rules, compose.yaml, generated reference pages
 	$(BIN)/ruff format --check .
