@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ def filter_options(command: _F) -> _F:
         click.option("--operation", help="add, update, upsert, delete or message."),
         click.option("--object", "object_name", help="Kind of record: contact, invoice, message ..."),
         click.option("--key", help="The record's id, as the event says it."),
-        click.option("--verdict", help="rejected, malformed, exhausted, unknown-outcome ..."),
+        click.option("--verdict", help="rejected, malformed, exhausted, unknown-outcome, blocked ..."),
         click.option("--status", type=int, help="HTTP status of the last answer."),
         click.option("--fingerprint", help="Of one problem, as `groups` shows it; its beginning is enough."),
         click.option("--since", help="2h, 7d, 2026-01-31 or 2026-01-31T12:00 (UTC)."),
@@ -45,7 +46,7 @@ def chosen(now: float, *, state: str | None, ids: list[str] | None = None, **sai
 
     return Filter(
         ids=ids,
-        connection=_slug(said["connection"]),
+        connection=slug(said["connection"]),
         operation=said["operation"],
         object=said["object_name"],
         key=said["key"],
@@ -64,6 +65,13 @@ def anything(said: dict[str, Any]) -> bool:
     return any(value is not None for value in said.values())
 
 
+def replay_command(connection: str, record_key: str) -> str:
+    """What sends all letters of a record, in their order."""
+    object_name, _, key = record_key.partition("/")
+    options = f"--connection {connection} --object {shlex.quote(object_name)} --key {shlex.quote(key)}"
+    return f"writeback dead-letters replay {options}"
+
+
 def moment(text: str | None, now: float) -> float | None:
     """Seconds since the epoch of "2h" (before now), a date or a date with a time (UTC unless it says another)."""
     if text is None:
@@ -78,7 +86,8 @@ def moment(text: str | None, now: float) -> float | None:
     return (said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp()
 
 
-def _slug(name: str | None) -> str | None:
+def slug(name: str | None) -> str | None:
+    """Of a connection's name as people type it."""
     if name is None:
         return None
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dead_letter.choosing import STATES, chosen, filter_options, reason_option
+from dead_letter.cli_parked import parked
 from dead_letter.cli_replay import discard, replay
 from dead_letter.desk import current_store, ids_argument, now, who
 from topics.console import json_option, note, pass_rooms, print_json, print_listing, progress, when
@@ -70,14 +71,15 @@ def groups(rooms: Rooms, /, *, state: str, limit: int, as_json: bool, **said: An
 def show(rooms: Rooms, /, *, letter: str, as_json: bool) -> None:
     """One letter: its whole story, and what to do next. The beginning of its id is enough."""
     from dead_letter.page import page, whole_as_json  # noqa: PLC0415
+    from dead_letter.standing import standing  # noqa: PLC0415
 
     store = current_store(rooms)
     stored = store.get(letter)
-    trail = store.trail(stored.summary.id)
+    trail, stands = store.trail(stored.summary.id), standing(store, stored.summary)
     if as_json:
-        print_json(whole_as_json(stored, trail))
+        print_json({**whole_as_json(stored, trail), **asdict(stands)})
     else:
-        click.echo(page(stored, trail))
+        click.echo(page(stored, trail, stands))
 
 
 @dead_letters.command()
@@ -146,6 +148,7 @@ def export(rooms: Rooms, /, *, ids: tuple[str, ...], state: str, output: Any, **
 
 dead_letters.add_command(replay)
 dead_letters.add_command(discard)
+dead_letters.add_command(parked)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

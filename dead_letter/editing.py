@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from dead_letter.errors import BadEdit
-from dead_letter.replay import edited_event
+from dead_letter.outgoing import edited_event
 from dead_letter.rows import Edit, Stored
 from topics import codec
 from topics.errors import MalformedEvent

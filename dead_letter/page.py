@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from dead_letter.choosing import replay_command
 from dead_letter.editing import diff, original
+from dead_letter.lineage import record_of
 from dead_letter.rows import Stored, Summary
+from dead_letter.selection import BLOCKED
+from dead_letter.standing import Standing
 from dead_letter.store import Action
 from topics.console import when
 
@@ -19,23 +23,21 @@ LONGEST_VALUE = 20_000
 
 _NEXT = {
     "rejected": "The destination will never take it as it is. Correct it and send it again:\n"
-    "  writeback dead-letters edit {id} --set FIELD=VALUE\n  writeback dead-letters replay {id}",
+    "  writeback dead-letters edit {id} --set FIELD=VALUE\n  {replay}",
     "malformed": "It is no event. Give it one and send that, or discard it:\n"
     "  writeback dead-letters edit {id} --operation OP --object OBJECT --fields '{{...}}'\n"
-    "  writeback dead-letters replay {id}",
+    "  {replay}",
     "foreign": "Another program wrote this letter. Give it an event and send that, or discard it:\n"
     "  writeback dead-letters edit {id} --operation OP --object OBJECT --fields '{{...}}'\n"
-    "  writeback dead-letters replay {id}",
+    "  {replay}",
     "unknown-connection": "Make the connection, then send it again:\n"
-    "  writeback connections add {connection} ...\n  writeback dead-letters replay {id}",
+    "  writeback connections add {connection} ...\n  {replay}",
     "unknown-function": "The connector cannot do this. See what it can do, then correct the event or upgrade:\n"
     "  writeback connectors\n  writeback dead-letters edit {id} --object OBJECT --operation OP",
-    "exhausted": "The destination did not recover in time. Once it is well, send it again:\n"
-    "  writeback dead-letters replay {id}",
+    "exhausted": "The destination did not recover in time. Once it is well, send it again:\n  {replay}",
     "unknown-outcome": "It may have arrived. Look at the destination first; then one of:\n"
-    "  writeback dead-letters discard {id} --reason 'it had arrived'\n  writeback dead-letters replay {id}",
-    "blocked": "It waits behind letter {blocked_by} of the same record. Replay both, they go in order:\n"
-    "  writeback dead-letters replay {blocked_by} {id}",
+    "  writeback dead-letters discard {id} --reason 'it had arrived'\n  {replay}",
+    "blocked": "What it waited behind is done with. Send it:\n  {replay}",
 }
 
 
@@ -90,13 +92,14 @@ def whole_as_json(stored: Stored, trail: Sequence[Action]) -> dict[str, Any]:
     }
 
 
-def page(stored: Stored, trail: Sequence[Action]) -> str:
+def page(stored: Stored, trail: Sequence[Action], stands: Standing) -> str:
     """The whole story on one page."""
-    parts = [_head(stored), _attempts(stored), _answer(stored), _event(stored), _trail(trail), _next(stored)]
+    parts = [_head(stored, stands), _attempts(stored), _answer(stored), _event(stored), _trail(trail)]
+    parts.append(_next(stored, stands))
     return "\n\n".join(part for part in parts if part)
 
 
-def _head(stored: Stored) -> str:
+def _head(stored: Stored, stands: Standing) -> str:
     letter, summary = stored.letter, stored.summary
     record = letter.record
     rows = [
@@ -113,6 +116,7 @@ def _head(stored: Stored) -> str:
         ("problem", f"{summary.fingerprint}  (writeback dead-letters list --fingerprint {summary.fingerprint})"),
         ("replay of", f"{letter.replay_of} (number {letter.replay_number})" if letter.replay_of else ""),
         ("blocked by", letter.blocked_by or ""),
+        ("parked", _parked(stands)),
         ("duplicate", "possible: an earlier owner may have made the same call" if letter.possible_duplicate else ""),
     ]
     return "\n".join(f"{name:<12} {text}" for name, text in rows if text)
@@ -166,16 +170,33 @@ def _told(action: Action) -> str:
     return action.detail.get("text") or action.detail.get("reason") or json.dumps(action.detail, ensure_ascii=False)
 
 
-def _next(stored: Stored) -> str:
+def _parked(stands: Standing) -> str:
+    if stands.parked is None:
+        return ""
+    others = f"{len(stands.before):,} open before this one, {len(stands.after):,} after it"
+    barred = "; barred: a replay of it died again" if stands.parked.barred else ""
+    return f"{stands.parked.record_key} since {when(stands.parked.since)}, {others}{barred}"
+
+
+def _next(stored: Stored, stands: Standing) -> str:
     summary = stored.summary
     if summary.state != "open":
         return f"Nothing is to be done: it is {summary.state}."
+    replay = f"writeback dead-letters replay {summary.id[:SHORT]}"
+    if summary.verdict == BLOCKED or stands.parked is not None:
+        if stands.before or stands.after:
+            replay = replay_command(summary.connection, record_of(summary))
+        if stands.before:
+            first = stands.before[0][:SHORT]
+            return (
+                f"What to do next: it waits behind letter {first} of the same record. See to that one, then send all\n"
+                f"of the record, which go in order:\n  writeback dead-letters show {first}\n  {replay}"
+            )
     if summary.edited is not None:
-        return f"What to do next: it is edited; send it:\n  writeback dead-letters replay {summary.id[:SHORT]}"
+        return f"What to do next: it is edited; send it:\n  {replay}"
     advice = _NEXT.get(summary.verdict, _NEXT["exhausted"])
-    blocked_by = (stored.letter.blocked_by or "")[:SHORT]
     return "What to do next: " + advice.format(
-        id=summary.id[:SHORT], connection=summary.connection or "NAME", blocked_by=blocked_by
+        id=summary.id[:SHORT], connection=summary.connection or "NAME", replay=replay
     )
 
 

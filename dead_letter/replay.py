@@ -6,35 +6,29 @@ found, so that a replay which was cut off between copy and mark is cleared up by
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from dead_letter.closing import ACK_SECONDS, Closing, closings, lift, send
+from dead_letter.outgoing import Send, event_to_send, replay_number
+from dead_letter.pace import Pace
 from dead_letter.reading import partitions_of
-from dead_letter.rows import Copying, Stored
+from dead_letter.rows import Copying, Stored, Summary
 from dead_letter.selection import Planned, target
 from dead_letter.store import LetterStore
-from topics import codec
+from dead_letter.turns import Turns
 from topics.errors import LogError, LogUnavailable, MalformedEvent, RecordRefused
-from topics.event import Event, Operation, Replay
-from topics.log import Headers, Log, Position, Producer
-from topics.names import MAX_REPLAYED_BYTES, WORKER_GROUP
+from topics.log import Log, Position, Producer
+from topics.names import MAX_REPLAYED_BYTES
 
 BATCH = 100
-LAG_LIMIT = 1_000
-"""Records a topic may have waiting before more is replayed onto it: live events are not to queue behind a replay."""
-LAG_PATIENCE_S = 60.0
-"""Seconds that a lag may stand still before the rest is given back: nobody is working on that topic."""
-LAG_LOOK_S = 0.5
-ACK_SECONDS = 150.0
-"""Longer than the producer's own delivery time-out, so that what it gave up is told as that."""
-_MARKS = {codec.REPLAY_LETTER, codec.REPLAY_NUMBER}
 
-Outcome = Literal["replayed", "found", "refused", "unknown", "unsent"]
-"""``found``: an earlier replay had copied it, now it is marked. ``unknown``: sent, but not acknowledged in time."""
+Outcome = Literal["replayed", "found", "refused", "unknown", "unsent", "held"]
+"""``found``: an earlier replay had copied it, now it is marked. ``unknown``: sent, but not acknowledged in time.
+``held``: one before it of its parked key did not go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,112 +41,111 @@ class Item:
     copied_to: Position | None = None
 
 
-class _Lag(NamedTuple):
-    records: int
-    topic: str
-
-
-class Send(NamedTuple):
-    """What is put back onto the topic."""
-
-    topic: str
-    partition: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """``rate``: events per second at the most, None: as fast as the topic's lag allows. Told the time."""
-
-    monotonic: Callable[[], float]
-    sleep: Callable[[float], None]
-    rate: float | None = None
-    lag_limit: int = LAG_LIMIT
-    patience_s: float = LAG_PATIENCE_S
-    group: str = WORKER_GROUP
+Items = Generator[Item, None, None]
 
 
 class Replayer:
     """Takes what ``plan`` found eligible, in the order it is given, which is the order of the events.
 
     ``who`` and ``now`` go to the trail. ``new_id``: an edited event is another event, not the corrected same one.
+    ``closed``: what the parked keys that were touched were told, as far as ``run`` has got.
     """
 
     def __init__(
         self, log: Log, store: LetterStore, *, who: str, now: Callable[[], float], pace: Pace, new_id: bool = False
     ) -> None:
+        self.closed: list[Closing] = []
         self._log = log
         self._store = store
         self._who = who
         self._now = now
         self._pace = pace
         self._new_id = new_id
+        self._turns = Turns(store, ())
 
-    def run(self, planned: Sequence[Planned], *, waiting: Callable[[str], None] = lambda _: None) -> Iterator[Item]:
+    def run(self, planned: Sequence[Planned], *, waiting: Callable[[str], None] = lambda _: None) -> Items:
         """One item per letter that is eligible or copied, as it is known; the others are not touched.
 
         ``waiting`` is told why nothing moves. Ctrl-C first marks what is acknowledged; what is marked is done, so the
-        same selection once more goes on where this one stopped.
+        same selection once more goes on where this one stopped. A parked key is closed as soon as all of its letters
+        have gone, or, however the run ends, at its end: close the iterator when you leave it early.
         """
-        yield from self._mark_copied([item for item in planned if item.fate == "copied"])
-        letters = [item.letter.id for item in planned if item.fate == "eligible"]
-        topic_of = {item.letter.id: target(item.letter) for item in planned}
+        going = [item.letter for item in planned if item.goes]
+        eligible = [item.letter for item in planned if item.fate == "eligible"]
+        self._turns = Turns(self._store, going)
         producer = self._log.producer(name="writeback-replay", max_record_bytes=MAX_REPLAYED_BYTES)
         try:
-            while letters:
-                part, letters = letters[:BATCH], letters[BATCH:]
-                trouble = self._wait_for_room({topic_of[letter] for letter in part}, waiting)
-                items = [Item(letter, "unsent", trouble) for letter in part] if trouble else self._batch(producer, part)
-                yield from items
-                trouble = next((item.why for item in items if item.outcome in {"unknown", "unsent"}), "")
-                if trouble:
-                    yield from (Item(letter, "unsent", trouble) for letter in letters)
-                    return
+            lift(producer, self._log.topics(), closings(self._store, going, barred=True))
+            yield from self._mark_copied([item for item in planned if item.fate == "copied"])
+            yield from self._run(producer, eligible, waiting)
         finally:
-            producer.close(5.0)
+            try:
+                self._close(producer, self._turns.touched())
+            finally:
+                producer.close(5.0)
+
+    def _run(self, producer: Producer, going: Sequence[Summary], waiting: Callable[[str], None]) -> Iterator[Item]:
+        while going:
+            part, going = going[:BATCH], going[BATCH:]
+            ids = [letter.id for letter in part]
+            trouble = self._pace.wait_for_room(self._log, {target(letter) for letter in part}, waiting)
+            items = [Item(letter, "unsent", trouble) for letter in ids] if trouble else self._batch(producer, ids)
+            yield from items
+            trouble = next((item.why for item in items if item.outcome in {"unknown", "unsent"}), "")
+            if trouble:
+                yield from (Item(letter.id, "unsent", trouble) for letter in going)
+                return
+            self._turns.past(ids)
+            self._close(producer, self._turns.through())
 
     def _mark_copied(self, planned: Sequence[Planned]) -> list[Item]:
         items = [Item(item.letter.id, "found", item.why, item.copy) for item in planned]
         self._mark(items, {item.letter.id: item.letter.copying.number for item in planned if item.letter.copying})
+        self._turns.past(item.letter for item in items)
         return items
+
+    def _close(self, producer: Producer, letters: Sequence[Summary]) -> None:
+        if letters:
+            self.closed += send(producer, self._log.topics(), closings(self._store, letters))
+            self._turns.closed(letters)
 
     # -- one batch ----------------------------------------------------------------------------------------------------
 
     def _batch(self, producer: Producer, ids: Sequence[str]) -> list[Item]:
         letters = self._store.load(ids)
-        numbers = {letter.summary.id: _number(letter) for letter in letters}
+        numbers = {letter.summary.id: replay_number(letter) for letter in letters}
         sends, items = self._prepare(letters)
         self._announce(sends, numbers)
         flying: dict[str, Future[Position]] = {}
         try:
-            for letter, send in sends.items():
-                self._wait_for_rate()
+            for letter in (letter for letter in ids if letter in sends):
+                before = self._held(letter, flying)
+                if before:
+                    items[letter] = Item(letter, "held", f"letter {before}, before it on its parked key, did not go")
+                    continue
+                self._pace.wait_for_rate()
                 try:
-                    flying[letter] = producer.send(
-                        send.topic, key=send.key, value=send.value, headers=send.headers, partition=send.partition
-                    )
+                    flying[letter] = producer.send(**sends[letter]._asdict())
                 except RecordRefused as error:
-                    items.append(Item(letter, "refused", str(error)))
+                    items[letter] = Item(letter, "refused", str(error))
         except LogUnavailable as error:
-            items += [Item(letter, "unsent", str(error)) for letter in sends if letter not in flying]
+            left = [letter for letter in sends if letter not in flying and letter not in items]
+            items |= {letter: Item(letter, "unsent", str(error)) for letter in left}
         finally:
             # also on Ctrl-C: what has left is waited for and marked, so that nobody need ask what became of it
-            settled = [self._settle(letter, future) for letter, future in flying.items()]
-            self._mark(settled, numbers)
-        order = {letter: turn for turn, letter in enumerate(ids)}
-        return sorted((*items, *settled), key=lambda item: order[item.letter])
+            items |= {letter: self._settle(letter, future) for letter, future in flying.items()}
+            self._mark(list(items.values()), numbers)
+        return [items[letter] for letter in ids if letter in items]
 
-    def _prepare(self, letters: Sequence[Stored]) -> tuple[dict[str, Send], list[Item]]:
+    def _prepare(self, letters: Sequence[Stored]) -> tuple[dict[str, Send], dict[str, Item]]:
         topics = self._log.topics()
         sends: dict[str, Send] = {}
-        refused: list[Item] = []
+        refused: dict[str, Item] = {}
         for letter in letters:
             try:
                 sends[letter.summary.id] = event_to_send(letter, topics, new_id=self._new_id)
             except (MalformedEvent, ValueError) as error:
-                refused.append(Item(letter.summary.id, "refused", str(error)))
+                refused[letter.summary.id] = Item(letter.summary.id, "refused", str(error))
         return sends, refused
 
     def _announce(self, sends: Mapping[str, Send], numbers: Mapping[str, int]) -> None:
@@ -163,6 +156,14 @@ class Replayer:
         self._store.begin_copying(
             {letter: Copying(numbers[letter], send.topic, starts[send.topic]) for letter, send in sends.items()}
         )
+
+    def _held(self, letter: str, flying: Mapping[str, Future[Position]]) -> str:
+        """The letter that keeps this one back; waits until that is known."""
+        before = self._turns.before(letter)
+        if before is None:
+            return ""
+        gone = before in flying and self._settle(before, flying[before]).copied_to is not None
+        return "" if gone else before
 
     def _settle(self, letter: str, future: Future[Position]) -> Item:
         try:
@@ -185,81 +186,4 @@ class Replayer:
         }
         if details:
             self._store.mark_replayed(details, who=self._who, now=self._now())
-
-    # -- pace ---------------------------------------------------------------------------------------------------------
-
-    def _wait_for_rate(self) -> None:
-        if self._pace.rate:
-            self._pace.sleep(1.0 / self._pace.rate)
-
-    def _wait_for_room(self, topics: set[str], waiting: Callable[[str], None]) -> str:
-        """Until the workers have less than the limit before them; why not, when nobody works on it."""
-        least, since = self._lag(topics), self._pace.monotonic()
-        lag = least
-        while lag.records >= self._pace.lag_limit:
-            if self._pace.monotonic() - since >= self._pace.patience_s:
-                return f"{lag.topic} has {lag.records:,} events waiting that do not get fewer: is a worker running?"
-            waiting(f"{lag.topic} has {lag.records:,} events waiting")
-            self._pace.sleep(LAG_LOOK_S)
-            lag = self._lag(topics)
-            if lag.records < least.records:
-                least, since = lag, self._pace.monotonic()
-        return ""
-
-    def _lag(self, topics: set[str]) -> _Lag:
-        """The topic with the most waiting."""
-        lags = {topic: self._log.lag(self._pace.group, topic) for topic in sorted(topics)}
-        counts = [
-            _Lag(sum(lag.records for place, lag in places.items() if place.topic == topic), topic)
-            for topic, places in lags.items()
-        ]
-        return max(counts, default=_Lag(0, ""))
-
-
-def event_to_send(letter: Stored, topics: Mapping[str, int], *, new_id: bool = False) -> Send:
-    """The original's bytes, or the edited event, with the mark of the replay, to the original's partition.
-
-    Raises ``MalformedEvent`` or ``ValueError`` for an edit that makes no event.
-    """
-    summary, record = letter.summary, letter.letter.record
-    replay = Replay(letter=summary.id, number=_number(letter))
-    topic = target(summary)
-    if summary.edited is None:
-        kept = tuple(header for header in record.headers if header[0].lower() not in _MARKS)
-        number = record.partition.number if record.partition.number < topics.get(topic, 0) else None
-        return Send(topic, number, record.key, record.value, (*kept, *codec.replay_headers(replay)))
-    event = edited_event(letter, new_id=new_id).model_copy(update={"replay": replay})
-    encoded = codec.encode(event)
-    same_key = encoded.key == record.key and topic == record.partition.topic
-    return Send(topic, record.partition.number if same_key else None, *encoded)
-
-
-def edited_event(letter: Stored, *, new_id: bool = False) -> Event:
-    """The event as edited: what was not edited is the original's, as far as there was one."""
-    edit = letter.summary.edited
-    if edit is None:
-        return codec.decode(letter.letter.record)
-    changed = {
-        "operation": Operation(edit.operation),
-        "object": edit.object,
-        "key": edit.key,
-        "fields": edit.fields,
-    }
-    try:
-        original = codec.decode(letter.letter.record).model_dump()
-    except MalformedEvent:
-        original = {"connection": letter.summary.connection, "source": "writeback-dead-letters"}
-        if letter.letter.event_id:
-            original["id"] = letter.letter.event_id
-    if new_id:
-        original.pop("id", None)
-    return Event.model_validate({**original, **changed})
-
-
-def tally(items: Sequence[Item]) -> Counter[str]:
-    return Counter(item.outcome for item in items)
-
-
-def _number(letter: Stored) -> int:
-    """Grows with every replay of the event, also from letter to letter."""
-    return letter.letter.replay_number + letter.summary.replays + 1
+            self._turns.went(details)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dead_letter.replay import BATCH, LAG_LIMIT
+from dead_letter.pace import LAG_LIMIT
+from dead_letter.replay import BATCH
 from tests.acceptance import rig
 from topics import names
 from worker.demo.stage import Sandbox, Stage

@@ -234,7 +234,7 @@ def test_a_malformed_letter_is_given_an_event(desk: Desk) -> None:
 def test_dry_run_sends_nothing(desk: Desk) -> None:
     """It says what would happen to each, and leaves everything as it is."""
     desk.bury(FIRST, replace(SECOND, verdict="foreign"))
-    plan = desk.json("replay", "--all", "--dry-run", code=INCOMPLETE)
+    plan = desk.json("replay", "--all", "--dry-run", code=INCOMPLETE)["items"]
 
     assert [(item["id"], item["fate"]) for item in plan] == [(FIRST.id, "eligible"), (SECOND.id, "ineligible")]
     assert desk.sent() == []
@@ -289,7 +289,7 @@ def test_discard(desk: Desk) -> None:
     again = desk.json("discard", FIRST.id, "--reason", "again", "--yes", code=INCOMPLETE)
 
     assert done == "1 discarded\n"
-    assert again == {"discarded": [], "not_open": [FIRST.id]}
+    assert again == {"discarded": [], "not_open": [FIRST.id], "keys": []}
     assert [letter["id"] for letter in desk.json("list", "--state", "discarded")] == [FIRST.id]
     assert "test data" in desk.say("show", FIRST.id)
 

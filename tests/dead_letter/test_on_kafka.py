@@ -10,7 +10,8 @@ import pytest
 from dead_letter.archive import Archive, catch_up
 from dead_letter.filters import Filter
 from dead_letter.letter import Letter, encode
-from dead_letter.replay import Pace, Replayer
+from dead_letter.pace import Pace
+from dead_letter.replay import Replayer
 from dead_letter.selection import survey
 from dead_letter.store import LetterStore
 from tests.dead_letter.samples import START, a_letter, a_record, an_event

@@ -10,7 +10,9 @@ from sqlalchemy import Engine
 
 from dead_letter.filters import Filter
 from dead_letter.letter import decode
-from dead_letter.replay import BATCH, Item, Pace, Replayer, event_to_send
+from dead_letter.outgoing import event_to_send
+from dead_letter.pace import Pace
+from dead_letter.replay import BATCH, Item, Replayer
 from dead_letter.rows import Edit
 from dead_letter.selection import survey
 from dead_letter.store import LetterStore
