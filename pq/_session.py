@@ -16,6 +16,7 @@ from connectors.contract import Connector
 from pq._background import Background
 from pq._channel import Channel
 from pq._inbox import Inbox
+from pq._pending import why_pending
 from pq.errors import NotSent
 from topics.log import Log, Position
 from topics.names import SYSTEM_TOPICS, WORKER_GROUP, events_spec
@@ -76,21 +77,7 @@ class Session:
 
     def why_pending(self, connection_id: int, sent: Future[Position]) -> str:
         """Why an outcome has not come, as far as it can be seen from here."""
-        connection = self.connections.get(connection_id)
-        if connection.state != "active":
-            reason = f": {connection.state_reason}" if connection.state_reason else ""
-            return f"the connection is {connection.state}{reason}"
-        if not sent.done():
-            return "the log has not confirmed it yet"
-        position = sent.result()
-        lag = self.log.lag(self._group, position.partition.topic).get(position.partition)
-        if lag is None or lag.committed is None:
-            return "no worker has read this connection's events yet; is one running? (writeback up, writeback worker)"
-        before = position.offset - lag.committed
-        if before > 0:
-            ahead = "1 earlier event is" if before == 1 else f"{before:,} earlier events are"
-            return f"{ahead} before it; the destination may be slow, throttled or down"
-        return "it is the worker's turn; the destination is retried, throttled or down (see `writeback topics lag`)"
+        return why_pending(self.log, self.connections, self._group, connection_id, sent)
 
     def say(self, message: str, *values: object) -> None:
         _LOGGER.warning(message, *values)

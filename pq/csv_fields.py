@@ -68,7 +68,7 @@ class Fields:
         for name in renamed:
             _known(name, columns, "--map")
         for name in types:
-            _known(name, [*columns, *self._names], "--types")
+            _known(name, list(dict.fromkeys([*columns, *self._names])), "--types")
         for kind in types.values():
             if kind not in TYPES:
                 raise BadFile(f"--types says {kind!r}; it is one of {', '.join(TYPES)}")

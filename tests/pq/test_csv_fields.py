@@ -85,7 +85,7 @@ def test_a_row_without_its_key_is_refused() -> None:
     ("options", "told"),
     [
         ({"renamed": {"mail": "email"}}, "--map names 'mail', .* it has email, age"),
-        ({"types": {"mail": "int"}}, "--types names 'mail'"),
+        ({"types": {"mail": "int"}}, "--types names 'mail', .* it has email, age$"),
         ({"key": "mail"}, "--key names 'mail'"),
         ({"types": {"age": "number"}}, "--types says 'number'; it is one of str, int, float, bool, json"),
     ],

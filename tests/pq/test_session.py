@@ -15,6 +15,7 @@ from pq._session import Session
 from topics.errors import RecordRefused
 from topics.event import Event, Operation
 from topics.log import Commit, Log, Partition
+from topics.result import ConnectionState, StateChange
 
 Emitted = Callable[[str], list[Event]]
 Answer = Callable[..., None]
@@ -122,6 +123,35 @@ def test_pending_on_a_paused_connection(session: Session, connections: Connectio
     connections.set_state("hubspot", "paused", "budget is used up")
 
     assert receipt.wait(0) == {"status": "pending", "detail": "the connection is paused: budget is used up"}
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("held", "a worker cannot open the connection: no key (since 1970-01-01 00:00:07Z)"),
+        ("down", "the destination is down: no key (since 1970-01-01 00:00:07Z)"),
+        ("half-open", "the destination was down and is being tried again: no key (since 1970-01-01 00:00:07Z)"),
+        ("unknown", "a worker found no such connection in its store: no key (since 1970-01-01 00:00:07Z)"),
+    ],
+)
+def test_pending_as_a_worker_saw_it(
+    session: Session, connections: Connections, state: ConnectionState, told: str
+) -> None:
+    """The detail is the worker's last word on the connection, when nothing goes out."""
+    receipt = pq.connect("Hubspot").add("contact", email="x@acme.com")
+    pq.flush()
+    connections.saw(StateChange("hubspot", state, "no key", 7.0))
+
+    assert receipt.wait(0) == {"status": "pending", "detail": told}
+
+
+def test_pending_under_a_worker_that_has_only_begun(session: Session, connections: Connections) -> None:
+    """Nothing is committed yet, but a worker has the connection open: it is not said that nobody reads."""
+    receipt = pq.connect("Hubspot").add("contact", email="x@acme.com")
+    pq.flush()
+    connections.saw(StateChange("hubspot", "open", "", 7.0))
+
+    assert "it is the worker's turn" in receipt.wait(0)["detail"]
 
 
 @pytest.mark.parametrize(("done", "told"), [(0, "1 earlier event is before it"), (1, "it is the worker's turn")])
