@@ -29,7 +29,8 @@ class Assignment:
     Per key only a chain: ``_tails`` holds its last event, every event knows the next. A key's head is out or ready or
     waiting for a moment; the others wait for the head. ``out``: events whose call is under way; ``settling``: events
     whose letter or reply is; ``round``: commits begun, each knowing all that was done before it; ``window``: calls
-    announced at once; ``holds``: why it is paused.
+    announced at once; ``unmarked`` wait to be announced, ``unknowing`` for a commit that knows what went before them;
+    ``holds``: why it is paused.
     """
 
     def __init__(self, partition: Partition, progress: Progress) -> None:
@@ -39,6 +40,7 @@ class Assignment:
         self.round = 0
         self.committed_round = 0
         self._inherited = progress.sent_to
+        self._last_done = 0
         self.open = True
         self.closed = False
         self.records = 0
@@ -51,6 +53,7 @@ class Assignment:
         self.calls: dict[int, asyncio.Task[None]] = {}
         self.ready: dict[tuple[int, bool, Action], Ready] = {}
         self.unmarked: deque[Delivery] = deque()
+        self.unknowing: deque[Delivery] = deque()
         self._tails: dict[str, Delivery] = {}
 
     def again(self) -> Assignment:
@@ -60,6 +63,7 @@ class Assignment:
         """
         fresh = Assignment(self.partition, self.progress.again())
         fresh.committed_sent_to = self.committed_sent_to
+        fresh._last_done = 1
         fresh.holds = self.holds
         return fresh
 
@@ -80,6 +84,11 @@ class Assignment:
         self.round += 1
         if (room := self.room) > 0:
             self.progress.mark(1 + max(delivery.offset for delivery in islice(self.unmarked, room)))
+
+    @property
+    def wants_commit(self) -> bool:
+        """A call waits for the next one."""
+        return bool(self.unknowing) or self.room > 0
 
     @property
     def room(self) -> int:
@@ -109,9 +118,8 @@ class Assignment:
         """Take a record in; True when it is the head of its key and may be offered."""
         self.took(delivery.size)
         self.progress.carry(delivery.offset, delivery)
-        if delivery.offset < self._inherited:
-            # announced before we read it, so its announcement does not know what we did before it on its key
-            delivery.round = self.round + 1
+        # what was announced before we read it, was so by a commit that does not know what we did before it on its key
+        delivery.round = self.round + 1 if delivery.offset < self._inherited else self._last_done
         tail = self._tails.get(delivery.key)
         self._tails[delivery.key] = delivery
         if tail is None:
@@ -123,10 +131,11 @@ class Assignment:
         """The head is done: let it go and return the next head of its key."""
         self.progress.done(delivery.offset)
         self.gave_back(delivery.size)
+        self._last_done = self.round + 1
         following = delivery.next
         if following is None:
             del self._tails[delivery.key]
         else:
-            following.round = self.round + 1
+            following.round = self._last_done
         delivery.next = None
         return following

@@ -160,7 +160,7 @@ class Dispatcher:
             return
         tell = self._desk.dirty if self.lane.ready else self._desk.urgent
         for assignment in self.lane.assignments.values():
-            if assignment.room > 0 and assignment.committed_round == assignment.round:
+            if assignment.wants_commit and assignment.committed_round == assignment.round:
                 tell(assignment)
 
     def _alarm(self, when: float | None) -> None:

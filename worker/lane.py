@@ -11,6 +11,7 @@ import heapq
 import itertools
 from collections import deque
 
+from topics.event import Operation
 from worker.assignment import Assignment, Ready
 from worker.coalesce import gather
 from worker.delivery import Action, Batch, Delivery
@@ -62,7 +63,8 @@ class Lane:
         if due > now:
             heapq.heappush(self._waiting, (due, next(self._sequence), action, delivery))
         elif action == "deliver" and not self.marked(delivery):
-            delivery.assignment.unmarked.append(delivery)
+            assignment = delivery.assignment
+            (assignment.unknowing if delivery.sends.idempotent else assignment.unmarked).append(delivery)
         else:
             self._make_ready(delivery, action)
 
@@ -70,20 +72,22 @@ class Lane:
         """May this call start?
 
         One that cannot be repeated waits for a commit that announces it (``sent_to``) and that knows the event before
-        it on its key to be done: or a crash would repeat that one behind this one.
+        it on its key to be done: or a crash would repeat that one behind this one. A deletion waits for that too: what
+        is repeated behind it would find no record, and be lettered.
         """
-        if delivery.function.idempotent:
+        function, assignment = delivery.sends, delivery.assignment
+        if function.idempotent and function.operation is not Operation.DELETE:
             return True
-        assignment = delivery.assignment
-        return delivery.offset < assignment.committed_sent_to and delivery.round <= assignment.committed_round
+        announced = function.idempotent or delivery.offset < assignment.committed_sent_to
+        return announced and delivery.round <= assignment.committed_round
 
     def release_marked(self, assignment: Assignment) -> bool:
         """After a commit: let go what it covers; True when something was let go."""
         released = False
-        unmarked = assignment.unmarked  # the next announcement always covers its first, so looking at that is enough
-        while unmarked and self.marked(unmarked[0]):
-            self._make_ready(unmarked.popleft(), "deliver")
-            released = True
+        for waiting in (assignment.unmarked, assignment.unknowing):
+            while waiting and self.marked(waiting[0]):  # the next commit always covers the first
+                self._make_ready(waiting.popleft(), "deliver")
+                released = True
         return released
 
     @property
@@ -133,7 +137,7 @@ class Lane:
             if head.sends is head.function:
                 gather(head)
                 if head.sends is not head.function:
-                    self._make_ready(head, "deliver")
+                    self.offer(head, 0.0)
                     continue
             going.append(head)
         return going

@@ -319,7 +319,7 @@ class Worker:
         dispatcher = self._router.post(assignment.partition).dispatcher
         if dispatcher is not None and dispatcher.lane.release_marked(assignment):
             dispatcher.pump()
-        if assignment.room > 0:
+        if assignment.wants_commit:
             self._committer.dirty(assignment)  # the next window, while this one is being sent
 
     async def _watch(self) -> None:

@@ -18,6 +18,8 @@ from worker.lane import FIND_MAX, Lane
 from worker.metadata import Memory, encode
 
 BATCHED = replace(UPSERT, batch_max=10)
+UPDATE = Function("contact", Operation.UPDATE, batch_max=10, idempotent=True)
+DELETE = Function("contact", Operation.DELETE, batch_max=10, idempotent=True)
 DEAL = Function("deal", Operation.UPSERT, batch_max=10, idempotent=True)
 
 
@@ -349,6 +351,33 @@ def test_the_next_of_a_key_waits_for_the_commit_that_knows_the_last() -> None:
     assert drain(lane) == [[2]]
     commit(lane, feed)
     assert drain(lane) == [[1]]
+
+
+def test_a_deletion_waits_for_the_commit_that_knows_the_change_before_it() -> None:
+    """Or a crash would repeat the change on a record that is gone, and write a letter about it."""
+    lane = Lane()
+    feed = Feed(lane)
+    feed.put("a", UPDATE)
+    feed.put("a", DELETE)
+    batch = lane.take()
+    assert offsets(batch) == [0]
+    finish(lane, batch)
+    feed.put("b", DELETE)  # what was before it on its key may be among what is done and not committed
+
+    assert drain(lane) == []
+    assert feed.assignment.wants_commit
+    assert commit(lane, feed)
+    assert feed.assignment.committed_sent_to == 0
+    assert drain(lane) == [[1, 2]]
+
+
+def test_a_deletion_with_nothing_before_it_starts_at_once() -> None:
+    """Where all that is done is committed, there is nothing to wait for."""
+    lane = Lane()
+    feed = Feed(lane)
+    feed.put("a", DELETE)
+
+    assert drain(lane) == [[0]]
 
 
 def test_what_an_earlier_owner_announced_waits_for_one_commit() -> None:
