@@ -47,8 +47,10 @@ def closings(
 
     Letters in ``going`` count as done with.
     """
-    parked = store.parking.find({key for key in map(key_of, letters) if key is not None})
-    return _closings(store, [one for one in parked.values() if one.barred or not barred], going)
+    keys = dict.fromkeys(key for key in map(key_of, letters) if key is not None)
+    found = store.parking.find(keys)
+    parked = [found[key] for key in keys if key in found]
+    return _closings(store, [one for one in parked if one.barred or not barred], going)
 
 
 def overdue(store: LetterStore) -> list[Closing]:

@@ -11,14 +11,18 @@ import pytest
 from dead_letter.choosing import moment
 from dead_letter.cli import dead_letters
 from dead_letter.letter import Attempt, Letter, encode
+from dead_letter.parking import Parking
 from tests.dead_letter.samples import START, a_letter, a_record, an_event
 from topics import codec
 from topics.console import FAILED, INCOMPLETE, OK, USAGE, run
 from topics.engines import open_log
+from topics.errors import LogUnavailable
 from topics.log import Log, Partition
 from topics.names import DEAD_LETTER, MAX_LETTER_BYTES, SYSTEM_TOPICS, events_spec
 from topics.rooms import Rooms
 from topics.settings import Settings
+from topics.store import open_store
+from topics.unpark import unpark_of
 
 TOPIC = "writeback.events.hubspot"
 FIRST, SECOND, THIRD = (
@@ -26,6 +30,8 @@ FIRST, SECOND, THIRD = (
     a_letter(1, reason="Property 'naem' does not exist"),
     a_letter(2, reason="busy", status=503, verdict="exhausted"),
 )
+_PARKED = [a_letter(offset, event=an_event(key="it's", n=offset)) for offset in range(3)]
+WAITING = [_PARKED[0], *(replace(letter, verdict="blocked", blocked_by=_PARKED[0].id) for letter in _PARKED[1:])]
 
 
 class Desk:
@@ -61,7 +67,25 @@ class Desk:
         reader = self.log.reader({place: 0})
         records = reader.poll(5.0) if end else []
         reader.close()
-        return [codec.decode(record).fields for record in records]
+        return [codec.decode(record).fields for record in records if unpark_of(record) is None]
+
+    def closing_records(self) -> list[str]:
+        """The letters that they name."""
+        reader = self.log.reader({Partition(TOPIC, 0): 0})
+        records = reader.poll(5.0)
+        reader.close()
+        return [unpark.letter for record in records if (unpark := unpark_of(record))]
+
+    def park(self, *letters: Letter) -> None:
+        """The worker diverts these, one behind the other; they are letters of one record."""
+        store = open_store(self._settings.store)
+        parking = Parking(store)
+        for letter in letters:
+            offset, barred = letter.record.offset, letter.replay_of is not None
+            key = f"{letter.object}/{letter.event_key}"
+            parking.park("hubspot", key, letter.id, offset=offset, barred=barred, now=START)
+        store.dispose()
+        self.bury(*letters)
 
 
 @pytest.fixture
@@ -273,6 +297,102 @@ def test_superseded_letters_wait_for_a_word(desk: Desk) -> None:
     assert (before, desk.sent()) == ([], [{"n": 0}])
 
 
+def test_parked(desk: Desk) -> None:
+    """Each parked key with its connection, since when, how many letters wait, and what sends them all."""
+    nothing = desk.json("parked")
+    desk.park(*WAITING)
+    row = desk.say("parked").splitlines()[1].split("\t")
+    hint = desk.err
+    [key] = desk.json("parked", "--connection", "HubSpot")
+
+    assert nothing == []
+    assert row == ["hubspot", "contact/it's", "2023-11-14 22:13:20Z", "3", "", WAITING[0].id[:12]]
+    assert """writeback dead-letters replay --connection hubspot --object contact --key 'it'"'"'s'""" in hint
+    assert (key["first"], key["last"], key["barred"]) == (WAITING[0].id, WAITING[2].id, False)
+    assert key["open"] == [letter.id for letter in WAITING]
+    assert desk.json("parked", "--connection", "slack") == []
+
+
+def test_show_of_a_blocked_letter(desk: Desk) -> None:
+    """It names the first letter, and what sends all of the record; the first one says how many wait behind it."""
+    desk.park(*WAITING)
+    first, blocked = desk.say("show", WAITING[0].id), desk.say("show", WAITING[2].id)
+    told = desk.json("show", WAITING[1].id)
+
+    assert "contact/it's since 2023-11-14 22:13:20Z, 0 open before this one, 2 after it" in first
+    assert "replay --connection hubspot --object contact --key" in first
+    assert f"blocked by   {WAITING[0].id}" in blocked
+    assert f"waits behind letter {WAITING[0].id[:12]} of the same record" in blocked
+    assert (told["parked"]["first"], told["before"], told["after"]) == (
+        WAITING[0].id,
+        [WAITING[0].id],
+        [WAITING[2].id],
+    )
+
+
+def test_a_blocked_letter_behind_which_all_is_done(desk: Desk) -> None:
+    """What it waited for being gone, it is sent like any other."""
+    desk.park(*WAITING[:2])
+    desk.say("discard", WAITING[0].id, "--reason", "test data", "--yes")
+
+    assert f"done with. Send it:\n  writeback dead-letters replay {WAITING[1].id[:12]}" in desk.say(
+        "show", WAITING[1].id
+    )
+
+
+def test_list_finds_the_blocked_ones(desk: Desk) -> None:
+    """They have a verdict of their own."""
+    desk.park(*WAITING)
+
+    assert len(desk.json("list", "--verdict", "blocked")) == 2
+
+
+def test_replay_of_a_parked_key(desk: Desk) -> None:
+    """The plan and the outcome say that the key will flow again."""
+    desk.park(*WAITING)
+    plan = desk.say("replay", "--all", "--dry-run")
+    done = desk.json("replay", "--all", "--yes")
+
+    assert plan.endswith("1 parked key will flow again when the workers get there\n")
+    assert [(one["record_key"], one["flows"], one["trouble"]) for one in done["keys"]] == [("contact/it's", True, "")]
+    assert desk.sent() == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+def test_replay_of_some_of_a_parked_key(desk: Desk) -> None:
+    """What stays parked is told, with what keeps it and the command that sends all; what would overtake stays."""
+    desk.park(*WAITING)
+    done = desk.say("replay", WAITING[0].id)
+    late = desk.json("replay", WAITING[2].id, "--dry-run", code=INCOMPLETE)["items"]
+
+    assert done.startswith("1 replayed\ncontact/it's of hubspot stays parked: 2 letters of it still open (")
+    assert "  writeback dead-letters replay --connection hubspot --object contact --key" in done
+    assert [item["fate"] for item in late] == ["ineligible"]
+    assert WAITING[1].id in late[0]["why"]
+
+
+def test_a_closing_that_was_not_sent_is_made_up_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A discard without a log says that the key stays parked; the next replay, of whatever, lets it go."""
+    desk.park(*WAITING)
+    with monkeypatch.context() as broken:
+        broken.setattr("dead_letter.closing._send", lambda *_: LogUnavailable("kafka://x does not answer"))
+        told = desk.say("discard", "--all", "--reason", "no", "--yes", code=INCOMPLETE)
+    made_up = desk.say("replay", "--all", "--yes")
+
+    assert told.startswith("3 discarded\ncontact/it's of hubspot stays parked: it could not be let go (kafka://x")
+    assert made_up == "1 parked key will flow again when the workers get there\n"
+
+
+def test_discarding_the_last_letter_frees_the_key(desk: Desk) -> None:
+    """While letters are open the key stays parked, and that is said; with the last one it is let go."""
+    desk.park(*WAITING)
+    some = desk.say("discard", WAITING[0].id, WAITING[2].id, "--reason", "test data", "--yes")
+    rest = desk.json("discard", WAITING[1].id, "--reason", "test data", "--yes")["keys"]
+
+    assert some.startswith("2 discarded\ncontact/it's of hubspot stays parked: 1 letter of it still open (")
+    assert [(one["record_key"], one["names"], one["flows"]) for one in rest] == [("contact/it's", WAITING[2].id, True)]
+    assert desk.closing_records() == [WAITING[2].id]
+
+
 @pytest.mark.parametrize("options", [(), ("--all", "--status", "400"), ("abc", "--all")])
 def test_replay_must_be_told_what(desk: Desk, options: tuple[str, ...]) -> None:
     """Nothing, or two selections at once, is a usage error: a replay is never a guess."""
@@ -314,8 +434,6 @@ def test_export(desk: Desk, tmp_path: Path) -> None:
 
 def test_without_the_log_the_store_is_shown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that does not answer hides no letter that is in the store, and is said."""
-    from topics.errors import LogUnavailable  # noqa: PLC0415
-
     desk.bury(FIRST)
     desk.say("list")
 
