@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import batch, emitting, idle, machine, memory, single
+from tests.benchmarks import batch, emitting, idle, machine, memory, peers_case, single
 from tests.benchmarks.figures import Figure, show, write
 from tests.benchmarks.sizes import BIG, FULL, TINY, Sizes
 from tests.benchmarks.stand import Stand, stand
@@ -22,7 +22,11 @@ CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "idle": idle.figures,
     "emitting": emitting.figures,
     "backlog": memory.figures,
+    "peers": peers_case.figures,
+    "killed": peers_case.killed,
 }
+ALONE = [case for case in CASES if case not in {"peers", "killed"}]
+"""What needs nothing that must be downloaded first."""
 
 
 @click.command()
@@ -38,7 +42,7 @@ def main(*, only: tuple[str, ...], rounds: int | None, big: bool, tiny: bool, ou
         sizes = replace(sizes, rounds=rounds)
     out = out or ROOT / ".cache" / "bench" / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     try:
-        measured, described = run(only or tuple(CASES), sizes)
+        measured, described = run(only or tuple(ALONE if tiny else CASES), sizes)
     except NoBroker as error:
         raise click.ClickException(str(error)) from error
     show(measured, described)

@@ -85,15 +85,12 @@ class Stand:
         """The topic goes, so that the next worker does not read it."""
         self.log.delete_topic(names.events_topic(slug))
 
-    def worker(self, group: str = "", **env: str) -> list[Process]:
-        """One ``writeback worker`` that reads from the beginning (or in that group)."""
+    def worker(self, group: str = "", *, processes: int = 1) -> list[Process]:
+        """A ``writeback worker`` that reads from the beginning, or goes on where that group was."""
         name = f"worker-{uuid.uuid4().hex[:8]}"
-        group = group or name
-        return [
-            self.stage.start(
-                *WRITEBACK, "worker", name=name, WRITEBACK_GROUP=group, WRITEBACK_LOG_LEVEL="warning", **env
-            )
-        ]
+        more = () if processes == 1 else ("--processes", str(processes))
+        env = {"WRITEBACK_GROUP": group or name, "WRITEBACK_LOG_LEVEL": "warning"}
+        return [self.stage.start(*WRITEBACK, "worker", *more, name=name, **env)]
 
     def script(self, text: str, name: str, *arguments: str) -> Process:
         """A user's script, running; what it prints is in ``<name>.out``."""

@@ -1,0 +1,160 @@
+"""What people use instead: each set up as its own documentation recommends, in an environment of its own.
+
+The set-ups are in ``peers/<name>/``, so that anyone can object. Environments and jars are made once, in
+``.cache/bench/peers``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.benchmarks.stand import Process, Stand
+from tests.kafka_broker import ROOT, free_port
+
+HERE = Path(__file__).parent / "peers"
+CACHE = ROOT / ".cache" / "bench" / "peers"
+
+
+class Unavailable(Exception):
+    """This peer cannot be had on this machine; the message says why."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """``order``: what its own documentation promises per key. ``most``: events that it gets, because it is so slow.
+
+    ``enqueue``: it does not read our topic but its own queue, which this command fills.
+    """
+
+    name: str
+    folder: str
+    needs: tuple[str, ...]
+    command: tuple[str, ...]
+    order: bool
+    env: Mapping[str, str] = field(default_factory=dict)
+    enqueue: tuple[str, ...] = ()
+    most: int = 10_000
+
+    def install(self) -> None:
+        """Once per machine. Raises ``Unavailable``."""
+        venv = CACHE / self.folder
+        if (venv / "installed").exists():
+            return
+        shutil.rmtree(venv, ignore_errors=True)
+        _run([sys.executable, "-m", "venv", str(venv)])
+        _run([str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", *self.needs])
+        (venv / "installed").touch()
+
+    def prepare(self, stand: Stand, topic: str, events: int, keys: int) -> None:
+        """Fill its own queue, where it has one."""
+        if self.enqueue:
+            command = [*self._argv(self.enqueue), str(events), str(keys)]
+            _run(command, env=self._env(stand, topic, "bench"), cwd=HERE / self.folder)
+
+    def start(self, stand: Stand, topic: str, group: str) -> list[Process]:
+        with (stand.stage.folder / f"{self.folder}.log").open("ab") as log:
+            process = subprocess.Popen(
+                self._argv(self.command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self._env(stand, topic, group), cwd=HERE / self.folder, start_new_session=True,
+            )  # fmt: skip
+        return [process]
+
+    def _argv(self, command: tuple[str, ...]) -> list[str]:
+        return [str(CACHE / self.folder / "bin" / command[0]), *command[1:]]
+
+    def _env(self, stand: Stand, topic: str, group: str) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "BOOTSTRAP": stand.bootstrap,
+            "URL": stand.far.url,
+            "TOPIC": topic,
+            "GROUP": group,
+            **self.env,
+        }
+
+
+class JavaPeer(Peer):
+    def install(self) -> None:
+        folder = CACHE / self.folder
+        if (folder / "Peer.class").exists():
+            return
+        if shutil.which("mvn") is None or shutil.which("javac") is None:
+            raise Unavailable("needs Maven and a JDK (apt-get install maven default-jdk-headless)")
+        libs = f"-DoutputDirectory={folder / 'libs'}"
+        pom = str(HERE / self.folder / "pom.xml")
+        _run(
+            [
+                "mvn",
+                "--quiet",
+                "--batch-mode",
+                "--file",
+                pom,
+                "dependency:copy-dependencies",
+                "-DincludeScope=runtime",
+                libs,
+            ]
+        )
+        _run(["javac", "-cp", f"{folder / 'libs'}/*", "-d", str(folder), str(HERE / self.folder / "Peer.java")])
+
+    def _argv(self, command: tuple[str, ...]) -> list[str]:
+        folder = CACHE / self.folder
+        return ["java", "-cp", f"{folder}:{folder / 'libs'}/*", *command]
+
+
+class RedisPeer(Peer):
+    """With a Redis of its own, which is emptied with each run."""
+
+    def install(self) -> None:
+        if shutil.which("redis-server") is None:
+            raise Unavailable("needs redis-server (apt-get install redis-server)")
+        super().install()
+
+    def prepare(self, stand: Stand, topic: str, events: int, keys: int) -> None:
+        for process in _redis.values():
+            process.terminate()
+            process.wait()
+        _redis.clear()
+        port = free_port()
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        _redis[port] = stand.stage.start(*command, name="redis")
+        time.sleep(0.5)
+        super().prepare(stand, topic, events, keys)
+
+    def _env(self, stand: Stand, topic: str, group: str) -> dict[str, str]:
+        return {**super()._env(stand, topic, group), "REDIS": f"redis://127.0.0.1:{next(iter(_redis))}/0"}
+
+
+_redis: dict[int, Process] = {}
+
+_HTTP = ("httpx>=0.28", "httpx-aiohttp>=0.2")
+PARALLEL_CONSUMER = JavaPeer("Confluent parallel-consumer, KEY, 256", "parallel_consumer", (), ("Peer",), order=True)
+PEERS = (
+    PARALLEL_CONSUMER,
+    Peer("FastStream, 256 workers", "faststream", ("faststream[kafka]>=0.6", *_HTTP), ("python", "consumer.py"),
+         order=False, env={"WORKERS": "256"}),
+    Peer("FastStream, 8 workers, AckPolicy.ACK", "faststream", ("faststream[kafka]>=0.6", *_HTTP),
+         ("python", "consumer.py"), order=True, env={"WORKERS": "8", "ACK": "1"}, most=1_000),
+    Peer("taskiq-aio-kafka, 256 tasks", "taskiq", ("taskiq", "taskiq-aio-kafka", "kafka-python==2.3.3", *_HTTP),
+         ("taskiq", "worker", "--workers", "1", "--max-async-tasks", "256", "--log-level", "ERROR", "tasks:broker"),
+         order=False, enqueue=("python", "tasks.py")),
+    Peer("arroyo, 256 threads", "arroyo", ("sentry-arroyo", "httpx>=0.28"), ("python", "consumer.py"), order=False),
+    RedisPeer("Celery + Redis, 256 threads, acks_late", "celery", ("celery[redis]", "httpx>=0.28"),
+              ("celery", "-A", "tasks", "worker", "--pool", "threads", "--concurrency", "256", "--loglevel", "ERROR"),
+              order=False, enqueue=("python", "tasks.py"), most=3_000),
+    Peer("plain kafka-python loop", "plain", ("kafka-python[crc32c]>=3.0.12,<3.2", "httpx>=0.28"),
+         ("python", "consumer.py"), order=True, most=500),
+)  # fmt: skip
+
+
+def _run(command: list[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=cwd)
+    if done.returncode:
+        raise Unavailable(f"{' '.join(command[:4])} ... said: {(done.stdout + done.stderr).strip()[-300:]}")

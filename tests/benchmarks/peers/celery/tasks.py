@@ -1,0 +1,35 @@
+"""Celery with Redis: ``python tasks.py EVENTS KEYS`` enqueues, ``celery -A tasks worker`` works.
+
+https://docs.celeryq.dev/en/stable/userguide/optimizing.html: acknowledged late and a prefetch of one, for long tasks
+that must not be lost; threads, because the tasks wait for a network.
+"""
+
+import os
+import sys
+
+import httpx
+from celery import Celery
+
+app = Celery("tasks", broker=os.environ["REDIS"])
+app.conf.update(
+    task_acks_late=True,
+    worker_prefetch_multiplier=1,
+    task_ignore_result=True,
+    broker_transport_options={"max_connections": 600},
+    redis_max_connections=600,
+    broker_pool_limit=600,
+)
+client = httpx.Client(
+    base_url=os.environ["URL"], timeout=120, limits=httpx.Limits(max_connections=None, max_keepalive_connections=None)
+)
+
+
+@app.task
+def handle(path: str, body: dict) -> None:
+    client.patch("/" + path, json=body).raise_for_status()
+
+
+if __name__ == "__main__":
+    for n in range(int(sys.argv[1])):
+        key = f"k{n % int(sys.argv[2])}"
+        handle.delay(f"records/{key}", {"n": n, "key": key, "firstname": f"name {n}"})
