@@ -11,7 +11,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Boolean, Column, Engine, Float, MetaData, Row, String, Table, Text, delete, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    delete,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from topics.store import create_tables, reading
@@ -24,6 +39,7 @@ PARKED = Table(
     Column("connection", String(63), nullable=False, index=True),
     Column("record_key", Text, nullable=False),
     Column("first", String(64), nullable=False),
+    Column("offset", BigInteger, nullable=False),
     Column("last", String(64), nullable=False),
     Column("barred", Boolean, nullable=False),
     Column("since", Float(53), nullable=False),
@@ -44,14 +60,16 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """``record_key``: ``<object>/<key>``. ``first``: the letter that parked it. ``barred``: a replay died again.
+    """``record_key``: ``<object>/<key>``. ``first``: the letter that parked it; ``offset``: its event's.
 
+    What comes before that is not behind it, even when a crash has it read again. ``barred``: a replay died again.
     While barred, the replayed events behind the one that died are diverted as well, until their replay is closed.
     """
 
     connection: str
     record_key: str
     first: str
+    offset: int
     last: str
     barred: bool
     since: float
@@ -92,18 +110,20 @@ class Parking:
                 found.update((one.key, one) for one in rows)
         return found
 
-    def park(self, connection: str, record_key: str, letter: str, *, barred: bool, now: float) -> str:
-        """An event of this key goes to the dead letters as ``letter``; returns the letter that parked the key."""
+    def park(
+        self, connection: str, record_key: str, letter: str, *, offset: int, barred: bool, now: float
+    ) -> tuple[str, int]:
+        """An event of this key goes to the dead letters as ``letter``; which letter parked the key, and its offset."""
         self._prepare()
         key = Key(connection, record_key)
-        row = {"key_hash": key.hash, **key._asdict(), "first": letter, "last": letter, "barred": barred, "since": now}
+        row = {"key_hash": key.hash, **key._asdict(), "first": letter, "offset": offset, "last": letter}
         upsert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        parking = upsert(PARKED).values(**row)
+        parking = upsert(PARKED).values(**row, barred=barred, since=now)
         changes = {"last": letter, "barred": or_(PARKED.c.barred, parking.excluded.barred)}
-        parking = parking.on_conflict_do_update(index_elements=["key_hash"], set_=changes).returning(PARKED.c.first)
+        parking = parking.on_conflict_do_update(index_elements=["key_hash"], set_=changes)
         with self._engine.begin() as transaction:
-            first: str = transaction.execute(parking).scalar_one()
-        return first
+            first = transaction.execute(parking.returning(PARKED.c.first, PARKED.c.offset)).one()
+        return str(first[0]), int(first[1])
 
     def close(self, connection: str, record_key: str, letter: str) -> bool:
         """The replay up to ``letter`` is through; True when nothing was diverted since and the key is free."""

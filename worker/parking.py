@@ -28,8 +28,10 @@ STORE_PAUSE = 1.0
 class Shelf(Protocol):
     """The rows of the parked keys, off the loop. Both return only when the store has it."""
 
-    async def park(self, connection: str, record_key: str, letter: str, *, barred: bool) -> str:
-        """Returns the letter that parked the key."""
+    async def park(
+        self, connection: str, record_key: str, letter: str, *, offset: int, barred: bool
+    ) -> tuple[str, int]:
+        """Which letter parked the key, and the offset of its event."""
 
     async def close(self, connection: str, record_key: str, letter: str) -> bool:
         """True when the key is free."""
@@ -42,12 +44,14 @@ class StoreShelf:
         self._parking = parking
         self._clock = clock
 
-    async def park(self, connection: str, record_key: str, letter: str, *, barred: bool) -> str:
+    async def park(
+        self, connection: str, record_key: str, letter: str, *, offset: int, barred: bool
+    ) -> tuple[str, int]:
         now = self._clock.now()
         while True:
             try:
                 return await asyncio.to_thread(
-                    self._parking.park, connection, record_key, letter, barred=barred, now=now
+                    self._parking.park, connection, record_key, letter, offset=offset, barred=barred, now=now
                 )
             except StoreUnavailable as error:
                 await self._wait(error)
@@ -70,7 +74,7 @@ class KeyPark:
     def __init__(self, connection: str, shelf: Shelf, parked: Iterable[Parked]) -> None:
         self._connection = connection
         self._shelf = shelf
-        self._first = {one.record_key: one.first for one in parked}
+        self._first = {one.record_key: (one.first, one.offset) for one in parked}
         self._barred = {one.record_key for one in parked if one.barred}
 
     @property
@@ -79,10 +83,11 @@ class KeyPark:
 
     def blocks(self, delivery: Delivery) -> str | None:
         """The letter behind which this event has to wait; None: it may go."""
-        first = self._first.get(delivery.key)
-        if first is None or (delivery.event.replay is not None and delivery.key not in self._barred):
+        parked = self._first.get(delivery.key)
+        if parked is None or (delivery.event.replay is not None and delivery.key not in self._barred):
             return None
-        return first
+        first, offset = parked
+        return first if delivery.offset > offset else None
 
     async def park(self, delivery: Delivery) -> None:
         """Its letter is about to be written. Events without a key are in nobody's way."""
@@ -90,7 +95,7 @@ class KeyPark:
             return
         letter = letter_id(delivery.record)
         barred = delivery.event.replay is not None
-        first = await self._shelf.park(self._connection, delivery.key, letter, barred=barred)
+        first = await self._shelf.park(self._connection, delivery.key, letter, offset=delivery.offset, barred=barred)
         self._first[delivery.key] = first
         if barred:
             self._barred.add(delivery.key)

@@ -19,7 +19,7 @@ def parking(store_engine: Engine) -> Parking:
 
 
 def park(parking: Parking, letter: str, *, key: Key = KEY, barred: bool = False, now: float = NOW) -> str:
-    return parking.park(*key, letter, barred=barred, now=now)
+    return parking.park(*key, letter, offset=7, barred=barred, now=now)[0]
 
 
 def test_the_first_letter_parks_and_the_others_follow(parking: Parking) -> None:
@@ -27,7 +27,7 @@ def test_the_first_letter_parks_and_the_others_follow(parking: Parking) -> None:
     first = [park(parking, "a"), park(parking, "b", now=NOW + 1), park(parking, "c", now=NOW + 2)]
 
     assert first == ["a", "a", "a"]
-    assert parking.parked() == [Parked(*KEY, "a", "c", barred=False, since=NOW)]
+    assert parking.parked() == [Parked(*KEY, "a", 7, "c", barred=False, since=NOW)]
 
 
 def test_the_oldest_is_listed_first(parking: Parking) -> None:

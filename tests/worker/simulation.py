@@ -250,10 +250,12 @@ class SimShelf:
     def __init__(self) -> None:
         self.rows: dict[str, Parked] = {}
 
-    async def park(self, connection: str, record_key: str, letter: str, *, barred: bool) -> str:
+    async def park(
+        self, connection: str, record_key: str, letter: str, *, offset: int, barred: bool
+    ) -> tuple[str, int]:
         row = self.rows.get(record_key)
-        first = row.first if row else letter
-        self.rows[record_key] = Parked(connection, record_key, first, letter, barred, 0.0)
+        first = (row.first, row.offset) if row else (letter, offset)
+        self.rows[record_key] = Parked(connection, record_key, *first, letter, barred, 0.0)
         return first
 
     async def close(self, connection: str, record_key: str, letter: str) -> bool:
@@ -464,7 +466,7 @@ class World:
         assert expected <= delivered | lettered | superseded
         self._check_superseded(superseded, delivered)
         self._check_doubles()
-        if self.shelf:
+        if self.shelf and not self.coalesce:  # one call for several has an end for all of them, also an unknown one
             self._check_parked()
         self._check_order()
 
