@@ -50,6 +50,11 @@ class Committer:
         self._dirty.add(assignment)
         self._go.set()
 
+    def insist(self, assignment: Assignment) -> None:
+        """Commit it soon even if the log knows all of it: whether it takes the commit is the question."""
+        self._last.pop(assignment.partition, None)
+        self.urgent(assignment)
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:

@@ -16,6 +16,9 @@ from worker.tally import Tally
 class Desk(Protocol):
     """The worker, as a connection sees it."""
 
+    def awake(self) -> bool:
+        """May calls start? Not after a sleep, before it is known what is still ours; then every lane is pumped."""
+
     def dirty(self, assignment: Assignment) -> None:
         """Something of it is done."""
 

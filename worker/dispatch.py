@@ -118,7 +118,7 @@ class Dispatcher:
         destination = self.destination
         throttle, breaker = destination.throttle, destination.breaker
         alarm = self.lane.release_due(now)
-        while not destination.paused and self.lane.ready and breaker.allows(self.out):
+        while not destination.paused and self.lane.ready and breaker.allows(self.out) and self._desk.awake():
             if self.out >= int(throttle.concurrency):
                 break
             wait = throttle.wait(now)

@@ -8,6 +8,7 @@ import structlog
 
 EventName = Literal[
     "worker.started",  # group, log
+    "worker.slept",  # no sign of life for seconds: no call starts before the log has said what is still ours
     "worker.stopping",  # why, out: calls under way
     "worker.stopped",  # left: records whose call did not end within the grace period
     "partition.assigned",  # partition, offset, unfinished attempts carried over

@@ -33,10 +33,12 @@ from worker.outcomes import Outcomes
 from worker.post import Build, Opener, Post
 from worker.retry import RetryPolicy
 from worker.router import Router
+from worker.wakefulness import Wakefulness
 
 POLL_SECONDS = 0.25
 WATCH_SECONDS = 1.0
 """How soon an operator's pause, resume or change of a connection is seen."""
+CONFIRM_SECONDS = 0.02
 REVOKE_SECONDS = 0.8
 """What a revocation waits for calls under way: more would starve the partitions that stay."""
 SECRETS_SECONDS = 30.0
@@ -109,6 +111,8 @@ class Worker:
         self._secrets_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
+        self._wakefulness = Wakefulness(self._clock.monotonic())
+        self._confirming = False
 
     # -- run and stop -----------------------------------------------------------------------------------------------
 
@@ -116,6 +120,7 @@ class Worker:
         """Until ``stop`` is set; then lets calls under way finish, flushes, commits and leaves the group."""
         await asyncio.to_thread(self._log.ensure_topics, names.SYSTEM_TOPICS)
         await self._consumer.start()
+        self._wakefulness = Wakefulness(self._clock.monotonic())
         logger().info("worker.started", group=self._settings.group)
         committing = asyncio.create_task(self._committer.run())
         watching = asyncio.create_task(self._watch())
@@ -128,6 +133,7 @@ class Worker:
                 if self._failure is not None:
                     raise self._failure
                 self._router.route(await self._poll())
+                self.awake()
         finally:
             watching.cancel()
             observing.cancel()
@@ -308,6 +314,14 @@ class Worker:
             return str(error)
         return ""
 
+    def awake(self) -> bool:
+        if self._wakefulness.sign(self._clock.monotonic()):
+            return True
+        if not self._confirming:
+            self._confirming = True
+            self._spawn(self._confirm())
+        return False
+
     # -- what comes by itself ---------------------------------------------------------------------------------------
 
     def _committed(self, assignment: Assignment) -> None:
@@ -321,6 +335,22 @@ class Worker:
             dispatcher.pump()
         if assignment.wants_commit:
             self._committer.dirty(assignment)  # the next window, while this one is being sent
+
+    async def _confirm(self) -> None:
+        """After a sleep: a commit that the log takes from us, begun now, shows that a partition is still ours."""
+        while not self._wakefulness.sure:
+            nap = self._wakefulness.naps
+            logger().warning("worker.slept")
+            wanted = {assignment: assignment.round + 1 for assignment in self._router.assignments.values()}
+            for assignment in wanted:
+                self._committer.insist(assignment)
+            while any(not a.closed and a.committed_round < least for a, least in wanted.items()):
+                await self._clock.sleep(CONFIRM_SECONDS)
+            self._wakefulness.confirmed(nap)
+        self._confirming = False
+        for post in self._router.posts.values():
+            if post.dispatcher is not None:
+                post.dispatcher.pump()
 
     async def _watch(self) -> None:
         """Operators change connections in the store; see it within a second."""

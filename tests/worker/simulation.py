@@ -321,6 +321,9 @@ class World:
 
     # -- dispatch.Desk ----------------------------------------------------------------------------------------------
 
+    def awake(self) -> bool:
+        return True
+
     def dirty(self, assignment: Assignment) -> None: ...
 
     def urgent(self, assignment: Assignment) -> None: ...
