@@ -23,6 +23,7 @@ from topics.errors import LogError
 _LOGGER = logging.getLogger("pq")
 
 PATIENCE_S = 5.0
+YOUNG_OBJECTS = 10_000
 FLUSH_S = 120.0
 """As long as the Kafka client itself goes on trying."""
 
@@ -71,11 +72,22 @@ def _open() -> Transport:
     # What is loaded by now stays loaded. Without this every full collection walks it, once in some thousand writes:
     # 13 us of each write's 65 (measured, the Kafka client's own part included).
     gc.freeze()
+    _look_less_often_for_garbage()
     # After the log's own exit hooks were registered, so that ours runs before them.
     atexit.register(_at_exit)
     util.Finalize(None, _at_exit, exitpriority=100)
     _end_in_order_on_sigterm()
     return opened
+
+
+def _look_less_often_for_garbage() -> None:
+    """A write makes some ten objects that live until the log has it: looked through every 700 objects they cost more.
+
+    Measured on Kafka: 60 us of CPU a write instead of 70. Scripts that have set more, or 0, keep what they have set.
+    """
+    young, middle, old = gc.get_threshold()
+    if 0 < young < YOUNG_OBJECTS:
+        gc.set_threshold(YOUNG_OBJECTS, middle, old)
 
 
 def _at_exit() -> None:

@@ -140,3 +140,12 @@ _current.session().producer = Broken()
     assert "not everything that was emitted has reached the log, some events may be lost" in errors
     assert "kafka://broker:9092 does not answer" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(("own", "kept"), [("700, 10, 10", "10000"), ("50000, 10, 10", "50000"), ("0, 10, 10", "0")])
+def test_a_script_keeps_its_own_garbage_settings(script: Script, own: str, kept: str) -> None:
+    """Collections become rarer with the first connection, unless the script has asked for fewer, or none."""
+    process = script(f"import gc, pq\ngc.set_threshold({own})\npq.connect('Hubspot')\nprint(gc.get_threshold()[0])")
+    said, _ = process.communicate(timeout=30)
+
+    assert said.strip() == kept
