@@ -206,7 +206,8 @@ class JavaBroker(Broker):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # the first character is fixed: one in 64 would be a dash, and taken for an option
+        cluster = "w" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
         tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
         done = subprocess.run(tool, capture_output=True, text=True, check=False)
         if done.returncode != 0:
