@@ -108,7 +108,7 @@ def _check_once(stage: Stage, crm: Sandbox, load: Load) -> None:
 
     assert sorted(created) == sorted(str(event.key) for event in load.events)
     assert {result.outcome for result in results} == {"delivered"}
-    assert sorted(result.id for result in results) == sorted(event.id for event in load.events)
+    assert {result.id for result in results} == {event.id for event in load.events}
 
 
 def _pauses(crm: Sandbox, load: Load) -> list[float]:
