@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import batch, emitting, idle, machine, memory, peers_case, single
+from tests.benchmarks import adversity, batch, emitting, idle, machine, memory, peers_case, single
 from tests.benchmarks.figures import Figure, show, write
 from tests.benchmarks.sizes import BIG, FULL, TINY, Sizes
 from tests.benchmarks.stand import Stand, stand
@@ -22,11 +22,15 @@ CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "idle": idle.figures,
     "emitting": emitting.figures,
     "backlog": memory.figures,
+    "keys": adversity.keys,
+    "hot": adversity.hot,
+    "dead": adversity.dead,
+    "refusals": adversity.refusals,
     "peers": peers_case.figures,
     "killed": peers_case.killed,
 }
-ALONE = [case for case in CASES if case not in {"peers", "killed"}]
-"""What needs nothing that must be downloaded first."""
+ALONE = [case for case in CASES if case not in {"keys", "peers", "killed"}]
+"""What needs nothing that must be downloaded first, and adds something to see whether it all still runs."""
 
 
 @click.command()

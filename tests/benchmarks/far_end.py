@@ -63,6 +63,10 @@ class FarEnd:
     def wait_settled(self, events: int, seconds: float) -> bool:
         return self._waited("settled", seconds, str(events).encode())
 
+    def wait_lane(self, name: str, requests: int, seconds: float) -> bool:
+        """Until so many requests with this ``lane`` in their body have come."""
+        return self._waited("lane", seconds, f"{name} {requests}".encode())
+
     def report(self) -> Report:
         return Report(**self._ask("report"))
 

@@ -15,8 +15,13 @@ class Sizes:
     emitted: int = 20_000
     idle: int = 200
     helps: int = 10
+    each: int = 500
+    """Events for each of ten connections."""
+    hot: int = 2_000
 
 
 FULL = Sizes()
 BIG = Sizes(backlogs=(10_000, 1_000_000))
-TINY = Sizes(rounds=1, single=300, keys=30, batch=1_000, backlogs=(200, 400), emitted=300, idle=10, helps=1)
+TINY = Sizes(
+    rounds=1, single=300, keys=30, batch=1_000, backlogs=(200, 400), emitted=300, idle=10, helps=1, each=20, hot=40
+)

@@ -167,6 +167,10 @@ class Server:
             await self.book.first.wait()
         elif what == "done":
             await self.book.done.wait()
+        elif what == "lane":
+            name, least = body.decode().split()
+            while len(self.book.times.get(name, ())) < int(least):  # noqa: ASYNC110 - as below
+                await asyncio.sleep(0.005)
         elif what == "settled":
             wanted = int(body)
             while self.book.settled < wanted:  # noqa: ASYNC110 - seldom asked, and cheaper than a look at each event

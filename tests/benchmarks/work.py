@@ -20,9 +20,11 @@ def fields_of(n: int, keys: int, *, hot: bool = False, **body: Any) -> dict[str,
     return {"path": f"records/{key}", "body": {"n": n, "key": key, "firstname": f"name {n}", **body}}
 
 
-def single(slug: str, n: int, keys: int, *, hot: bool = False, operation: Operation = Operation.UPDATE) -> Event:
+def single(
+    slug: str, n: int, keys: int, *, hot: bool = False, operation: Operation = Operation.UPDATE, **body: Any
+) -> Event:
     """One call of its own. An ``add`` goes by PATCH all the same: only what may be repeated differs."""
-    fields = fields_of(n, keys, hot=hot)
+    fields = fields_of(n, keys, hot=hot, **body)
     if operation is Operation.ADD:
         fields["method"] = "PATCH"
     return Event(operation=operation, connection=slug, object="record", key=fields["body"]["key"], fields=fields)
