@@ -17,6 +17,7 @@ from topics import kafka_guards as guards
 from topics.errors import LogError, LogUnavailable, RecordRefused
 from topics.events import logger
 from topics.kafka_client import Address, is_refusal, send_error
+from topics.kafka_partitioner import KeyPartitioner
 from topics.log import Headers, Partition, Position
 
 log = logger()
@@ -266,6 +267,7 @@ class KafkaProducer:
                 delivery_timeout_ms=int(DELIVERY_SECONDS * 1_000),
                 max_block_ms=int(METADATA_SECONDS * 1_000),
                 metrics_enabled=False,
+                partitioner=KeyPartitioner(),
             ),
         )
         guards.survive_refusals(raw)
