@@ -135,6 +135,12 @@ class Parking:
                 transaction.execute(update(PARKED).where(mine).values(barred=False))
         return freed
 
+    def clear(self, connection: str) -> None:
+        """None of its keys is parked any more."""
+        self._prepare()
+        with self._engine.begin() as transaction:
+            transaction.execute(delete(PARKED).where(PARKED.c.connection == connection))
+
     def _prepare(self) -> None:
         if not self._ready:
             create_tables(self._engine, METADATA)

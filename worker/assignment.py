@@ -26,6 +26,7 @@ class Assignment:
     """Lives from assignment to revocation.
 
     Nothing is started when it is not ``open`` any more; what comes back after ``closed`` is fenced, by being ignored.
+    While ``catching_up`` its records wait: which of its keys are parked is being read.
     Per key only a chain: ``_tails`` holds its last event, every event knows the next. A key's head is out or ready or
     waiting for a moment; the others wait for the head. ``out``: events whose call is under way; ``settling``: events
     whose letter or reply is; ``round``: commits begun, each knowing all that was done before it; ``window``: calls
@@ -43,6 +44,7 @@ class Assignment:
         self._last_done = 0
         self.open = True
         self.closed = False
+        self.catching_up = False
         self.records = 0
         self.bytes = 0
         self.out = 0

@@ -74,8 +74,17 @@ class KeyPark:
     def __init__(self, connection: str, shelf: Shelf, parked: Iterable[Parked]) -> None:
         self._connection = connection
         self._shelf = shelf
-        self._first = {one.record_key: (one.first, one.offset) for one in parked}
-        self._barred = {one.record_key for one in parked if one.barred}
+        self.changes = 0
+        self.load(parked)
+
+    def load(self, parked: Iterable[Parked]) -> None:
+        """What the store says, all of it.
+
+        Between reading it and this, ``changes`` must not have moved: what is under way is not in what was read.
+        """
+        rows = list(parked)
+        self._first = {one.record_key: (one.first, one.offset) for one in rows}
+        self._barred = {one.record_key for one in rows if one.barred}
 
     @property
     def keys(self) -> int:
@@ -95,15 +104,20 @@ class KeyPark:
             return
         letter = letter_id(delivery.record)
         barred = delivery.event.replay is not None
+        self.changes += 1
         first = await self._shelf.park(self._connection, delivery.key, letter, offset=delivery.offset, barred=barred)
+        self.changes += 1
         self._first[delivery.key] = first
         if barred:
             self._barred.add(delivery.key)
 
     async def close(self, delivery: Delivery) -> None:
         """A closing record has had its turn."""
+        self.changes += 1
         self._barred.discard(delivery.key)
-        if await self._shelf.close(self._connection, delivery.key, delivery.event.fields["letter"]):
+        freed = await self._shelf.close(self._connection, delivery.key, delivery.event.fields["letter"])
+        self.changes += 1
+        if freed:
             self._first.pop(delivery.key, None)
             logger().info("key.unparked", connection=self._connection, keys=self.keys)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Literal
 
@@ -10,13 +11,14 @@ from connectors.connections import Connection, Connections
 from connectors.contract import Connector
 from connectors.errors import BadConnection, UnknownConnection
 from dead_letter.parking import Parking
+from topics.errors import StoreUnavailable
 from topics.log import Record
 from worker.assignment import Assignment
 from worker.clock import Clock
 from worker.desk import Tools
 from worker.dispatch import Dispatcher
 from worker.events import logger
-from worker.parking import KeyPark, StoreShelf
+from worker.parking import STORE_PAUSE, KeyPark, StoreShelf
 
 Build = Callable[[Connection, dict[str, str]], Connector]
 """A connector for a connection and its secrets; a secret that the vendor replaces is replaced in that mapping too."""
@@ -69,8 +71,9 @@ class Opener:
         build: Build,
         tools: Tools,
         clock: Clock,
-        opened: Callable[[Post], None],
         *,
+        opened: Callable[[Post], None],
+        caught_up: Callable[[Post, Assignment], None],
         parking: Parking | None = None,
     ) -> None:
         self._connections = connections
@@ -79,11 +82,36 @@ class Opener:
         self._tools = tools
         self._clock = clock
         self._opened = opened
+        self._caught_up = caught_up
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, post: Post) -> None:
         if post.opening is None:
             post.opening = asyncio.create_task(self._open(post))
             post.opening.add_done_callback(self._ended)
+
+    def catch_up(self, post: Post, assignment: Assignment) -> None:
+        """Read again which keys of the connection are parked; the assignment's records wait for it."""
+        task = asyncio.create_task(self._catch_up(post, assignment))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    async def _catch_up(self, post: Post, assignment: Assignment) -> None:
+        while (park := post.dispatcher.park if post.dispatcher else None) is not None and self._parking is not None:
+            changes = park.changes
+            try:
+                rows = await asyncio.to_thread(self._parking.parked, post.slug)
+            except StoreUnavailable as error:
+                logger().warning("store.unavailable", error=str(error))
+                await self._clock.sleep(STORE_PAUSE)
+                continue
+            if park.changes == changes:  # else something of ours is in between: read once more
+                park.load(rows)
+                break
+            await self._clock.sleep(0.01)
+        if assignment.open:
+            self._caught_up(post, assignment)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -99,6 +127,7 @@ class Opener:
             try:
                 await self._try(post)
             except UnknownConnection:
+                await self._forget(post.slug)
                 post.state = "unknown"
                 logger().warning("connection.unknown", connection=post.slug)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this connection's and is told
@@ -129,6 +158,8 @@ class Opener:
     def _park(self, connection: Connection) -> KeyPark | None:
         on_dead = connection.policy.get("on_dead", "continue")
         if on_dead == "continue":
+            if self._parking is not None and self._parking.parked(connection.slug):
+                self._parking.clear(connection.slug)  # from the time when it was "park": they flow again
             return None
         if on_dead != "park":
             raise BadConnection(f"the policy on_dead is {on_dead!r}; it is continue or park")
@@ -136,6 +167,12 @@ class Opener:
             raise BadConnection("the policy on_dead is park, and this worker was given no store for parked keys")
         parked = self._parking.parked(connection.slug)
         return KeyPark(connection.slug, StoreShelf(self._parking, self._clock), parked)
+
+    async def _forget(self, slug: str) -> None:
+        """One that is made anew under this slug parks its own keys."""
+        if self._parking is not None:
+            with contextlib.suppress(StoreUnavailable):  # it was there a moment ago; the next record asks again
+                await asyncio.to_thread(self._parking.clear, slug)
 
     def _look_up(self, slug: str) -> tuple[Connection, dict[str, str]]:
         connection = self._connections.get(slug)

@@ -47,12 +47,30 @@ class Router:
             post = self.posts[slug] = Post(slug)
         return post
 
-    def adopt(self, assignment: Assignment) -> None:
+    def adopt(self, assignment: Assignment, *, from_others: bool = False) -> None:
+        """A partition is ours; ``from_others``: somebody else may have parked and freed its keys until now."""
         self.assignments[assignment.partition] = assignment
         post = self.post(assignment.partition)
         post.assignments[assignment.partition] = assignment
+        if post.dispatcher is None:
+            return
+        post.dispatcher.adopt(assignment)
+        if from_others and post.dispatcher.park is not None:
+            assert self.opener is not None
+            assignment.catching_up = True
+            self._gate.hold(assignment, "catching up")
+            self.opener.catch_up(post, assignment)
+
+    def caught_up(self, post: Post, assignment: Assignment) -> None:
+        """Its parked keys are known: what came meanwhile goes where it belongs."""
+        assignment.catching_up = False
+        mine = [record for owner, record in post.waiting if owner is assignment]
         if post.dispatcher is not None:
-            post.dispatcher.adopt(assignment)
+            post.waiting = [(owner, record) for owner, record in post.waiting if owner is not assignment]
+            for record in mine:
+                self._accept(post.dispatcher, assignment, record)
+            self._after(post)
+        self._gate.release(assignment, "catching up")
 
     def disown(self, assignment: Assignment) -> None:
         """Start nothing more of it; what is under way may still finish."""
@@ -77,7 +95,7 @@ class Router:
                 continue
             post = self.post(record.partition)
             touched[post.slug] = post
-            if post.dispatcher is None:
+            if post.dispatcher is None or assignment.catching_up:
                 post.waiting.append((assignment, record))
             else:
                 self._accept(post.dispatcher, assignment, record)

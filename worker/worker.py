@@ -94,7 +94,13 @@ class Worker:
         self._router = Router(self._gate, budget, self)
         tools = Tools(self, self._outcomes, self._clock, policy or RetryPolicy())
         self._router.opener = self._opener = Opener(
-            connections, build, tools, self._clock, self._router.opened, parking=parking
+            connections,
+            build,
+            tools,
+            self._clock,
+            opened=self._router.opened,
+            caught_up=self._router.caught_up,
+            parking=parking,
         )
         self.observer = Observer(
             router=self._router,
@@ -187,7 +193,7 @@ class Worker:
         for partition, commit in commits.items():
             assignment = Assignment(partition, _progress(partition, commit))
             logger().info("partition.assigned", partition=str(partition), offset=assignment.progress.start)
-            self._router.adopt(assignment)
+            self._router.adopt(assignment, from_others=True)
 
     async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, Commit]:
         going = [self._router.assignments[p] for p in partitions if p in self._router.assignments]

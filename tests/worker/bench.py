@@ -27,6 +27,7 @@ from connectors.contract import (
 )
 from connectors.errors import UnknownFunction
 from dead_letter.letter import Letter, decode
+from dead_letter.parking import Parking
 from topics import codec, names
 from topics.engines import open_log
 from topics.event import Event, Operation
@@ -123,6 +124,7 @@ class Bench:
         self.producer = self.log.producer(max_record_bytes=2_000_000)
         self._store = open_store(f"sqlite:///{folder / 'store.db'}")
         self.connections = Connections(self._store, KEY)
+        self.parking = Parking(self._store)
         self.saas: dict[str, Saas] = {}
 
     def connect(self, slug: str = "acme", **changes: Any) -> Saas:
@@ -145,6 +147,7 @@ class Bench:
             build=self._build,
             settings=WorkerSettings(**{"grace_seconds": 5.0} | changes),
             policy=AT_ONCE,
+            parking=self.parking,
         )
 
     def _build(self, connection: Connection, secrets: Mapping[str, str]) -> Connector:
