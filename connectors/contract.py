@@ -135,11 +135,15 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``rate`` calls per ``per_seconds`` for the whole connection (None: unlimited); ``concurrency`` calls at once."""
+    """``rate`` calls per ``per_seconds`` for the whole connection (None: unlimited); ``concurrency`` calls at once.
+
+    ``daily``: calls in 24 hours at most (None: unlimited).
+    """
 
     rate: float | None = None
     per_seconds: float = 1.0
     concurrency: int = 16
+    daily: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,12 +60,13 @@ def limits_of(connection: Connection, connector: Connector) -> Limits:
         rate=own.get("rate", manifest.rate),
         per_seconds=own.get("per_seconds", manifest.per_seconds),
         concurrency=own.get("concurrency", manifest.concurrency),
+        daily=own.get("daily", manifest.daily),
     )
-    for name in ("rate", "per_seconds", "concurrency"):
+    for name in ("rate", "per_seconds", "concurrency", "daily"):
         value = getattr(limits, name)
-        least = 1 if name == "concurrency" else 0
+        least = 1 if name in {"concurrency", "daily"} else 0
         fits = isinstance(value, int | float) and not isinstance(value, bool) and value > 0 and value >= least
-        if not fits and not (name == "rate" and value is None):
+        if not fits and not (name in {"rate", "daily"} and value is None):
             raise BadConnection(f"the limit {name} is {value!r}; it is a number above 0, and {least} at the least")
     return limits
 

@@ -1,7 +1,8 @@
 """Never faster than the destination's quota, never slower because of us. Per connection; told the time.
 
-A token bucket holds the rate; a limit holds the calls at once. The vendor's own words (429, Retry-After, rate
-headers) override both: multiplicative decrease on a throttled answer, additive increase while it stays quiet.
+A token bucket holds the rate, a limit the calls at once, a count the day's budget (24 hours from the first call of a
+worker's life; what an earlier one spent the vendor's refusal tells). The vendor's own words (429, Retry-After, rate
+headers) override them: multiplicative decrease on a throttled answer, additive increase while it stays quiet.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ CLEAN_SECONDS = 1.0
 INCREASE = 0.1
 ROUNDING = 1e-9
 """Of a call: what floating point may be short of it after a wait that was long enough."""
+DAY = 86_400.0
 LEAST_RATE = 0.05
 """Calls per second that are tried even at a vendor which keeps saying no: one every 20 s."""
 
@@ -34,11 +36,16 @@ class Throttle:
         self._blocked_until = 0.0
         self._clean_since: float | None = None
         self._limits = limits
+        self._today = 0
+        self._day_ends = 0.0
+        self._daily = limits.daily
         self.share(share)
 
     def share(self, share: float) -> None:
         """Our part of the quota changed: a rebalance."""
         limits = self._limits
+        if limits.daily is not None:
+            self._daily = max(1, int(limits.daily * share))
         if limits.rate is None:
             return
         quota = limits.rate * share
@@ -57,6 +64,8 @@ class Throttle:
         """Seconds until a call may go out; 0: now."""
         if now < self._blocked_until:
             return self._blocked_until - now
+        if self._daily is not None and self._today >= self._daily and now < self._day_ends:
+            return self._day_ends - now
         if self._rate is None:
             return 0.0
         self._fill(now)
@@ -64,6 +73,10 @@ class Throttle:
         return 0.0 if missing < ROUNDING else missing / self._rate
 
     def spend(self, now: float) -> None:
+        if self._daily is not None:
+            if now >= self._day_ends:
+                self._today, self._day_ends = 0, now + DAY
+            self._today += 1
         if self._rate is not None:
             self._fill(now)
             self._tokens -= 1.0

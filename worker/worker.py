@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.connections import Connections
-from connectors.errors import BadSecret, UnknownConnection
+from connectors.errors import UnknownConnection
 from dead_letter.parking import Parking
 from topics import names
 from topics.errors import LogUnavailable, RecordRefused, StoreUnavailable
@@ -17,12 +17,12 @@ from topics.log import Commit, Log, Partition, Record
 from topics.result import StateChange, pack_state
 from worker.assignment import Assignment
 from worker.budget import Budget
+from worker.changes import Changes
 from worker.clock import Clock, SystemClock
 from worker.committer import Committer
 from worker.courier import Courier
 from worker.delivery import Delivery
 from worker.desk import Tools
-from worker.dispatch import Dispatcher
 from worker.events import logger
 from worker.gate import Gate
 from worker.ledger import Ledger
@@ -30,19 +30,17 @@ from worker.metadata import ForeignMetadata
 from worker.observer import Observer, Question
 from worker.offsets import Progress
 from worker.outcomes import Outcomes
-from worker.post import Build, Opener, Post
+from worker.post import Build, Opener
 from worker.retry import RetryPolicy
 from worker.router import Router
 from worker.wakefulness import Wakefulness
 
 POLL_SECONDS = 0.25
-WATCH_SECONDS = 1.0
-"""How soon an operator's pause, resume or change of a connection is seen."""
+STORE_SECONDS = 1.0
+"""Between two tries at a store or a log that is away."""
 CONFIRM_SECONDS = 0.02
 REVOKE_SECONDS = 0.8
 """What a revocation waits for calls under way: more would starve the partitions that stay."""
-SECRETS_SECONDS = 30.0
-"""How soon a connection that is down is opened with the secrets that another worker's vendor replaced."""
 LEDGER_SECONDS = 1.0
 """What a revocation waits for the ledger: without it no offset moves."""
 FLUSH_SECONDS = 5.0
@@ -112,9 +110,18 @@ class Worker:
             window=self._settings.budget_records,
             tell=self._tell,
         )
+        self._changes = Changes(
+            connections,
+            self._router,
+            self._opener,
+            self._gate,
+            self._clock,
+            drain=lambda assignments: self._drain(assignments, self._settings.grace_seconds),
+            reread=self.reread,
+            spawn=self._spawn,
+        )
         self._probe = Question(log.probe, self._clock)
         self._stopping = False
-        self._secrets_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._wakefulness = Wakefulness(self._clock.monotonic())
@@ -129,7 +136,7 @@ class Worker:
         self._wakefulness = Wakefulness(self._clock.monotonic())
         logger().info("worker.started", group=self._settings.group)
         committing = asyncio.create_task(self._committer.run())
-        watching = asyncio.create_task(self._watch())
+        watching = asyncio.create_task(self._changes.run())
         observing = asyncio.create_task(self.observer.run())
         try:
             while not stop.is_set():
@@ -150,7 +157,7 @@ class Worker:
             return await self._consumer.poll(POLL_SECONDS)
         except LogUnavailable as error:
             logger().warning("log.unavailable", error=str(error))
-            await self._clock.sleep(WATCH_SECONDS)
+            await self._clock.sleep(STORE_SECONDS)
             return []
 
     async def _stop(self, committing: asyncio.Task[None]) -> None:
@@ -284,9 +291,9 @@ class Worker:
                 await asyncio.to_thread(self._connections.set_state, slug, "quarantined", reason)
             except StoreUnavailable as error:
                 logger().warning("store.unavailable", error=str(error))
-                await self._clock.sleep(WATCH_SECONDS)
+                await self._clock.sleep(STORE_SECONDS)
             except UnknownConnection:
-                return  # removed meanwhile: ``_watch`` sees that
+                return  # removed meanwhile: ``changes.py`` sees that
             else:
                 return
 
@@ -357,58 +364,6 @@ class Worker:
         for post in self._router.posts.values():
             if post.dispatcher is not None:
                 post.dispatcher.pump()
-
-    async def _watch(self) -> None:
-        """Operators change connections in the store; see it within a second."""
-        while True:
-            await self._clock.sleep(WATCH_SECONDS)
-            for post in self._router.posts.values():
-                if post.dispatcher is not None and post.dispatcher.destination.paused:
-                    post.dispatcher.destination.shed()
-            try:
-                revisions = await asyncio.to_thread(self._connections.revisions)
-            except StoreUnavailable as error:
-                logger().warning("store.unavailable", error=str(error))
-                continue
-            renewed = await self._renewed()
-            for post in list(self._router.posts.values()):
-                if post.dispatcher is None:
-                    continue
-                if post.slug in renewed or post.dispatcher.connection.revision != revisions.get(post.slug):
-                    await self._change(post, post.dispatcher)
-
-    async def _renewed(self) -> set[str]:
-        """Connections that are down, and whose secrets in the store are not those they were opened with."""
-        now = self._clock.monotonic()
-        if now < self._secrets_at:
-            return set()
-        self._secrets_at = now + SECRETS_SECONDS
-        renewed = set()
-        for post in list(self._router.posts.values()):
-            if post.dispatcher is None or post.dispatcher.destination.breaker.state != "open" or not post.secrets:
-                continue
-            try:
-                stored = await asyncio.to_thread(self._connections.secrets, post.dispatcher.connection)
-            except (StoreUnavailable, BadSecret, UnknownConnection):
-                continue  # opening it anew would fail as well, and the store's silence is told elsewhere
-            if stored != post.secrets:
-                renewed.add(post.slug)
-        return renewed
-
-    async def _change(self, post: Post, dispatcher: Dispatcher) -> None:
-        """Close the connection in good order and open it as it is now."""
-        logger().info("connection.changed", connection=post.slug)
-        for assignment in post.assignments.values():
-            self._gate.hold(assignment, "opening")
-        dispatcher.destination.pause()
-        await self._drain(list(post.assignments.values()), self._settings.grace_seconds)
-        for assignment in list(post.assignments.values()):
-            self.reread(assignment)
-        for assignment in post.assignments.values():
-            self._gate.release(assignment, "paused")
-            self._gate.release(assignment, "down")
-        await post.close()
-        self._opener.open(post)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -82,7 +82,7 @@ async def test_a_connection_that_is_down_takes_another_workers_secrets(bench: Be
         await bench.eventually(lambda: _breaker(worker) == "open")
         bench.connections.keep_secret(bench.connections.get("acme"), "refresh_token", "new")
         saas.answer, saas.state = type(saas)().answer, type(saas)().state
-        worker._secrets_at = 0.0
+        worker._changes._secrets_at = 0.0
         await bench.eventually(lambda: saas.built == 2)
         await bench.eventually(lambda: bench.committed() == 1)
 

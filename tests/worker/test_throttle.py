@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import Limits, Quota
-from worker.throttle import HEADROOM, Throttle
+from worker.throttle import DAY, HEADROOM, Throttle
 
 
 def saturate(throttle: Throttle, until: float, now: float = 0.0) -> list[float]:
@@ -225,3 +225,23 @@ def test_a_wait_that_was_long_enough_is_not_followed_by_another(at: float) -> No
         at += throttle.wait(at)
         assert throttle.wait(at) == 0 or at + throttle.wait(at) > at
         throttle.spend(at)
+
+
+def test_a_daily_budget_waits_for_its_next_day() -> None:
+    """When the day's calls are spent nothing goes out until 24 hours after the first of them."""
+    throttle = Throttle(Limits(daily=3))
+    for moment in (10.0, 20.0, 30.0):
+        assert throttle.wait(moment) == 0.0
+        throttle.spend(moment)
+
+    assert throttle.wait(40.0) == DAY - 30.0
+    assert throttle.wait(10.0 + DAY) == 0.0
+
+
+def test_a_daily_budget_is_shared_by_partitions() -> None:
+    """The owner of one of three partitions has a third of it."""
+    throttle = Throttle(Limits(daily=9), share=1 / 3)
+    for _ in range(3):
+        throttle.spend(0.0)
+
+    assert throttle.wait(1.0) == DAY - 1.0
