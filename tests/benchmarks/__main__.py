@@ -35,7 +35,7 @@ ALONE = [case for case in CASES if case not in {"keys", "peers", "killed"}]
 
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice([*CASES]), help="Only these cases; may be repeated.")
-@click.option("--rounds", type=int, help="How often each is measured; the median counts.")
+@click.option("--rounds", type=int, help="How often each of ours is measured; the median counts.")
 @click.option("--big", is_flag=True, help="A backlog of 1,000,000 events too: some minutes more.")
 @click.option("--tiny", is_flag=True, help="Nearly nothing of everything: to see that it runs.")
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file.")
@@ -46,15 +46,15 @@ def main(*, only: tuple[str, ...], rounds: int | None, big: bool, tiny: bool, ou
         sizes = replace(sizes, rounds=rounds)
     out = out or ROOT / ".cache" / "bench" / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     try:
-        measured, described = run(only or tuple(ALONE if tiny else CASES), sizes)
+        measured, described = run(only or tuple(ALONE if tiny else CASES), sizes, out)
     except NoBroker as error:
         raise click.ClickException(str(error)) from error
     show(measured, described)
-    write(measured, described, out)
     click.echo(f"kept as {out}")
 
 
-def run(cases: tuple[str, ...], sizes: Sizes) -> tuple[list[Figure], dict[str, object]]:
+def run(cases: tuple[str, ...], sizes: Sizes, out: Path) -> tuple[list[Figure], dict[str, object]]:
+    """The figures are written after each case: whoever breaks off keeps what was measured."""
     measured: list[Figure] = []
     with running_broker() as broker, tempfile.TemporaryDirectory() as folder:
         libs = cached_libs()
@@ -63,6 +63,7 @@ def run(cases: tuple[str, ...], sizes: Sizes) -> tuple[list[Figure], dict[str, o
             for case in cases:
                 click.echo(f"{time.strftime('%H:%M:%S')} {case} ...", err=True)
                 measured += CASES[case](made, sizes)
+                write(measured, described, out)
     return measured, described
 
 

@@ -42,7 +42,7 @@ def figures(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
             theirs = runs
     for processes in (1, 2):
         runs, beside = [], []
-        for _ in range(sizes.rounds):
+        for _ in range(sizes.peer_rounds):
             start = partial(stand.worker, processes=processes)
             run, pair = _between(stand, sizes.single, sizes.keys, start)
             runs.append(run)
@@ -62,7 +62,7 @@ def _peer(stand: Stand, peer: Peer, sizes: Sizes) -> tuple[list[Run], list[float
     events = min(sizes.single, peer.most)
     slug = SLUG if events == sizes.single else _short(stand, events, sizes)
     topic = names.events_topic(slug)
-    for number in range(sizes.rounds):
+    for number in range(sizes.peer_rounds):
         peer.prepare(stand, topic, events, sizes.keys)
         start = partial(peer.start, stand, topic, f"{peer.folder}-{events}-{number}-{time.time_ns()}")
         run, pair = _between(stand, events, sizes.keys, start)
@@ -106,7 +106,7 @@ def killed(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
     slug = "killed"
     stand.connection(slug, "http", partitions=PARTITIONS)
     stand.emit(single(slug, n, sizes.keys) for n in range(events))
-    for number in range(sizes.rounds):
+    for number in range(sizes.peer_rounds):
         start = partial(stand.worker, f"killed-{number}-{time.time_ns()}")
         yield from _killed(stand, events, "writeback worker", start, bound=256)
     for peer in PEERS:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Sizes:
     rounds: int = 3
+    peer_rounds: int = 1
+    """Each peer takes half a minute, the loops beside it included."""
     single: int = 10_000
     keys: int = 1_000
     batch: int = 100_000
