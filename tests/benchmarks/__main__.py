@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -68,4 +70,5 @@ def run(cases: tuple[str, ...], sizes: Sizes, out: Path) -> tuple[list[Figure], 
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that broker, far end and workers end, too
     main()
