@@ -16,6 +16,7 @@ from kafka import errors
 from topics import kafka_guards as guards
 from topics.errors import LogError, LogUnavailable, RecordRefused
 from topics.events import logger
+from topics.kafka_batches import Packed, write_quickly
 from topics.kafka_client import Address, is_refusal, send_error
 from topics.kafka_partitioner import KeyPartitioner
 from topics.log import Headers, Partition, Position
@@ -69,6 +70,19 @@ class Sent(Future[Position]):
         self.owner.resolved(self)
 
 
+def _packed(topic: str, headers: Headers) -> Packed:
+    try:
+        return Packed(headers)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RecordRefused(f"a record for {topic} cannot be sent: a header is a text and bytes: {error}") from error
+
+
+def _exactly(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Bytes as a topic's limit counts them, without the lengths in between."""
+    content = sum(len(name) + len(item or b"") for name, item in headers)
+    return len(key or b"") + len(value or b"") + content
+
+
 class KafkaProducer:
     """Most sends go straight to the library.
 
@@ -100,10 +114,9 @@ class KafkaProducer:
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> Future[Position]:
-        size = (len(key) if key else 0) + (len(value) if value else 0)
-        for name, content in headers:
-            size += len(name) + len(content)
-        if size > self._limit:
+        packed = _packed(topic, headers)
+        size = (len(key) if key else 0) + (len(value) if value else 0) + len(packed.block)
+        if size > self._limit and (size := _exactly(key, value, headers)) > self._limit:
             raise RecordRefused(f"a record of {size} bytes for {topic}; this producer takes {self._limit} at the most")
         if key is None and value is None:
             raise RecordRefused(f"a record for {topic} with neither key nor value; Kafka's client sends none")
@@ -112,7 +125,7 @@ class KafkaProducer:
         with self._lock:
             if self._closed:
                 raise LogUnavailable("this producer is closed")
-            record = (topic, value, key, list(headers), partition, timestamp_ms)
+            record = (topic, value, key, packed, partition, timestamp_ms)
             sent = Sent(self, next(self._numbers), size, record)
             self._unresolved[sent.number] = sent
             self._sent_bytes += size
@@ -270,6 +283,7 @@ class KafkaProducer:
                 partitioner=KeyPartitioner(),
             ),
         )
+        write_quickly()
         guards.survive_refusals(raw)
         guards.leave_exit_to_owner(raw)
         self._raw = raw
