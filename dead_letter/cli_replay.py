@@ -123,8 +123,8 @@ def discard(
 def _replay(
     rooms: Rooms, store: LetterStore, planned: list[Planned], *, rate: float | None, new_id: bool, as_json: bool
 ) -> int:
-    from dead_letter.pace import Pace  # noqa: PLC0415
     from dead_letter.replay import Replayer  # noqa: PLC0415
+    from topics.pace import Pace  # noqa: PLC0415
 
     pace = Pace(time.monotonic, time.sleep, rate=rate, group=rooms.settings.group)  # noqa: TID251 - the edge
     replayer = Replayer(rooms.log(), store, who=who(), now=now, pace=pace, new_id=new_id)

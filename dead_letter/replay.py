@@ -14,7 +14,6 @@ from typing import Literal
 
 from dead_letter.closing import ACK_SECONDS, Closing, closings, lift, send
 from dead_letter.outgoing import Send, event_to_send, replay_number
-from dead_letter.pace import Pace
 from dead_letter.reading import partitions_of
 from dead_letter.rows import Copying, Stored, Summary
 from dead_letter.selection import Planned, target
@@ -23,6 +22,7 @@ from dead_letter.turns import Turns
 from topics.errors import LogError, LogUnavailable, MalformedEvent, RecordRefused
 from topics.log import Log, Position, Producer
 from topics.names import MAX_REPLAYED_BYTES
+from topics.pace import Pace
 
 BATCH = 100
 

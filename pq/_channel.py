@@ -44,7 +44,7 @@ class Channel:
         self.connection = connection
         self._session = session
         self._connector = connector
-        self._topic = events_topic(connection.slug)
+        self.topic = events_topic(connection.slug)
         self._kinds: dict[tuple[Operation, str, bool, bool | float, bool, bool], _Kind] = {}
 
     def write(
@@ -69,7 +69,7 @@ class Channel:
         inbox = self._session.inbox
         inbox.expect(receipt)
         try:
-            sent = self._session.producer.send(self._topic, key=record_key, value=value, headers=headers)
+            sent = self._session.producer.send(self.topic, key=record_key, value=value, headers=headers)
         except BaseException:
             inbox.forget(receipt)
             raise
@@ -98,7 +98,7 @@ class Channel:
         """
         kind = self._kind(operation, object_name, timeout, backfill, reply=reply)
         record_key, value, headers = self._record(kind, event_id, key, fields)
-        return self._session.producer.send(self._topic, key=record_key, value=value, headers=headers)
+        return self._session.producer.send(self.topic, key=record_key, value=value, headers=headers)
 
     def _record(self, kind: _Kind, event_id: str, key: str | None, fields: dict[str, Any]) -> Encoded:
         sendable = to_json_fields(fields)

@@ -35,7 +35,7 @@ class Session:
         self.log = log
         self.connections = connections
         self.source = source or f"pq:{Path(sys.argv[0]).name or 'interactive'}"
-        self._group = group
+        self.group = group
         log.ensure_topics(SYSTEM_TOPICS)
         self.inbox = Inbox(log)
         self.producer = log.producer(name="pq")
@@ -77,7 +77,7 @@ class Session:
 
     def why_pending(self, connection_id: int, sent: Future[Position]) -> str:
         """Why an outcome has not come, as far as it can be seen from here."""
-        return why_pending(self.log, self.connections, self._group, connection_id, sent)
+        return why_pending(self.log, self.connections, self.group, connection_id, sent)
 
     def say(self, message: str, *values: object) -> None:
         _LOGGER.warning(message, *values)

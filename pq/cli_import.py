@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 TOLD = 10
 """Rejected rows that are told on stderr one by one; all of them are in the rejects file."""
+
+
+PACED_ROWS = 1_000
+"""Rows between two looks at the lag."""
 
 
 @click.command("import")
@@ -46,6 +51,7 @@ TOLD = 10
 @click.option("--run", default="", help="Sends the same file once more as new events: any word for this run.")
 @click.option("--rejects", type=click.Path(path_type=Path), help="Rows that cannot be used. Default: FILE.rejects.csv")
 @click.option("--dry-run", is_flag=True, help="Send nothing; show the first events, and check every row.")
+@click.option("--at-once", is_flag=True, help="Do not let the workers keep up: live events will wait behind it.")
 @click.option("--wait", is_flag=True, help="Wait for the outcomes and count them.")
 @json_option
 @pass_rooms
@@ -107,10 +113,33 @@ def _import(session: Session, file: str, rows: CsvRows, rejects: Rejects, option
     channel = session.channel(options["connection"])
     target = Target(channel, Operation(options["operation"]), options["object_name"], options["run"])
     importing = CsvImport(target, fields, rejects, _tell_reject(rejects))
-    todo = (row for row in rows if row.line >= options["from_line"])
+    todo: Iterator[Row] = (row for row in rows if row.line >= options["from_line"])
     if options["dry_run"]:
         return _dry_run(importing, todo, rejects, options)
+    if not options["at_once"]:
+        todo = paced(todo, session, channel.topic)
     return _send(session, importing, todo, rejects, {**options, "lines": _lines(file)})
+
+
+def paced(rows: Iterator[Row], session: Session, topic: str) -> Iterator[Row]:
+    """Rows no faster than the workers take them, where there are any: a live event is not to queue behind a million."""
+    from topics.pace import IMPORT_LAG_LIMIT, IMPORT_PATIENCE_S, Pace  # noqa: PLC0415
+
+    pace = Pace(
+        time.monotonic,
+        time.sleep,  # noqa: TID251 - the edge: an import waits in real time
+        lag_limit=IMPORT_LAG_LIMIT,
+        patience_s=IMPORT_PATIENCE_S,
+        group=session.group,
+    )
+    pacing = True
+    for number, row in enumerate(rows, 1):
+        yield row
+        if pacing and number % PACED_ROWS == 0:
+            trouble = pace.wait_for_room(session.log, {topic}, lambda _: None)
+            if trouble:
+                pacing = False
+                note(f"{trouble} Going on without waiting for the workers.")
 
 
 def _pairs(given: tuple[str, ...], option: str) -> dict[str, str]:

@@ -10,7 +10,6 @@ import pytest
 from dead_letter.archive import Archive, catch_up
 from dead_letter.filters import Filter
 from dead_letter.letter import Letter, encode
-from dead_letter.pace import Pace
 from dead_letter.replay import Replayer
 from dead_letter.selection import survey
 from dead_letter.store import LetterStore
@@ -21,6 +20,7 @@ from topics.engines import open_log
 from topics.event import Replay
 from topics.log import Log, Partition, Record
 from topics.names import DEAD_LETTER, MAX_EVENT_BYTES, MAX_LETTER_BYTES, SYSTEM_TOPICS, events_spec
+from topics.pace import Pace
 
 pytestmark = pytest.mark.kafka
 

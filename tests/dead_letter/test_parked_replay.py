@@ -12,7 +12,6 @@ from sqlalchemy import Engine
 from dead_letter.closing import Closing, closings, overdue, send
 from dead_letter.filters import Filter
 from dead_letter.letter import Letter
-from dead_letter.pace import Pace
 from dead_letter.replay import BATCH, Item, Replayer
 from dead_letter.rows import Edit
 from dead_letter.selection import Planned, survey
@@ -24,6 +23,7 @@ from topics.errors import LogUnavailable, RecordRefused
 from topics.event import Event
 from topics.log import Log, Partition, Record
 from topics.names import RESULTS
+from topics.pace import Pace
 from topics.result import Result, pack
 from topics.unpark import NO_LETTER, unpark_of
 

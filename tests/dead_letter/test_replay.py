@@ -11,7 +11,6 @@ from sqlalchemy import Engine
 from dead_letter.filters import Filter
 from dead_letter.letter import decode
 from dead_letter.outgoing import event_to_send
-from dead_letter.pace import Pace
 from dead_letter.replay import BATCH, Item, Replayer
 from dead_letter.rows import Edit
 from dead_letter.selection import survey
@@ -22,6 +21,7 @@ from topics.errors import LogUnavailable, RecordRefused
 from topics.event import Event, Operation, Replay
 from topics.log import Lag, Log, Partition, Position, Producer, Record
 from topics.names import MAX_EVENT_BYTES, RESULTS, WORKER_GROUP
+from topics.pace import Pace
 from topics.result import Result, pack
 
 TOPIC = "writeback.events.hubspot"

@@ -1,4 +1,4 @@
-"""How fast a replay goes: no faster than its topics are worked on, and no faster than it is told."""
+"""How fast a replay or an import goes: no faster than its topics are worked on, and no faster than it is told."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from topics.names import WORKER_GROUP
 
 LAG_LIMIT = 1_000
 """Records a topic may have waiting before more is replayed onto it: live events are not to queue behind a replay."""
+IMPORT_LAG_LIMIT = 10_000
+"""The same for an import: what a worker holds in memory and can reorder, live events first."""
+IMPORT_PATIENCE_S = 5.0
+"""Where nobody is working nobody is held up: an import does not wait for a worker to be started."""
 LAG_PATIENCE_S = 60.0
 """Seconds that a lag may stand still before the rest is given back: nobody is working on that topic."""
 LAG_LOOK_S = 0.5
