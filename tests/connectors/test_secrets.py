@@ -4,7 +4,9 @@ from connectors.errors import BadSecret
 from connectors.secrets import SecretBox, describe, new_key
 
 
-@pytest.mark.parametrize("key", [new_key(), "any long random text", f"{new_key()},an older key of ours"])
+@pytest.mark.parametrize(
+    "key", [new_key(), "any long random text", f"{new_key()},an older key of ours"], ids=["made", "text", "two"]
+)
 def test_a_secret_survives_being_sealed(key: str) -> None:
     """What was sealed opens to the same text, and the sealed form does not hold it."""
     box = SecretBox(key)
@@ -44,6 +46,7 @@ def test_a_new_key_in_front_opens_what_the_old_one_sealed() -> None:
         (None, "env:NOT_THERE", "NOT_THERE is not set"),
         (None, "env:not a name", "env:NAME"),
     ],
+    ids=["no key", "short", "another key", "not set", "no name"],
 )
 def test_what_is_wrong_is_said(key: str | None, sealed: str, says: str) -> None:
     """A key that is missing, short or wrong, and a variable that is not set, are each named."""

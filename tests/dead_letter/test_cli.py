@@ -119,7 +119,7 @@ def test_list_is_never_behind(desk: Desk) -> None:
         (("--before", SECOND.id), [FIRST]),
         (("--state", "discarded"), []),
     ],
-    ids=str,
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(len(value)),  # letters differ by run
 )
 def test_list_filters(desk: Desk, options: tuple[str, ...], found: list[Letter]) -> None:
     """Each filter lists what it names."""
