@@ -63,6 +63,9 @@ class FarEnd:
     def wait_settled(self, events: int, seconds: float) -> bool:
         return self._waited("settled", seconds, str(events).encode())
 
+    def wait_requests(self, count: int, seconds: float) -> bool:
+        return self._waited("requests", seconds, str(count).encode())
+
     def wait_lane(self, name: str, requests: int, seconds: float) -> bool:
         """Until so many requests with this ``lane`` in their body have come."""
         return self._waited("lane", seconds, f"{name} {requests}".encode())

@@ -16,12 +16,14 @@ from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.stand import Process, Run, Stand, measure, stop
 from tests.benchmarks.work import single
 from topics import names
+from topics.event import Operation
 
 PARTITIONS = 8
 CASE = "peers: 1,000 keys, 8 partitions"
 KILLED = "kill -9 half-way"
 SLUG = "peers"
 RESUME_SECONDS = 40.0
+AT_ONCE = 256
 
 Start = Callable[[], list[Process]]
 
@@ -103,12 +105,10 @@ def _figures(who: str, runs: list[Run], beside: list[float], order: str) -> Iter
 
 def killed(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
     events = max(sizes.single // 5, 100)
+    yield from _ours_killed(stand, events, sizes)
     slug = "killed"
     stand.connection(slug, "http", partitions=PARTITIONS)
     stand.emit(single(slug, n, sizes.keys) for n in range(events))
-    for number in range(sizes.peer_rounds):
-        start = partial(stand.worker, f"killed-{number}-{time.time_ns()}")
-        yield from _killed(stand, events, "writeback worker", start, bound=256)
     for peer in PEERS:
         count = min(events, peer.most)
         topic = names.events_topic(slug if count == events else _short(stand, count, sizes))
@@ -116,13 +116,29 @@ def killed(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
             peer.install()
             peer.prepare(stand, topic, count, sizes.keys)
             start = partial(peer.start, stand, topic, f"killed-{peer.folder}-{time.time_ns()}")
-            yield from _killed(stand, count, peer.name, start, bound=None)
+            yield from _killed(stand, count, peer.name, start)
         except (Unavailable, RuntimeError) as error:
             yield Figure(KILLED, peer.name, "not measured", "", (0.0,), note=str(error)[-120:])
     stand.drop(slug)
 
 
-def _killed(stand: Stand, events: int, who: str, start: Start, bound: float | None) -> Iterator[Figure]:
+def _ours_killed(stand: Stand, events: int, sizes: Sizes) -> Iterator[Figure]:
+    """Twice: calls that may be repeated, and calls that may not, at a vendor that cannot be asked."""
+    for operation, about, bound in (
+        (Operation.UPDATE, "idempotent calls: what no commit knows is repeated", None),
+        (Operation.ADD, "calls that count, nobody to ask, the policy is to try again", AT_ONCE),
+    ):
+        slug = f"killed-{operation}"
+        stand.connection(slug, "http", partitions=PARTITIONS, on_unknown={"add": "retry"})
+        stand.emit(single(slug, n, sizes.keys, operation=operation) for n in range(events))
+        start = partial(stand.worker, f"{slug}-{time.time_ns()}")
+        yield from _killed(stand, events, f"writeback worker, {operation}", start, must=True, bound=bound, note=about)
+        stand.drop(slug)
+
+
+def _killed(
+    stand: Stand, events: int, who: str, start: Start, *, must: bool = False, bound: float | None = None, note: str = ""
+) -> Iterator[Figure]:
     far = stand.far
     far.reset(events)
     processes = start()
@@ -131,25 +147,18 @@ def _killed(stand: Stand, events: int, who: str, start: Start, bound: float | No
         os.kill(pid, signal.SIGKILL)
     stop(processes)
     again = start()
-    began = time.monotonic()
+    began, before = time.monotonic(), far.report().requests
     try:
-        far.wait_settled(events // 2 + min(300, events // 4), RESUME_SECONDS)
+        far.wait_requests(before + 1, RESUME_SECONDS)
         resumed = time.monotonic() - began
         far.wait_done(RESUME_SECONDS)
         time.sleep(1)
     finally:
         stop(again)
     report = far.report()
+    none = 0 if must else None
     held = f"after {RESUME_SECONDS:.0f} s" if report.lost else ""
-    yield Figure(
-        KILLED,
-        who,
-        "not delivered",
-        f"of {events:,}",
-        (float(report.lost),),
-        at_most=None if bound is None else 0,
-        note=held,
-    )
-    yield Figure(KILLED, who, "doubled", "", (float(report.doubled),), at_most=bound)
-    yield Figure(KILLED, who, "out of order", "", (float(report.disordered),), at_most=None if bound is None else 0)
+    yield Figure(KILLED, who, "not delivered", f"of {events:,}", (float(report.lost),), at_most=none, note=held)
+    yield Figure(KILLED, who, "doubled", "", (float(report.doubled),), at_most=bound, note=note)
+    yield Figure(KILLED, who, "out of order", "", (float(report.disordered),), at_most=none)
     yield Figure(KILLED, who, "going again after", "s", (resumed,))

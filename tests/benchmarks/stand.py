@@ -61,13 +61,13 @@ class Stand:
         return self.stage.log
 
     def connection(
-        self, slug: str, connector: str, *, partitions: int = 1, concurrency: int = 256, url: str = ""
+        self, slug: str, connector: str, *, partitions: int = 1, concurrency: int = 256, url: str = "", **policy: Any
     ) -> None:
         """A connection without a rate limit, whose topic is there."""
         secrets = {"access_token": "secret"} if connector == "hubspot" else {}
         self.connections().add(
             slug, connector, settings={"base_url": url or self.far.url, "allow_private_addresses": True},
-            secrets=secrets, partitions=partitions, limits={"rate": None, "concurrency": concurrency},
+            secrets=secrets, partitions=partitions, limits={"rate": None, "concurrency": concurrency}, policy=policy,
         )  # fmt: skip
         self.log.ensure_topics([names.events_spec(slug, partitions)])
 

@@ -171,6 +171,9 @@ class Server:
             name, least = body.decode().split()
             while len(self.book.times.get(name, ())) < int(least):  # noqa: ASYNC110 - as below
                 await asyncio.sleep(0.005)
+        elif what == "requests":
+            while self.book.requests < int(body):  # noqa: ASYNC110 - as below
+                await asyncio.sleep(0.005)
         elif what == "settled":
             wanted = int(body)
             while self.book.settled < wanted:  # noqa: ASYNC110 - seldom asked, and cheaper than a look at each event
