@@ -132,6 +132,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then lets calls under way finish, flushes, commits and leaves the group."""
         await asyncio.to_thread(self._log.ensure_topics, names.SYSTEM_TOPICS)
+        await self._ledger.open()
         await self._consumer.start()
         self._wakefulness = Wakefulness(self._clock.monotonic())
         logger().info("worker.started", group=self._settings.group)
