@@ -68,7 +68,7 @@ def pack(headers: Any) -> bytes:
 def _name(name: str) -> bytes:
     encoded = name.encode()
     packed = varint(len(encoded)) + encoded
-    if len(_NAMES) < _MOST_NAMES:  # names of headers are few, unless somebody plays
+    if len(_NAMES) < _MOST_NAMES and type(name) is str:  # names of headers are few, unless somebody plays
         _NAMES[name] = packed
     return packed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from connectors.connections import Connection
@@ -165,21 +166,21 @@ class Settler:
             self._finish(delivery)
         else:
             self.doubt(delivery)
-            self._await(delivery, self._reply(delivery, done))
+            self._await(delivery, partial(self._reply, delivery, done))
 
     def bury(self, delivery: Delivery, bury: Bury, evidence: Evidence) -> None:
         if delivery.suspect:
             self.doubt(delivery)
-        self._await(delivery, self._bury(delivery, bury, evidence))
+        self._await(delivery, partial(self._bury, delivery, bury, evidence))
 
     def divert(self, delivery: Delivery, park: KeyPark, blocked_by: str) -> None:
         """It follows an earlier event of its record into the dead letters."""
         separate(delivery)
-        self._await(delivery, self._divert(delivery, park, blocked_by))
+        self._await(delivery, partial(self._divert, delivery, park, blocked_by))
 
     def close(self, delivery: Delivery, park: KeyPark) -> None:
         """The closing record of a replay has its turn."""
-        self._await(delivery, park.close(delivery))
+        self._await(delivery, partial(park.close, delivery))
 
     async def _reply(self, delivery: Delivery, done: Done) -> None:
         together = (delivery, *delivery.absorbed)
@@ -204,13 +205,13 @@ class Settler:
             await self._park.park(delivery)
         await self._tools.outcomes.bury(delivery, bury.cause, bury.reason, self._connector, evidence)
 
-    def _await(self, delivery: Delivery, work: Coroutine[Any, Any, None]) -> None:
+    def _await(self, delivery: Delivery, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Letter or reply first, acknowledged; only then is the event done. Its key waits, nobody else."""
         delivery.assignment.settling += 1
 
         async def settle() -> None:
             try:
-                await work
+                await work()
             finally:
                 delivery.assignment.settling -= 1
             if not delivery.assignment.closed:

@@ -190,7 +190,7 @@ class TestKafka(LogContract):
         name = topic()
         producer = log.producer()
         producer.send(name, key=b"a", value=b"0")
-        producer.send(name, key=b"a", value=b"1", headers=((Bytes("x"), b"\xff"), ("fine", b"y")))
+        producer.send(name, key=b"a", value=b"1", headers=((Bytes("no text"), b"\xff"), ("fine", b"y")))
         producer.send(name, key=b"a", value=b"2")
         producer.close()
         async with Member(log, group, re.escape(name)) as member:
