@@ -113,7 +113,9 @@ def outdated() -> list[Path]:
 def _helps(
     command: click.Command, path: tuple[str, ...], parent: click.Context | None
 ) -> Iterator[tuple[tuple[str, ...], str]]:
-    context = click.Context(command, info_name=path[-1], parent=parent, terminal_width=WIDTH, max_content_width=WIDTH)
+    # With its own settings, as when it is called: click keeps the help option that it made for the first context.
+    width = {"terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(command, info_name=path[-1], parent=parent, **{**command.context_settings, **width})
     yield path, command.get_help(context)
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
