@@ -161,4 +161,5 @@ def _killed(
     yield Figure(KILLED, who, "not delivered", f"of {events:,}", (float(report.lost),), at_most=none, note=held)
     yield Figure(KILLED, who, "doubled", "", (float(report.doubled),), at_most=bound, note=note)
     yield Figure(KILLED, who, "out of order", "", (float(report.disordered),), at_most=none)
-    yield Figure(KILLED, who, "going again after", "s", (resumed,))
+    later = "or later: nothing came in that time" if resumed >= RESUME_SECONDS else ""
+    yield Figure(KILLED, who, "going again after", "s", (resumed,), note=later)
