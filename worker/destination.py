@@ -57,8 +57,10 @@ class Destination:
                 answered = verdict
                 break
         if answered is not None:
-            if not isinstance(answered, Throttled):
-                self.throttle.answered(now)
+            if isinstance(answered, Throttled):
+                self.throttle.refused(out)
+            else:
+                self.throttle.answered(now, out)
             self.answered()
             return False
         if failed is not None:
