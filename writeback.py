@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -60,8 +61,25 @@ on this machine. Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not 
 """
 
 
+STDIN = 0
 KEEP_SECONDS = 5.0
 """How long a stop waits for the store to take a secret that the vendor replaced."""
+
+
+LOADED = (
+    "concurrent.futures.thread",
+    "connectors.http.connector",
+    "connectors.runner",
+    "dead_letter.archive",
+    "dead_letter.parking",
+    "dead_letter.store",
+    "topics.store",
+    "worker.keeper",
+    "worker.watchdog",
+    "worker.worker",
+)
+"""What every worker runs; METERED: what one runs that serves its metrics."""
+METERED = ("worker.exposition", "worker.metrics")
 
 
 class LazyGroup(click.Group):
@@ -124,11 +142,8 @@ def up(rooms: Rooms, *, metrics_port: int | None) -> None:
     help="Run so many workers, each a process of its own, and start again one that dies. 0: as many as cores.",
 )
 @_metrics_option
-@click.option("--supervised", is_flag=True, hidden=True)
 @pass_rooms
-def worker(
-    rooms: Rooms, *, archive: bool, processes: int | None, metrics_port: int | None, supervised: bool
-) -> int | None:
+def worker(rooms: Rooms, *, archive: bool, processes: int | None, metrics_port: int | None) -> int | None:
     """Run a worker on the log that WRITEBACK_LOG names.
 
     Start as many as you like, on as many machines: they share the connections among them. On SIGTERM a worker lets
@@ -138,9 +153,9 @@ def worker(
     into the store, and the n-th serves its metrics on the n-th port from WRITEBACK_METRICS_PORT on.
     """
     if processes is None:
-        _serve(rooms, archive=archive, metrics_port=metrics_port, supervised=supervised)
+        _serve(rooms, archive=archive, metrics_port=metrics_port)
         return None
-    return _supervise(rooms, _process_count(rooms, processes), archive=archive, metrics_port=metrics_port)
+    return _supervise(rooms.settings, _process_count(rooms, processes), archive=archive, metrics_port=metrics_port)
 
 
 def _process_count(rooms: Rooms, wanted: int) -> int:
@@ -156,25 +171,39 @@ def _process_count(rooms: Rooms, wanted: int) -> int:
     return wanted or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
-def _supervise(rooms: Rooms, count: int, *, archive: bool, metrics_port: int | None) -> int:
+def _supervise(settings: Settings, count: int, *, archive: bool, metrics_port: int | None) -> int:
     from worker.clock import SystemClock  # noqa: PLC0415 - every import below is for running, not for help
-    from worker.supervisor import Start, Supervisor  # noqa: PLC0415
+    from worker.garbage import keep  # noqa: PLC0415
+    from worker.nursery import Nursery  # noqa: PLC0415
+    from worker.supervisor import Supervisor  # noqa: PLC0415
 
-    settings = rooms.settings
-    port = settings.metrics_port if metrics_port is None else metrics_port
     configure_logging(settings)
+    _load(settings, metrics=(settings.metrics_port if metrics_port is None else metrics_port) is not None)
+    keep()
+    with Nursery() as nursery:
+        number, code = Supervisor(count, nursery, grace=settings.grace_seconds, clock=SystemClock()).run()
+        if number is not None:  # this is the n-th worker
+            with closing(Rooms(lambda: _own(settings, number, metrics_port))) as rooms:
+                _serve(rooms, archive=archive and number == 0, supervised=True)
+    return code
 
-    def start(number: int) -> Start:
-        own = {"WRITEBACK_MEMBER": f"{settings.member}-{number}"} if settings.member else {}
-        if port is not None:
-            own["WRITEBACK_METRICS_PORT"] = str(port and port + number)
-        taking = "--archive" if archive and number == 0 else "--no-archive"
-        # -P: a folder named like one of our rooms, where the command happens to run, is not ours
-        command = (sys.executable, "-P", "-m", "writeback", "worker", "--supervised", taking)
-        return Start(command, {**os.environ, **own})
 
-    starts = [start(number) for number in range(count)]
-    return asyncio.run(Supervisor(starts, grace=settings.grace_seconds, clock=SystemClock()).run())
+def _own(settings: Settings, number: int, metrics_port: int | None) -> Settings:
+    """The settings of the n-th worker: a name and a port of its own, where there is one."""
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    member = settings.member and f"{settings.member}-{number}"
+    return settings.model_copy(update={"member": member, "metrics_port": port and port + number})
+
+
+def _load(settings: Settings, *, metrics: bool) -> None:
+    """Whatever a worker would import: what is loaded before the fork is in memory once, and nothing of it is open.
+
+    What is left out is no mistake, only dearer: each worker loads it for itself.
+    """
+    wanted = [*LOADED, *(METERED if metrics else ())]
+    wanted.append("topics.kafka" if settings.log.startswith("kafka") else "topics.sqlite")
+    for name in wanted:
+        import_module(name)
 
 
 def _serve(rooms: Rooms, *, archive: bool, metrics_port: int | None = None, supervised: bool = False) -> None:
@@ -270,7 +299,7 @@ async def _run_until_signalled(parts: Sequence[Part], *, supervised: bool = Fals
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_or_exit, stop, number)
     if supervised:
-        loop.add_reader(sys.stdin, _orphaned, stop)
+        loop.add_reader(STDIN, _orphaned, stop)
     tasks = [asyncio.create_task(part.run(stop)) for part in parts]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
@@ -286,7 +315,7 @@ def _stop_or_exit(stop: asyncio.Event, number: int) -> None:
 
 
 def _orphaned(stop: asyncio.Event) -> None:
-    asyncio.get_running_loop().remove_reader(sys.stdin)
+    asyncio.get_running_loop().remove_reader(STDIN)
     stop.set()
 
 

@@ -1,19 +1,18 @@
 """``writeback worker --processes N``: as many workers as there are cores, each a process and a member of the group.
 
-A worker that dies is started again, after a pause that grows while it keeps dying. A worker whose supervisor dies,
-however, stops by itself in good order: its standard input ends.
+The supervisor has loaded what a worker needs, and forks its workers (``worker/nursery.py``): they share the memory of
+all that. A worker that dies is forked again, after a pause that grows while it keeps dying. A worker whose supervisor
+dies, however, stops by itself in good order: its standard input ends.
 """
 
 from __future__ import annotations
 
-import asyncio
 import signal
-from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from worker.clock import Clock
 from worker.events import logger
+from worker.nursery import Nursery
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -23,14 +22,6 @@ CLOSING_SECONDS = 8.0
 """After the grace period: a worker flushes, commits, leaves its group and closes its connections."""
 USAGE = 2
 """A worker that ends with this at its first start was started wrongly, and would be again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """How one worker is started."""
-
-    command: Sequence[str]
-    environment: Mapping[str, str]
 
 
 class Pauses:
@@ -46,89 +37,110 @@ class Pauses:
         return pause
 
 
+class Charge:
+    """One worker, from its first start on. ``pid``: 0 while it is not running; ``due``: then, when it is to start."""
+
+    def __init__(self, number: int, now: float) -> None:
+        self.number = number
+        self.pid = 0
+        self.due = self.began = now
+        self.starts = 0
+        self.code = 0
+        self.pauses = Pauses()
+
+
 class Supervisor:
     """``run`` ends when it was told to by a signal, or when a worker says that it was started wrongly."""
 
-    def __init__(self, starts: Sequence[Start], *, grace: float, clock: Clock) -> None:
-        self._starts = starts
+    def __init__(self, count: int, nursery: Nursery, *, grace: float, clock: Clock) -> None:
+        self._charges = [Charge(number, clock.monotonic()) for number in range(count)]
+        self._nursery = nursery
         self._grace = grace
         self._clock = clock
-        self._stop = asyncio.Event()
-        self._signal = signal.SIGTERM
-        self._processes: dict[int, Process] = {}
+        self._signal: signal.Signals | None = None
+        self._deadline = float("inf")
 
-    async def run(self) -> int:
-        """The worst exit code of all workers, as a shell has it."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
-        keepers = [asyncio.create_task(self._keep(n, start)) for n, start in enumerate(self._starts)]
+    def run(self) -> tuple[int | None, int]:
+        """Returns once in each process: ``(n, 0)`` in the n-th worker, which then does its work.
+
+        In the supervisor, when all have ended: ``(None, code)``, the worst exit code of all, as a shell has it.
+        """
         try:
-            await self._stop.wait()
-            _, late = await asyncio.wait(keepers, timeout=self._grace + CLOSING_SECONDS)
-            if late:
-                self._kill()
-            return max(await asyncio.gather(*keepers))
-        finally:
+            while self._signal is None or self._running():
+                for charge in self._due():
+                    if not self._start(charge):
+                        return charge.number, 0
+                self._hear(self._nursery.wait(self._patience()))
+        except BaseException:
+            self._kill()
+            raise
+        return None, max(charge.code for charge in self._charges)
+
+    def _due(self) -> Iterable[Charge]:
+        now = self._clock.monotonic()
+        return [c for c in self._charges if not c.pid and c.due <= now and self._signal is None]
+
+    def _running(self) -> list[Charge]:
+        return [charge for charge in self._charges if charge.pid]
+
+    def _patience(self) -> float | None:
+        """Seconds until something is to be done even if nobody says anything; None when nothing is."""
+        if self._signal is None:
+            moments = [charge.due for charge in self._charges if not charge.pid]
+        else:
+            moments = [self._deadline] if self._running() else [self._clock.monotonic()]
+        earliest = min(moments, default=float("inf"))
+        return None if earliest == float("inf") else max(0.0, earliest - self._clock.monotonic())
+
+    def _start(self, charge: Charge) -> bool:
+        """False in the worker."""
+        charge.began = self._clock.monotonic()
+        charge.starts += 1
+        charge.pid = self._nursery.fork()
+        if charge.pid:
+            logger().info("process.started", number=charge.number, pid=charge.pid)
+        return bool(charge.pid)
+
+    def _hear(self, signals: Iterable[signal.Signals]) -> None:
+        for number in signals:
+            if number != signal.SIGCHLD:
+                self.told(number)
+        for charge in self._running():
+            if (code := self._nursery.ended(charge.pid)) is not None:
+                charge.pid = 0
+                self._ended(charge, code)
+        if self._clock.monotonic() >= self._deadline:
+            self._deadline = float("inf")
             self._kill()
 
-    def _signalled(self, number: signal.Signals) -> None:
-        if self._stop.is_set():  # the second: what is undone is undone, and not committed
+    def told(self, number: signal.Signals) -> None:
+        """To stop; the second time: at once. What is undone then is undone, and not committed."""
+        if self._signal is not None:
             self._kill()
             return
         self._signal = number
-        self._stop.set()
-        for process in self._processes.values():
-            _send(process, number)
+        self._deadline = self._clock.monotonic() + self._grace + CLOSING_SECONDS
+        for charge in self._running():
+            self._nursery.send(charge.pid, number)
 
     def _kill(self) -> None:
-        for number, process in self._processes.items():
-            logger().warning("process.killed", number=number, pid=process.pid)
-            _send(process, signal.SIGKILL)
+        for charge in self._running():
+            logger().warning("process.killed", number=charge.number, pid=charge.pid)
+            self._nursery.send(charge.pid, signal.SIGKILL)
 
-    async def _keep(self, number: int, start: Start) -> int:
-        """Keep one worker running; its last exit code."""
-        pauses, first = Pauses(), True
-        while not self._stop.is_set():
-            began = self._clock.monotonic()
-            code = await self._live(number, start)
-            if self._stop.is_set():
-                return code
-            if code == USAGE and first:
-                self._signalled(signal.SIGTERM)
-                return code
-            first = False
-            pause = pauses.after(self._clock.monotonic() - began)
-            logger().error("process.ended", number=number, code=code, restart_in=pause)
-            await self._pause(pause)
-        return 0
-
-    async def _live(self, number: int, start: Start) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *start.command,
-            env=start.environment,
-            stdin=PIPE,
-            start_new_session=True,  # Ctrl-C of a terminal goes to a whole session: each worker hears it once, from us
-        )
-        self._processes[number] = process
-        logger().info("process.started", number=number, pid=process.pid)
-        if self._stop.is_set():
-            _send(process, self._signal)
-        try:
-            code = await process.wait()
-        finally:
-            del self._processes[number]
-        if self._stop.is_set() and code == -self._signal:
-            return 0  # it was asked to stop before it could listen: it had not begun
-        return code if code >= 0 else 128 - code
-
-    async def _pause(self, seconds: float) -> None:
-        either = [asyncio.create_task(self._clock.sleep(seconds)), asyncio.create_task(self._stop.wait())]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        for task in either:
-            task.cancel()
+    def _ended(self, charge: Charge, code: int) -> None:
+        if self._signal is not None:
+            # by the very signal: it was asked to stop before it could listen, it had not begun
+            charge.code = 0 if code == -self._signal else _as_a_shell(code)
+        elif code == USAGE and charge.starts == 1:
+            charge.code = code
+            self.told(signal.SIGTERM)
+        else:
+            now = self._clock.monotonic()
+            pause = charge.pauses.after(now - charge.began)
+            charge.due = now + pause
+            logger().error("process.ended", number=charge.number, code=_as_a_shell(code), restart_in=pause)
 
 
-def _send(process: Process, number: signal.Signals) -> None:
-    if process.returncode is None:
-        process.send_signal(number)
+def _as_a_shell(code: int) -> int:
+    return code if code >= 0 else 128 - code

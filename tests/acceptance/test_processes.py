@@ -18,6 +18,7 @@ import pytest
 
 from tests.acceptance import rig
 from tests.kafka_broker import free_port
+from topics import names
 from worker.demo.stage import WRITEBACK, Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -137,10 +138,49 @@ def test_each_has_a_name_and_a_port_of_its_own(tmp_path: Path, request: pytest.F
         supervisor = supervise(stage, "kafka", "--metrics-port", str(port), WRITEBACK_MEMBER="blue")
         for number in range(2):
             rig.wait_until("the worker is ready", lambda number=number: ready(port + number), within=60)  # type: ignore[misc]
-        members = [environment(pid)["WRITEBACK_MEMBER"] for pid in started(stage)]
+        members = stage.log._ask(lambda admin: admin.describe_groups([names.WORKER_GROUP]))  # type: ignore[attr-defined]
         assert stage.stop(supervisor) == 0
 
-        assert members == ["blue-0", "blue-1"]
+        assert {each["group_instance_id"] for each in members[names.WORKER_GROUP]["members"]} == {"blue-0", "blue-1"}
+
+
+@pytest.mark.kafka
+def test_what_is_loaded_is_in_memory_once(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """The supervisor has loaded what its workers need, and nothing runs in it or is open that they would inherit."""
+    with rig.stage_on("kafka", tmp_path, request) as stage:
+        crm = stage.sandbox(name="crm")
+        rig.connect(stage, "hubspot", crm, "--partitions", "4")
+        work = rig.days_work(15, 100, [])
+        rig.emit(stage, work.events)
+        supervisor = supervise(stage, "kafka")
+        rig.wait_done(stage)
+        inherited = libraries(supervisor.pid)
+        pids = started(stage)
+        own = [libraries(pid) - inherited for pid in pids]
+        threads = list(Path(f"/proc/{supervisor.pid}/task").iterdir())
+        opened = [str(link.readlink()) for link in Path(f"/proc/{supervisor.pid}/fd").iterdir()]
+        together = sum(kilobytes(pid, "Pss") for pid in (supervisor.pid, *pids))
+        apart = sum(kilobytes(pid, "Rss") for pid in pids)
+        assert stage.stop(supervisor) == 0
+
+        print(f"{together / 1024:.0f} MB, of {apart / 1024:.0f} MB that two processes alone would take")
+        assert any("_sqlite3" in path for path in inherited)
+        assert own == [set(), set()]
+        assert len(threads) == 1
+        assert not [path for path in opened if path.startswith("socket:") or ".db" in path]
+        assert together < apart
+
+
+def libraries(pid: int) -> set[str]:
+    """The shared libraries that a process has in its memory."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {line.split()[-1] for line in lines if ".so" in line}
+
+
+def kilobytes(pid: int, what: str) -> int:
+    """``Pss``: what is shared is counted in equal parts to those who share it."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(f"{what}:")).split()[1])
 
 
 def two_free_ports() -> int:
@@ -160,11 +200,6 @@ def ready(port: int) -> bool:
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False
-
-
-def environment(pid: int) -> dict[str, str]:
-    pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
-    return dict(pair.split("=", 1) for pair in pairs if pair)
 
 
 def test_the_embedded_log_is_one_workers(tmp_path: Path, request: pytest.FixtureRequest) -> None:

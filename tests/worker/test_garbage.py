@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gc
 
-from worker.garbage import YOUNG, collect_rarely
+from worker.garbage import YOUNG, collect_rarely, keep
 
 
 def test_collects_rarely_but_does_collect() -> None:
@@ -17,3 +17,17 @@ def test_collects_rarely_but_does_collect() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+def test_what_is_kept_is_left_alone() -> None:
+    """What was there before a fork is not looked at after it, and what comes later is."""
+    there: list[object] = []
+    try:
+        keep()
+        later: list[object] = []
+        looked_at = [id(each) for each in gc.get_objects()]
+
+        assert id(there) not in looked_at
+        assert id(later) in looked_at
+    finally:
+        gc.unfreeze()
