@@ -201,7 +201,7 @@ def _print_states(found: list[StateChange], *, as_json: bool, quiet: bool) -> No
 def _print(found: list[Result], *, as_json: bool, quiet: bool) -> None:
     if as_json:
         for result in found:
-            print_json({name: getattr(result, name) for name in result.__dataclass_fields__})
+            print_json(result._asdict())
     elif found:
         columns = ["time", "outcome", "connection", "object", "operation", "key", "calls", "detail", "event"]
         print_table(columns, [_row(result) for result in found])

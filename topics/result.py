@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -28,9 +28,8 @@ a probe was answered, one call at a time is tried. ``paused``, ``quarantined``: 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one event.
+class Result(NamedTuple):
+    """What became of one event. A tuple: one is made for every event, and is a row of the ledger as it stands.
 
     ``detail``: what the vendor answered (in the ledger only its id). ``possible_duplicate``: an earlier owner may have
     made the same call and the vendor cannot be asked. ``time``: seconds since the epoch.
@@ -63,17 +62,16 @@ class StateChange:
     time: float
 
 
-_FIELDS = tuple(Result.__dataclass_fields__)
+_FIELDS = Result._fields
 _STATE_FIELDS = tuple(StateChange.__dataclass_fields__)
 
 
 def pack(results: Sequence[Result]) -> bytes:
     """At most ``MAX_PACKED`` results as one record's value: column names once, then a row each."""
-    rows = [[getattr(result, name) for name in _FIELDS] for result in results]
     try:
-        return to_json({"v": VERSION, "columns": _FIELDS, "rows": rows}, inf_nan_mode="null")
+        return to_json({"v": VERSION, "columns": _FIELDS, "rows": results}, inf_nan_mode="null")
     except PydanticSerializationError:  # one odd answer of a vendor must not keep 499 other outcomes out of the ledger
-        return to_json({"v": VERSION, "columns": _FIELDS, "rows": _plain(rows)}, inf_nan_mode="null")
+        return to_json({"v": VERSION, "columns": _FIELDS, "rows": _plain(results)}, inf_nan_mode="null")
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -135,10 +134,10 @@ class Outcomes:
     async def _reply(self, result: Result, partition: int | None) -> None:
         if partition is None or partition >= REPLY_PARTITIONS:  # nobody can be reading there
             return
-        value = pack([replace(result, detail=_writable(result.detail))])
+        value = pack([result._replace(detail=_writable(result.detail))])
         if len(value) > MAX_REPLY_DETAIL:
             note = f"{len(value):,} bytes, too large for a reply; it was {result.outcome}"
-            value = pack([replace(result, detail=note)])
+            value = pack([result._replace(detail=note)])
         while True:
             try:
                 await self._replies.publish(REPLIES, key=result.id.encode(), value=value, partition=partition)

@@ -40,7 +40,7 @@ results = st.builds(
 
 def result(**given: Any) -> Result:
     base = Result("1", "delivered", "hubspot", "contact", "add", "7", "writeback.events.hubspot", 0, 5, 1, 1.5)
-    return Result(**{**{name: getattr(base, name) for name in Result.__dataclass_fields__}, **given})
+    return base._replace(**given)
 
 
 @settings(deadline=None)
