@@ -3,8 +3,9 @@
 Open: nothing is attempted, nothing is dead-lettered, no attempt is spent; a probe after growing pauses lets it
 half-open, one call at a time; the first that the vendor answers closes it.
 
-Quarantine is another thing: the vendor answers, and refuses nearly everything (a schema changed on the far side).
-Nothing more is drained into the dead letters until an operator resumes.
+Quarantine is another thing: the vendor answers, and refuses nearly everything (a schema changed on the far side); or
+nearly everything that comes is hopeless before any call (a producer went wrong). Nothing more is drained into the dead
+letters until an operator resumes.
 """
 
 from __future__ import annotations
@@ -83,19 +84,21 @@ class Breaker:
 
 
 class Quarantine:
-    """Counts refusals: True from ``outcome`` when more than half of the last 200 events were rejected."""
+    """Counts refusals: True from ``outcome`` when more than half of the last 200 events were refused."""
 
     def __init__(self) -> None:
-        self._rejected: deque[bool] = deque(maxlen=REJECTED_WINDOW)
+        self._refused: deque[bool] = deque(maxlen=REJECTED_WINDOW)
         self._count = 0
 
-    def outcome(self, *, rejected: bool) -> bool:
-        if len(self._rejected) == REJECTED_WINDOW and self._rejected[0]:
+    def outcome(self, *, refused: bool) -> bool:
+        if not refused and not self._count:
+            return False  # the common case; what is in the window was fine, too
+        if len(self._refused) == REJECTED_WINDOW and self._refused[0]:
             self._count -= 1
-        self._rejected.append(rejected)
-        self._count += rejected
+        self._refused.append(refused)
+        self._count += refused
         return self._count > REJECTED_WINDOW * REJECTED_SHARE
 
     def reset(self) -> None:
-        self._rejected.clear()
+        self._refused.clear()
         self._count = 0

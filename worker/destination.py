@@ -25,7 +25,8 @@ class Destination:
         self.throttle = Throttle(self.limits)
         self.breaker = Breaker()
         self.paused = False
-        self._quarantine = Quarantine()
+        self._ended = Quarantine()
+        self._received = Quarantine()
         self._slug = connection.slug
         self._partitions = connection.partitions
         self._connector = connector
@@ -85,10 +86,23 @@ class Destination:
 
     def judge(self, *, rejected: bool) -> None:
         """An event ended; a flood of refusals quarantines."""
-        if self._quarantine.outcome(rejected=rejected) and not self.paused:
-            self._quarantine.reset()
+        if self._ended.outcome(refused=rejected):
+            self._quarantine("more than half of the last 200 events were rejected")
+
+    def received(self, *, hopeless: bool) -> None:
+        """An event came; a flood of such as need no call to be refused (malformed, of unknown objects) quarantines.
+
+        Counted apart: they are known at once, and the calls for what came between them are still to be made.
+        """
+        if self._received.outcome(refused=hopeless):
+            self._quarantine("more than half of the last 200 events that came were malformed or not for this connector")
+
+    def _quarantine(self, reason: str) -> None:
+        if not self.paused:
+            self._ended.reset()
+            self._received.reset()
             self.paused = True
-            self._desk.quarantine(self._slug, "more than half of the last 200 events were rejected")
+            self._desk.quarantine(self._slug, reason)
 
     def _observe(self, now: float, out: int) -> None:
         try:

@@ -153,7 +153,6 @@ class Router:
     def _accept(self, dispatcher: Dispatcher, assignment: Assignment, record: Record) -> None:
         if not assignment.open or not assignment.progress.receive(record.offset):
             return
-        bury = self._bury
         event: Event | None = None
         try:
             event = codec.decode(record)
@@ -161,20 +160,44 @@ class Router:
         except MalformedEvent as error:
             unpark = unpark_of(record)
             if unpark is None:
-                bury(assignment, record, None, "malformed", str(error))
+                self._refuse(dispatcher, assignment, record, None, cause="malformed", reason=str(error))
             else:
                 self._close(dispatcher, assignment, record, unpark)
         except UnknownFunction as error:
-            bury(assignment, record, event, "unknown-function", str(error))
+            self._refuse(dispatcher, assignment, record, event, cause="unknown-function", reason=str(error))
         else:
             slug = dispatcher.connection.slug
             if event.connection != slug:
-                bury(assignment, record, event, "rejected", _misdirected(event, slug))
+                misdirected = _misdirected(event, slug)
+                self._refuse(dispatcher, assignment, record, event, cause="rejected", reason=misdirected)
             elif dispatcher.doomed(record, function, assignment):
-                bury(assignment, record, event, "unknown-outcome", DOOMED)
+                self._bury(assignment, record, event, "unknown-outcome", DOOMED)
             else:
+                dispatcher.destination.received(hopeless=False)
                 self._budget.took(record.size)
                 dispatcher.accept(record, event, function, assignment)
+
+    def _refuse(
+        self,
+        dispatcher: Dispatcher,
+        assignment: Assignment,
+        record: Record,
+        event: Event | None,
+        *,
+        cause: str,
+        reason: str,
+    ) -> None:
+        """Known to be hopeless before any call. A producer that went wrong floods as a far side that changed does.
+
+        Of a connection that is paused, by an operator or for such a flood, nothing more goes into the dead letters: it
+        stays undone, and is read again when the connection is resumed.
+        """
+        destination = dispatcher.destination
+        destination.received(hopeless=True)
+        if destination.paused:
+            self._hold(assignment, record)
+        else:
+            self._bury(assignment, record, event, cause, reason)
 
     def _close(self, dispatcher: Dispatcher, assignment: Assignment, record: Record, unpark: Unpark) -> None:
         """The closing record of a replay takes its turn in its key's chain."""
@@ -200,9 +223,12 @@ class Router:
 
     def _bury(self, assignment: Assignment, record: Record, event: Event | None, cause: str, reason: str) -> None:
         """A letter on its way is memory too: a topic full of malformed records is read as fast as they are written."""
+        self._hold(assignment, record)
+        self._undertaker.bury(assignment, record, event, cause, reason)
+
+    def _hold(self, assignment: Assignment, record: Record) -> None:
         self._budget.took(record.size)
         assignment.took(record.size)
-        self._undertaker.bury(assignment, record, event, cause, reason)
 
 
 def _misdirected(event: Event, slug: str) -> str:

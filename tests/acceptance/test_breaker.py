@@ -8,6 +8,7 @@ import pytest
 
 from tests.acceptance import rig
 from tests.kafka_broker import free_port
+from topics import names
 from worker.demo.stage import Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
@@ -88,6 +89,38 @@ def test_a_flood_of_refusals_is_stopped(tmp_path: Path, request: pytest.FixtureR
         assert len(outcomes) == 2_010
         assert list(outcomes.values()).count("dead") == letters
         assert len(crm.state()["hubspot"]["records"]["contacts"]) == 2_010 - letters
+
+
+def test_a_producer_that_goes_wrong_is_stopped(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A hundred letters, then its topic waits, untouched by a new worker too; another connection is not held up."""
+    with rig.stage_on("sqlite", tmp_path, request) as stage:
+        crm = stage.sandbox("--latency", "0.01", name="crm")
+        rig.connect(stage, "hubspot", crm, "--rate", "1000")
+        rig.connect(stage, "other", crm, "--rate", "1000", connector="hubspot")
+        wrong = stage.log.producer()
+        for number in range(2_000):  # somebody's new release writes CSV
+            wrong.send(names.events_topic("hubspot"), key=None, value=f"{number};Ada;Lovelace".encode())
+        wrong.close()
+        rig.emit(stage, [*rig.upserts("hubspot", 50), *rig.upserts("other", 500)])
+        worker = stage.worker("worker")
+        rig.wait_until("it is quarantined", lambda: _state(stage) == "quarantined", within=60)
+        rig.wait_done(stage, "other")
+        stage.stop(worker)
+        worker = stage.worker("worker", name="second")
+        opened = {"event": "connection.opened", "state": "quarantined"}
+        rig.wait_until("the next worker knows", lambda: bool(rig.said(stage, "second", **opened)), within=60)
+        rig.emit(stage, rig.upserts("other", 500, first=500))
+        rig.wait_done(stage, "other")
+        letters, held = rig.letters(stage), rig.left(stage, "hubspot")
+        reason = stage.json("connections", "show", "hubspot")["state_reason"]
+        stage.stop(worker)
+
+        assert len(letters) == 100
+        assert held == 2_050 - 100
+        assert {letter["verdict"] for letter in letters} == {"malformed"}
+        assert "malformed or not for this connector" in reason
+        rig.no_traceback(stage)
+        rig.no_traceback(stage, "second")
 
 
 def _state(stage: Stage) -> str:

@@ -149,7 +149,7 @@ def test_failures_before_an_outage_are_forgotten_after_it() -> None:
 def test_a_flood_of_rejections_quarantines() -> None:
     """More than half of the last two hundred: a schema changed on the far side."""
     quarantine = Quarantine()
-    verdicts = [quarantine.outcome(rejected=True) for _ in range(101)]
+    verdicts = [quarantine.outcome(refused=True) for _ in range(101)]
 
     assert verdicts == [False] * 100 + [True]
 
@@ -158,26 +158,26 @@ def test_half_rejected_is_data_not_schema() -> None:
     """Every second one bad, for ever, is no reason to stop."""
     quarantine = Quarantine()
 
-    assert not any(quarantine.outcome(rejected=number % 2 == 0) for number in range(2_000))
+    assert not any(quarantine.outcome(refused=number % 2 == 0) for number in range(2_000))
 
 
 def test_the_window_slides() -> None:
     """What was rejected more than two hundred events ago does not count."""
     quarantine = Quarantine()
     for _ in range(100):
-        quarantine.outcome(rejected=True)
+        quarantine.outcome(refused=True)
     for _ in range(REJECTED_WINDOW):
-        quarantine.outcome(rejected=False)
+        quarantine.outcome(refused=False)
 
-    assert not any(quarantine.outcome(rejected=True) for _ in range(100))
-    assert quarantine.outcome(rejected=True)
+    assert not any(quarantine.outcome(refused=True) for _ in range(100))
+    assert quarantine.outcome(refused=True)
 
 
 def test_an_operator_starts_the_count_anew() -> None:
     """Resumed, the connection gets a whole new window to prove itself."""
     quarantine = Quarantine()
     for _ in range(150):
-        quarantine.outcome(rejected=True)
+        quarantine.outcome(refused=True)
     quarantine.reset()
 
-    assert not any(quarantine.outcome(rejected=True) for _ in range(100))
+    assert not any(quarantine.outcome(refused=True) for _ in range(100))

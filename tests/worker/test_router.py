@@ -134,8 +134,9 @@ async def test_an_unknown_connection_is_lettered_until_it_is_known(bench: Bench)
 async def test_a_flood_of_malformed_records_is_read_within_the_budget(bench: Bench) -> None:
     """What is on its way to the dead letters is memory, too: reading waits for writing."""
     bench.connect()
-    for _ in range(3_000):
+    for number in range(1_500):
         bench.producer.send(names.events_topic("acme"), key=None, value=b"{")
+        bench.producer.send(names.events_topic("acme"), **codec.encode(event(number))._asdict())
     bench.producer.flush(30)
     most = 0
 
@@ -148,8 +149,59 @@ async def test_a_flood_of_malformed_records_is_read_within_the_budget(bench: Ben
 
         await bench.eventually(done)
 
-    assert len(bench.letters()) == 3_000
+    assert len(bench.letters()) == 1_500
+    assert len([result for result in bench.results() if result.outcome == "delivered"]) == 1_500
     assert most <= 200 + 2 * 500  # one poll that came back before the pause, and one that was on its way
+
+
+HOPELESS = {
+    "malformed": Hostile(b"{", "malformed", "the value is not JSON"),
+    "unknown object": HOSTILE["an unknown object"],
+    "another's": HOSTILE["another's event"],
+}
+
+
+@pytest.mark.parametrize("kind", HOPELESS)
+async def test_a_producer_that_goes_wrong_is_quarantined(bench: Bench, kind: str) -> None:
+    """A flood that needs no call to be refused stops after a hundred letters; resumed, what is good is delivered."""
+    hostile = HOPELESS[kind]
+    saas = bench.connect()
+    for _ in range(180):
+        bench.producer.send(names.events_topic("acme"), key=hostile.key, value=hostile.value, headers=hostile.headers)
+    bench.emit(*(event(number) for number in range(300)))
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: bench.connections.get("acme").state == "quarantined")
+        await bench.eventually(lambda: saas.built == 2)  # it has come back to the worker
+        await bench.eventually(lambda: worker._router.posts["acme"].records == 0)
+        lettered, reason = len(bench.letters()), bench.connections.get("acme").state_reason
+        held = bench.committed()
+        bench.connections.set_state("acme", "active")
+        await bench.eventually(lambda: bench.committed() == 480)
+
+    assert (lettered, held) == (100, 100)
+    assert "malformed or not for this connector" in reason
+    assert len(bench.letters()) == 180
+    assert sorted(saas.seen) == sorted(f"e{number}" for number in range(300))
+
+
+async def test_malformed_records_are_counted_among_all_that_come(bench: Bench) -> None:
+    """A third of them is no flood, however slow the vendor is with the others."""
+    saas = bench.connect()
+    saas.open.clear()
+    for number in range(300):
+        bench.producer.send(names.events_topic("acme"), key=None, value=b"{")
+        bench.emit(event(2 * number), event(2 * number + 1))
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: worker._router._budget.records == 600)
+        assert len(bench.letters()) == 300
+        assert saas.built == 1
+        saas.open.set()
+        await bench.eventually(lambda: bench.committed() == 900)
+
+    assert bench.connections.get("acme").state == "active"
+    assert len(set(saas.seen)) == 600
 
 
 @pytest.mark.parametrize("operation", [Operation.ADD, Operation.UPSERT])
