@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from itertools import islice
 
 from topics.log import Partition
-from worker.delivery import Action, Delivery
+from worker.delivery import Action, Batch, Delivery
 from worker.offsets import Progress
 
 
 class Ready:
-    """Heads of keys that can go out now, of one function and one action, in the order they became ready."""
+    """Heads of keys that can go out now, of one function and one action, in the order they became ready.
 
-    __slots__ = ("action", "assignment", "heads")
+    ``counts``: calls of it need one of the connection's slots (``Assignment.slots``).
+    """
 
-    def __init__(self, assignment: Assignment, action: Action) -> None:
+    __slots__ = ("action", "assignment", "counts", "heads")
+
+    def __init__(self, assignment: Assignment, action: Action, *, counts: bool) -> None:
         self.assignment = assignment
         self.action = action
+        self.counts = counts
         self.heads: deque[Delivery] = deque()
 
 
@@ -31,7 +36,8 @@ class Assignment:
     waiting for a moment; the others wait for the head. ``out``: events whose call is under way; ``settling``: events
     whose letter or reply is; ``round``: commits begun, each knowing all that was done before it; ``window``: calls
     announced at once; ``unmarked`` wait to be announced, ``unknowing`` for a commit that knows what went before them;
-    ``holds``: why it is paused.
+    ``holds``: why it is paused. ``slots``: calls that count (``functions.counts``), from their start until a commit
+    knows how they ended: a crash repeats these and no others.
     """
 
     def __init__(self, partition: Partition, progress: Progress) -> None:
@@ -56,7 +62,9 @@ class Assignment:
         self.ready: dict[tuple[int, bool, Action], Ready] = {}
         self.unmarked: deque[Delivery] = deque()
         self.unknowing: deque[Delivery] = deque()
+        self.slots: dict[int, Batch] = {}
         self._tails: dict[str, Delivery] = {}
+        self._waits: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def again(self) -> Assignment:
         """The same partition, read again from the first undone by the same owner; paused stays paused.
@@ -67,6 +75,9 @@ class Assignment:
         fresh.committed_sent_to = self.committed_sent_to
         fresh._last_done = 1
         fresh.holds = self.holds
+        fresh.slots = {name: batch for name, batch in self.slots.items() if batch.known < math.inf}
+        for batch in fresh.slots.values():
+            batch.known = 1
         return fresh
 
     @property
@@ -86,6 +97,41 @@ class Assignment:
         self.round += 1
         if (room := self.room) > 0:
             self.progress.mark(1 + max(delivery.offset for delivery in islice(self.unmarked, room)))
+
+    def confirmed(self, sent_to: int, number: int) -> None:
+        """That round is committed, and what it announced; whoever waited for it may go on."""
+        self.committed_sent_to, self.committed_round = sent_to, number
+        while self._waits and self._waits[0][0] <= number:
+            _, wait = self._waits.popleft()
+            if not wait.done():
+                wait.set_result(None)
+
+    def known(self) -> asyncio.Future[None]:
+        """Done when a commit is durable that knows all that is so now; cancelled when the partition goes first."""
+        wait: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.open:
+            self._waits.append((self.round + 1, wait))
+        else:
+            wait.cancel()  # the last commit says it, and the next owner goes on
+        return wait
+
+    def leave(self) -> None:
+        """Start nothing more of it, and wait for no commit."""
+        self.open = False
+        while self._waits:
+            self._waits.popleft()[1].cancel()
+
+    def free(self) -> bool:
+        """Give back the slots of calls whose end the log knows; True when there were any."""
+        before = len(self.slots)
+        if before:
+            self.slots = {name: batch for name, batch in self.slots.items() if batch.known > self.committed_round}
+        return len(self.slots) < before
+
+    @property
+    def unconfirmed(self) -> bool:
+        """The next commit gives slots back."""
+        return any(batch.known < math.inf for batch in self.slots.values())
 
     @property
     def wants_commit(self) -> bool:

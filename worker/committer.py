@@ -120,7 +120,7 @@ class Committer:
         if assignment.closed:
             return
         self._last[assignment.partition] = commit
-        assignment.committed_sent_to, assignment.committed_round = announced
+        assignment.confirmed(*announced)
         assignment.crowded = len(commit.metadata) >= CROWDED
         self._committed(assignment)
 

@@ -6,6 +6,7 @@ here as an ``Unknown``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
@@ -23,9 +24,8 @@ from connectors.contract import (
     Unknown,
     Verdict,
 )
+from worker.metadata import Doom
 from worker.retry import RetryPolicy
-
-Cause = Literal["rejected", "exhausted", "unknown-outcome"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,25 @@ class Find:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    cause: Cause
+    cause: Doom
     reason: str
+
+
+LOST_EVIDENCE = "; the worker that found this out died before its letter was safe, and what the vendor said with it"
+FOUND_OUT: Mapping[str, str] = {
+    "rejected": "it was refused",
+    "exhausted": "every attempt failed",
+    "unknown-outcome": "it may have happened, and the vendor cannot be asked",
+    "blocked": "an earlier event of this record died",
+    "malformed": "it could not be read",
+    "unknown-function": "the connector did not have such a function",
+    "unknown-connection": "there was no such connection",
+}
+
+
+def doomed(doom: Doom) -> Bury:
+    """An earlier owner announced the letter: it may be written already, so there is nothing left to find out."""
+    return Bury(doom, FOUND_OUT[doom] + LOST_EVIDENCE)
 
 
 @dataclass(frozen=True, slots=True)

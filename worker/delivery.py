@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -9,6 +10,7 @@ from connectors.contract import Evidence, Function
 from dead_letter.letter import Attempt
 from topics.event import Event
 from topics.log import Record
+from worker.metadata import Doom
 
 if TYPE_CHECKING:
     from worker.assignment import Assignment
@@ -23,6 +25,7 @@ class Delivery:
     ``next`` is the event behind this one on the same key, which waits for it. ``round``: the first commit that knows
     the event before it to be done. ``spent``: attempts that counted. ``outgoing`` is what is sent by calling
     ``sends``: the event, or one call for it and ``absorbed``, the ones behind it; ``alone``: not together with others.
+    ``doom``: the verdict of its letter, as an earlier owner has announced it.
     """
 
     __slots__ = (
@@ -31,6 +34,7 @@ class Delivery:
         "assignment",
         "attempts",
         "calls",
+        "doom",
         "doubtful",
         "event",
         "first_at",
@@ -66,6 +70,7 @@ class Delivery:
         self.first_at = 0.0
         self.suspect = False
         self.doubtful = False
+        self.doom: Doom = ""
         self.attempts: list[Attempt] | None = None
 
     @property
@@ -96,9 +101,15 @@ Action = Literal["deliver", "find"]
 
 @dataclass(slots=True)
 class Batch:
-    """Deliveries of one assignment and one function that go out in one call."""
+    """Deliveries of one assignment and one function that go out in one call.
+
+    ``replying``: replies to be acknowledged before all of it has ended; ``known``: the first commit that knows how it
+    ended.
+    """
 
     assignment: Assignment
     function: Function
     action: Action
     deliveries: list[Delivery]
+    replying: int = 0
+    known: float = math.inf

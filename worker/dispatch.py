@@ -13,7 +13,7 @@ from topics.event import Event
 from topics.log import Record
 from worker.assignment import Assignment
 from worker.clock import Timer
-from worker.decide import Bury
+from worker.decide import Bury, doomed
 from worker.delivery import Batch, Delivery
 from worker.desk import Call, Tools
 from worker.destination import Destination
@@ -24,6 +24,7 @@ from worker.parking import CLOSING, KeyPark
 from worker.settle import Settler
 
 DOOMED = "a worker died while this call may have been under way; it may have happened, and the vendor cannot be asked"
+NEVER_IN_A_LANE = frozenset({"malformed", "unknown-function", "unknown-connection"})
 WINDOW_SECONDS = 0.1
 """What is announced ahead of calls that cannot be repeated: what the lane can send in this time."""
 
@@ -77,12 +78,17 @@ class Dispatcher:
         """Raises ``connectors.errors.UnknownFunction``."""
         return self._functions.of(event)
 
-    def doomed(self, record: Record, function: Function, assignment: Assignment) -> bool:
-        """It may have happened, nobody can be asked, and the policy says not to try again.
+    def doomed(self, record: Record, function: Function, assignment: Assignment) -> Bury | None:
+        """Not called any more: its letter was announced; or it may have happened, and the policy says not to try again.
 
-        Where keys are parked this is found out in the key's own turn.
+        Where keys are parked this is found out in the key's own turn, but for letters that park none.
         """
-        return self.park is None and _given_up(function) and suspected(record, function, assignment)
+        tries = assignment.progress.tries(record.offset)
+        if tries is not None and tries.doom and (self.park is None or tries.doom in NEVER_IN_A_LANE):
+            return doomed(tries.doom)
+        if self.park is None and _given_up(function) and suspected(record, function, assignment):
+            return Bury("unknown-outcome", DOOMED)
+        return None
 
     def accept(self, record: Record, event: Event, function: Function, assignment: Assignment) -> None:
         """Take a routed event into the lane; ``pump`` sends it."""
@@ -93,7 +99,10 @@ class Dispatcher:
         if tries is not None:
             delivery.spent, delivery.first_at = tries.spent, tries.first_at
             due = now + tries.due - self._clock.now() if tries.due else 0.0
-        if suspected(record, function, assignment):
+            delivery.doom = tries.doom
+        if delivery.doom:
+            delivery.doubtful = tries is not None and tries.doubt
+        elif suspected(record, function, assignment):
             delivery.suspect = True
             if function.findable:
                 due = max(due, now + function.settle_after)
@@ -125,7 +134,7 @@ class Dispatcher:
             if wait > 0:
                 alarm = now + wait if alarm is None else min(alarm, now + wait)
                 break
-            batch = self.lane.take()
+            batch = self.lane.take(int(throttle.concurrency))
             if batch is None:
                 break
             if self.park is not None and batch.action == "deliver":
@@ -133,6 +142,8 @@ class Dispatcher:
             if batch.deliveries:
                 throttle.spend(now)
                 self._start(batch)
+            else:
+                batch.assignment.slots.pop(id(batch), None)
         if breaker.state == "open" and not self._probing:
             alarm = breaker.probe_at if alarm is None else min(alarm, breaker.probe_at)
         self._announce()
@@ -147,6 +158,8 @@ class Dispatcher:
                 self._settler.close(delivery, park)
             elif blocked_by is not None:
                 self._settler.divert(delivery, park, blocked_by)
+            elif delivery.doom:
+                self._settler.bury(delivery, doomed(delivery.doom), NO_EVIDENCE)
             elif delivery.suspect and not delivery.calls and _given_up(delivery.function):
                 self._settler.bury(delivery, Bury("unknown-outcome", DOOMED), NO_EVIDENCE)
             else:
@@ -155,12 +168,15 @@ class Dispatcher:
         batch.deliveries = going
 
     def _announce(self) -> None:
-        """Calls wait to be announced: soon, and at once when nothing else is ready."""
+        """Calls wait to be announced: soon, and at once when nothing else is ready, or when all slots are taken."""
         if self.destination.paused:
             return
-        tell = self._desk.dirty if self.lane.ready else self._desk.urgent
+        held = self.lane.held
+        tell = self._desk.dirty if self.lane.ready and not held else self._desk.urgent
         for assignment in self.lane.assignments.values():
-            if assignment.wants_commit and assignment.committed_round == assignment.round:
+            if assignment.committed_round == assignment.round and (
+                assignment.wants_commit or (held and assignment.unconfirmed)
+            ):
                 tell(assignment)
 
     def _alarm(self, when: float | None) -> None:

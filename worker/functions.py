@@ -53,6 +53,11 @@ def suspected(record: Record, function: Function, assignment: Assignment) -> boo
     return not function.idempotent and assignment.progress.suspected(record.offset)
 
 
+def counts(function: Function) -> bool:
+    """A second call would be one too many, and nobody could be asked whether there was a first."""
+    return not function.idempotent and not function.findable
+
+
 def limits_of(connection: Connection, connector: Connector) -> Limits:
     """The connection's own limits over the manifest's; ``rate: null`` means unlimited. Raises ``BadConnection``."""
     manifest, own = connector.limits, connection.limits

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 
 from topics.event import Operation
 from worker.assignment import Assignment, Ready
 from worker.coalesce import gather
 from worker.delivery import Action, Batch, Delivery
+from worker.functions import counts
 
 FIND_MAX = 100
 """Events asked about in one ``find``; connectors split further where the vendor takes fewer."""
@@ -28,6 +30,7 @@ class Lane:
 
     def __init__(self, *, coalesce: bool = False) -> None:
         self.assignments: dict[object, Assignment] = {}
+        self.held = False
         self._coalesce = coalesce
         self._live: deque[Ready] = deque()
         self._backfill: deque[Ready] = deque()
@@ -82,8 +85,8 @@ class Lane:
         return announced and delivery.round <= assignment.committed_round
 
     def release_marked(self, assignment: Assignment) -> bool:
-        """After a commit: let go what it covers; True when something was let go."""
-        released = False
+        """After a commit: let go what it covers; True when something was let go, or a slot is free again."""
+        released = assignment.free()
         for waiting in (assignment.unmarked, assignment.unknowing):
             while waiting and self.marked(waiting[0]):  # the next commit always covers the first
                 self._make_ready(waiting.popleft(), "deliver")
@@ -108,27 +111,51 @@ class Lane:
                 return due
         return None
 
-    def take(self) -> Batch | None:
-        """The next batch that may go out, or None. Its deliveries are out until they are finished or offered again."""
-        while self._parts:
+    def take(self, slots: float = math.inf) -> Batch | None:
+        """The next batch that may go out, or None. Its deliveries are out until they are finished or offered again.
+
+        Not one that counts while ``slots`` of them are out, or ended and unknown to the log: it keeps its turn, the
+        others pass it, and ``held`` says so.
+        """
+        self.held = False
+        for _ in range(len(self._parts)):
             part = self._parts.popleft()
-            if part.assignment.open:
+            if not part.assignment.open:
+                continue
+            if not counts(part.function):
                 return self._out(part)
-        for rotation in (self._live, self._backfill):
-            while rotation:
-                ready = rotation.popleft()
-                if not ready.assignment.open or not ready.heads:
-                    continue
-                first = ready.heads[0]
-                size = FIND_MAX if ready.action == "find" else first.sends.batch_max
-                heads = [ready.heads.popleft() for _ in range(min(size, len(ready.heads)))]
-                if ready.heads:
-                    rotation.append(ready)  # functions and partitions take turns
-                if self._coalesce and ready.action == "deliver":
-                    heads = self._coalesced(heads)
-                if heads:
-                    return self._out(Batch(ready.assignment, first.sends, ready.action, heads))
-        return None
+            if self._counted() < slots:
+                return self._out(part, counted=True)
+            self._parts.append(part)
+            self.held = True
+        return self._next(self._live, slots) or self._next(self._backfill, slots)
+
+    def _next(self, rotation: deque[Ready], slots: float) -> Batch | None:
+        held: list[Ready] = []
+        batch = None
+        while rotation and batch is None:
+            ready = rotation.popleft()
+            if not ready.assignment.open or not ready.heads:
+                continue
+            if ready.counts and self._counted() >= slots:
+                held.append(ready)
+                continue
+            first = ready.heads[0]
+            size = FIND_MAX if ready.action == "find" else first.sends.batch_max
+            heads = [ready.heads.popleft() for _ in range(min(size, len(ready.heads)))]
+            if ready.heads:
+                rotation.append(ready)  # functions and partitions take turns
+            if self._coalesce and ready.action == "deliver":
+                heads = self._coalesced(heads)
+            if heads:
+                batch = self._out(Batch(ready.assignment, first.sends, ready.action, heads), counted=ready.counts)
+        if held:
+            rotation.extendleft(reversed(held))
+            self.held = True
+        return batch
+
+    def _counted(self) -> int:
+        return sum(len(assignment.slots) for assignment in self.assignments.values())
 
     def _coalesced(self, heads: list[Delivery]) -> list[Delivery]:
         """The heads with what they take up; one whose deletion waits behind it joins the deletions instead."""
@@ -168,7 +195,7 @@ class Lane:
 
     def drop(self, assignment: Assignment) -> None:
         """Start nothing more of this assignment; its memory is in its progress."""
-        assignment.open = False
+        assignment.leave()
         self.assignments.pop(assignment.partition, None)
 
     def _pace(self, delivery: Delivery, now: float) -> None:
@@ -182,11 +209,14 @@ class Lane:
         name = (id(delivery.sends), backfill, action)
         ready = assignment.ready.get(name)
         if ready is None:
-            ready = assignment.ready[name] = Ready(assignment, action)
+            counted = action == "deliver" and counts(delivery.sends)
+            ready = assignment.ready[name] = Ready(assignment, action, counts=counted)
         if not ready.heads:
             (self._backfill if backfill else self._live).append(ready)
         ready.heads.append(delivery)
 
-    def _out(self, batch: Batch) -> Batch:
+    def _out(self, batch: Batch, *, counted: bool = False) -> Batch:
         batch.assignment.out += len(batch.deliveries)
+        if counted:
+            batch.assignment.slots[id(batch)] = batch
         return batch

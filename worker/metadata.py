@@ -2,8 +2,8 @@
 
 ``1`` + base64 of (deflated or not) varints: ``sent_to``, what is done beyond the watermark as runs or as a bitset
 (whichever is shorter: one stuck record before 50,000 successes is a few bytes, ten thousand in random order are
-1,250), and the attempts of what is unfinished. Metadata that is not ours, or of a later version that we cannot read,
-is ignored with a warning by the caller: the cost is a repetition, never a loss.
+1,250), the attempts of what is unfinished, and what of that is doomed. Metadata that is not ours, or of a later
+version that we cannot read, is ignored with a warning by the caller: the cost is a repetition, never a loss.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, chain, islice, pairwise
+from typing import Literal, get_args
 
 from topics.log import METADATA_BUDGET
 
@@ -21,6 +22,11 @@ CROWDED = METADATA_BUDGET * 3 // 4
 """Characters from which on no new records are taken from the partition."""
 _DEFLATE_FROM = 128
 _RUNS, _BITS = 0, 1
+Doom = Literal[
+    "", "rejected", "exhausted", "unknown-outcome", "blocked", "malformed", "unknown-function", "unknown-connection"
+]
+_DOOMS: tuple[Doom, ...] = get_args(Doom)
+"""By their code."""
 
 Range = tuple[int, int]
 """Offsets [start, end)."""
@@ -31,13 +37,14 @@ class Tries:
     """What was tried so far of one event.
 
     ``spent`` attempts; ``first_at`` and ``due`` in seconds since the epoch (0: none); ``doubt``: one of the calls may
-    have happened.
+    have happened; ``doom``: the verdict of its letter, which may be written already: it must not be called any more.
     """
 
     spent: int
     first_at: float = 0.0
     due: float = 0.0
     doubt: bool = False
+    doom: Doom = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +61,19 @@ class ForeignMetadata(ValueError):
 
 
 def encode(watermark: int, memory: Memory) -> str:
-    """At most ``METADATA_BUDGET`` characters: what does not fit is left out, attempts first, then the highest runs."""
+    """At most ``METADATA_BUDGET`` characters: what does not fit is left out.
+
+    The attempts of what is not doomed first, then all of them, then the highest runs.
+    """
     if not memory.done and not memory.tries and memory.sent_to <= watermark:
         return ""
     done = list(memory.done)
     text = _pack(watermark, memory.sent_to, done, memory.tries)
+    if len(text) > METADATA_BUDGET:
+        doomed = {
+            offset: Tries(0, doubt=entry.doubt, doom=entry.doom) for offset, entry in memory.tries.items() if entry.doom
+        }
+        text = _pack(watermark, memory.sent_to, done, doomed)
     if len(text) > METADATA_BUDGET:
         text = _pack(watermark, memory.sent_to, done, {})
     while len(text) > METADATA_BUDGET and done:
@@ -95,12 +110,22 @@ def _pack(watermark: int, sent_to: int, done: Sequence[Range], tries: Mapping[in
     _put_all(out, (entry.spent << 1 | entry.doubt for entry in entries))
     _put_all(out, (max(0, round(entry.first_at) - base) for entry in entries))
     _put_all(out, (max(0, round(entry.due) - base) if entry.due else 0 for entry in entries))
+    _put_dooms(out, entries)
     flag, body = 0, bytes(out)
     if len(body) >= _DEFLATE_FROM:
         deflated = zlib.compress(body, 1)
         if len(deflated) < len(body):
             flag, body = 1, deflated
     return VERSION + b64encode(bytes((flag,)) + body).decode()
+
+
+def _put_dooms(out: bytearray, entries: Sequence[Tries]) -> None:
+    """Which entries, and their codes. Came later: texts without it end here, and old readers look no further."""
+    doomed = [(place, _DOOMS.index(entry.doom)) for place, entry in enumerate(entries) if entry.doom]
+    if doomed:
+        _put(out, len(doomed))
+        _put_all(out, (place - before for before, place in pairwise([0, *(place for place, _ in doomed)])))
+        _put_all(out, (code for _, code in doomed))
 
 
 def _put_done(out: bytearray, watermark: int, done: Sequence[Range]) -> None:
@@ -136,13 +161,28 @@ def _unpack(watermark: int, source: Iterator[int]) -> Memory:
     base = _get(source)
     count = _get(source)
     deltas, spents, firsts, dues = (_get_all(count, source) for _ in range(4))
+    dooms = _get_dooms(count, source)
     tries = {
         offset: Tries(
-            spent >> 1, float(base + first) if base else 0.0, float(base + due) if due else 0.0, bool(spent & 1)
+            spent >> 1, float(base + first) if base else 0.0, float(base + due) if due else 0.0, bool(spent & 1), doom
         )
-        for offset, spent, first, due in zip(_summed(watermark, deltas), spents, firsts, dues, strict=True)
+        for offset, spent, first, due, doom in zip(_summed(watermark, deltas), spents, firsts, dues, dooms, strict=True)
     }
     return Memory(sent_to, done, tries)
+
+
+def _get_dooms(count: int, source: Iterator[int]) -> list[Doom]:
+    dooms: list[Doom] = [""] * count
+    first = next(source, None)
+    if first is None:
+        return dooms
+    doomed = _get(chain((first,), source))
+    places, codes = _get_all(doomed, source), _get_all(doomed, source)
+    for place, code in zip(accumulate(places), codes, strict=True):
+        dooms[place] = (
+            _DOOMS[code] if code < len(_DOOMS) else "unknown-outcome"
+        )  # a later version's: doomed all the same
+    return dooms
 
 
 def _summed(start: int, deltas: Sequence[int]) -> Iterator[int]:

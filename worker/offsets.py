@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from topics.log import Commit
-from worker.metadata import Memory, Range, Tries, decode, encode
+from worker.metadata import Doom, Memory, Range, Tries, decode, encode
 
 
 class Progress:
@@ -96,6 +96,16 @@ class Progress:
 
     def tried(self, offset: int, tries: Tries) -> None:
         self._tries[offset] = tries
+
+    def condemn(self, offset: int, doom: Doom) -> bool:
+        """Its letter is about to be written: from the next commit on, nobody calls for it any more.
+
+        True when one of its calls may have happened.
+        """
+        before = self._tries.get(offset, Tries(0))
+        doubt = before.doubt or doom == "unknown-outcome"
+        self._tries[offset] = replace(before, due=0.0, doubt=doubt, doom=doom)
+        return doubt
 
     def mark(self, sent_to: int) -> None:
         """Announce calls that cannot be repeated, up to this offset; they may start when it is committed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -16,9 +17,10 @@ from worker.desk import Call, Tools
 from worker.destination import Destination
 from worker.events import logger
 from worker.lane import Lane
-from worker.metadata import Tries
+from worker.metadata import Doom, Tries
 from worker.parking import KeyPark
 
+Announced = asyncio.Future[None]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -53,17 +55,27 @@ class Settler:
     def verdicts(self, batch: Batch, verdicts: list[Verdict], call: Call) -> None:
         first = verdicts[0]
         if isinstance(first, Rejected) and first.whole and len(batch.deliveries) > 1:
+            batch.assignment.slots.pop(id(batch), None)
             self._lane.bisect(batch)
             return
         delivered = 0
         for delivery, verdict in zip(batch.deliveries, verdicts, strict=True):
             if type(verdict) is Delivered:  # the common case, without the detours
                 delivered += 1
-                self._done(delivery, Done(verdict.detail, verdict.id))
+                self._done(delivery, Done(verdict.detail, verdict.id), batch)
             else:
                 self._decide(delivery, verdict, call)
         if delivered:
             self._attempts[self._slug, batch.function.operation.value, "delivered"] += delivered
+        if batch.assignment.slots:
+            self._keep(batch, happened=bool(delivered))
+
+    def _keep(self, batch: Batch, *, happened: bool) -> None:
+        """A call that counts keeps its slot until a commit knows how it ended; one that did not happen needs none."""
+        if not happened:
+            batch.assignment.slots.pop(id(batch), None)
+        elif not batch.replying:
+            batch.known = batch.assignment.round + 1
 
     def findings(self, batch: Batch, findings: list[Finding], call: Call) -> None:
         for delivery, finding in zip(batch.deliveries, findings, strict=True):
@@ -159,28 +171,37 @@ class Settler:
         if not delivery.function.idempotent:
             self.remember(delivery, due=0.0, doubt=True)
 
-    def _done(self, delivery: Delivery, done: Done) -> None:
+    def _done(self, delivery: Delivery, done: Done, batch: Batch | None = None) -> None:
         self._destination.judge(rejected=False)
         if not delivery.absorbed and delivery.event.options.reply_to is None:
             self._tools.outcomes.ended(delivery, done.id)
             self._finish(delivery)
         else:
             self.doubt(delivery)
-            self._await(delivery, partial(self._reply, delivery, done))
+            if batch is not None:
+                batch.replying += 1
+            self._await(delivery, partial(self._reply, delivery, done), batch)
 
     def bury(self, delivery: Delivery, bury: Bury, evidence: Evidence) -> None:
-        if delivery.suspect:
-            self.doubt(delivery)
-        self._await(delivery, partial(self._bury, delivery, bury, evidence))
+        announced = self._condemn(delivery, bury.cause)
+        self._await(delivery, partial(self._bury, delivery, bury, evidence, announced))
 
     def divert(self, delivery: Delivery, park: KeyPark, blocked_by: str) -> None:
         """It follows an earlier event of its record into the dead letters."""
         separate(delivery)
-        self._await(delivery, partial(self._divert, delivery, park, blocked_by))
+        announced = self._condemn(delivery, "blocked")
+        self._await(delivery, partial(self._divert, delivery, park, blocked_by, announced))
 
     def close(self, delivery: Delivery, park: KeyPark) -> None:
         """The closing record of a replay has its turn."""
         self._await(delivery, partial(park.close, delivery))
+
+    def _condemn(self, delivery: Delivery, doom: Doom) -> Announced:
+        """A letter waits for a commit that announces it: after a crash behind it the event would be delivered, too."""
+        self.remember(delivery, due=0.0, doubt=delivery.doubtful)
+        delivery.assignment.progress.condemn(delivery.offset, doom)
+        self._tools.desk.dirty(delivery.assignment)
+        return delivery.assignment.known()
 
     async def _reply(self, delivery: Delivery, done: Done) -> None:
         together = (delivery, *delivery.absorbed)
@@ -195,17 +216,21 @@ class Settler:
             for one, outcome in ends:
                 self._tools.outcomes.ended(one, done.id, outcome, reason)
 
-    async def _divert(self, delivery: Delivery, park: KeyPark, blocked_by: str) -> None:
+    async def _divert(self, delivery: Delivery, park: KeyPark, blocked_by: str, announced: Announced) -> None:
+        await announced
         await park.park(delivery)
         reason = f"an earlier event of this record died: letter {blocked_by}"
         await self._tools.outcomes.bury(delivery, "blocked", reason, self._connector, blocked_by=blocked_by)
 
-    async def _bury(self, delivery: Delivery, bury: Bury, evidence: Evidence) -> None:
+    async def _bury(self, delivery: Delivery, bury: Bury, evidence: Evidence, announced: Announced) -> None:
+        await announced
         if self._park is not None:
             await self._park.park(delivery)
         await self._tools.outcomes.bury(delivery, bury.cause, bury.reason, self._connector, evidence)
 
-    def _await(self, delivery: Delivery, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _await(
+        self, delivery: Delivery, work: Callable[[], Coroutine[Any, Any, None]], batch: Batch | None = None
+    ) -> None:
         """Letter or reply first, acknowledged; only then is the event done. Its key waits, nobody else."""
         delivery.assignment.settling += 1
 
@@ -216,6 +241,9 @@ class Settler:
                 delivery.assignment.settling -= 1
             if not delivery.assignment.closed:
                 self._finish(delivery)
+                if batch is not None:
+                    batch.replying -= 1
+                    self._keep(batch, happened=True)
                 self._pump()
 
         self._spawn(settle())

@@ -26,7 +26,7 @@ from worker.desk import Tools
 from worker.events import logger
 from worker.gate import Gate
 from worker.ledger import Ledger
-from worker.metadata import ForeignMetadata
+from worker.metadata import Doom, ForeignMetadata
 from worker.observer import Observer, Question
 from worker.offsets import Progress
 from worker.outcomes import Outcomes
@@ -269,12 +269,15 @@ class Worker:
     def failed(self, error: BaseException) -> None:
         self._failure = self._failure or error
 
-    def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: str, reason: str) -> None:
+    def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: Doom, reason: str) -> None:
         assignment.settling += 1
+        doubtful = assignment.progress.condemn(record.offset, cause)
+        self.dirty(assignment)
+        announced = assignment.known()
 
         async def settle() -> None:
             try:
-                doubtful = cause == "unknown-outcome"
+                await announced
                 await self._outcomes.bury_record(record, event, cause, reason, doubtful=doubtful)
             finally:
                 assignment.settling -= 1

@@ -42,6 +42,7 @@ from topics.result import Result, unpack
 from worker.assignment import Assignment
 from worker.clock import FakeClock
 from worker.courier import Courier
+from worker.decide import Bury
 from worker.delivery import Delivery
 from worker.desk import Tools
 from worker.dispatch import Dispatcher
@@ -55,13 +56,17 @@ SLUG = "sim"
 PARTITION = Partition(names.events_topic(SLUG), 0)
 
 FUNCTIONS = {
-    # an upsert may be repeated; an add can be asked about; a note cannot, and is not tried twice; a message is
+    # an upsert may be repeated; an add can be asked about; a note cannot, and is not tried twice; a message and an
+    # alert are
     ("contact", Operation.UPSERT): Function("contact", Operation.UPSERT, batch_max=5, idempotent=True),
     ("contact", Operation.DELETE): Function("contact", Operation.DELETE, batch_max=5, idempotent=True),
     ("contact", Operation.ADD): Function("contact", Operation.ADD, batch_max=4, findable=True, settle_after=1.0),
     ("note", Operation.ADD): Function("note", Operation.ADD, on_unknown="dead_letter"),
     ("message", Operation.MESSAGE): Function("message", Operation.MESSAGE, on_unknown="retry", key_interval=1.0),
+    ("alert", Operation.MESSAGE): Function("alert", Operation.MESSAGE, on_unknown="retry", batch_max=3),
 }
+TOLD = ("message", "alert")
+"""Objects of which a second call is made where nobody can tell, and told."""
 
 
 @dataclass
@@ -77,21 +82,32 @@ class Odds:
 
 
 class Vendor:
-    """What the far side really did, call by call, in order."""
+    """What the far side really did, call by call, in order.
+
+    ``calls``: the number of the call in which an event was done first; ``unanswered``: events of whose call a worker
+    heard nothing while it lived; ``after_letter``: what was done although its letter was there.
+    """
 
     def __init__(self, dice: random.Random, odds: Odds) -> None:
         self.dice = dice
         self.odds = odds
         self.performed: list[tuple[int, Event]] = []
+        self.calls: dict[str, tuple[int, int]] = {}
+        self.unanswered: set[str] = set()
+        self.lettered: set[str] = set()
+        self.after_letter: set[str] = set()
         self.life = 0
         self.known: set[str] = set()
         self.out_until = 0.0
 
-    def perform(self, event: Event) -> None:
+    def perform(self, event: Event, call: int) -> None:
         """One call may carry the fields of several events, each of which has its own id among them."""
         for name in sorted((name for name in event.fields if name.startswith("e")), key=lambda name: int(name[1:])):
             self.performed.append((self.life, event.model_copy(update={"id": name})))
+            self.calls.setdefault(name, (self.life, call))
             self.known.add(name)
+            if name in self.lettered:
+                self.after_letter.add(name)
 
 
 @dataclass
@@ -99,14 +115,15 @@ class Call:
     events: Sequence[Event]
     answer: asyncio.Future[Any]
     find: bool = False
+    number: int = field(default_factory=itertools.count().__next__)
 
 
 class SimConnector:
     name = "sim"
     version = "1"
-    limits = Limits(concurrency=6)
 
-    def __init__(self, vendor: Vendor, clock: FakeClock) -> None:
+    def __init__(self, vendor: Vendor, clock: FakeClock, concurrency: int) -> None:
+        self.limits = Limits(concurrency=concurrency)
         self._vendor = vendor
         self._clock = clock
         self.calls: list[Call] = []
@@ -149,7 +166,7 @@ class SimConnector:
         if call.find:
             self._answer_find(call)
         else:
-            call.answer.set_result(self._verdicts(call.events))
+            call.answer.set_result(self._verdicts(call))
 
     def cut_off(self) -> None:
         """The worker dies: what was under way happened, or not."""
@@ -157,7 +174,7 @@ class SimConnector:
             if not call.answer.done() and not call.find:
                 for event in call.events:
                     if not _poison(event) and self._vendor.dice.random() < 0.5:
-                        self._vendor.perform(event)
+                        self._vendor.perform(event, call.number)
         self.calls = []
 
     def _answer_find(self, call: Call) -> None:
@@ -175,7 +192,8 @@ class SimConnector:
             ]
         )
 
-    def _verdicts(self, events: Sequence[Event]) -> list[Verdict]:
+    def _verdicts(self, call: Call) -> list[Verdict]:
+        events = call.events
         vendor, dice, odds = self._vendor, self._vendor.dice, self._vendor.odds
         if self._clock.monotonic() < vendor.out_until:
             return [Down("connection refused")] * len(events)
@@ -186,29 +204,32 @@ class SimConnector:
         if roll < odds.down + odds.throttled:
             return [Throttled(dice.uniform(0.1, 3))] * len(events)
         if roll < odds.down + odds.throttled + odds.lost:
-            return self._lost(events)
+            return self._lost(call)
         if len(events) > 1 and any(_poison(event) for event in events) and events[0].operation is Operation.UPSERT:
             return [Rejected("one of these is bad", whole=True)] * len(events)
-        return [self._verdict(event) for event in events]
+        return [self._verdict(event, call.number) for event in events]
 
-    def _lost(self, events: Sequence[Event]) -> list[Verdict]:
+    def _lost(self, call: Call) -> list[Verdict]:
         happened = self._vendor.dice.random() < 0.5
         verdicts: list[Verdict] = []
-        for event in events:
+        for event in call.events:
+            self._vendor.unanswered.add(event.id)
             if happened and not _poison(event):
-                self._vendor.perform(event)
+                self._vendor.perform(event, call.number)
             idempotent = FUNCTIONS[event.object, event.operation].idempotent
             verdicts.append(Retry("no answer", kind="no_answer") if idempotent else Unknown("no answer"))
         return verdicts
 
-    def _verdict(self, event: Event) -> Verdict:
+    def _verdict(self, event: Event, number: int) -> Verdict:
         if _poison(event):
             return Rejected("bad")
+        if event.fields.get("moody") and event.id not in self._vendor.known and self._vendor.dice.random() < 0.5:
+            return Rejected("not today")  # whoever asks again may hear another answer
         if self._vendor.dice.random() < self._vendor.odds.transient:
             return Retry("busy")
         if event.operation is Operation.ADD and event.object == "contact" and event.id in self._vendor.known:
             return Rejected("exists", conflict=True)
-        self._vendor.perform(event)
+        self._vendor.perform(event, number)
         return Delivered(id=event.id)
 
 
@@ -219,7 +240,8 @@ def _poison(event: Event) -> bool:
 class SimProducer:
     """Takes everything, at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, vendor: Vendor) -> None:
+        self._vendor = vendor
         self.records: list[tuple[str, bytes | None, bytes | None, Headers]] = []
 
     def send(
@@ -233,6 +255,9 @@ class SimProducer:
         timestamp_ms: int | None = None,
     ) -> Future[Position]:
         self.records.append((topic, key, value, headers))
+        if topic == names.DEAD_LETTER:
+            letter = decode(Record(Partition(topic, 0), 0, 0, key, value, headers))
+            self._vendor.lettered.add(letter.event_id or "")
         future: Future[Position] = Future()
         future.set_result(Position(Partition(topic, partition or 0), len(self.records) - 1))
         return future
@@ -264,10 +289,14 @@ class SimShelf:
 
 @dataclass
 class World:
-    """One partition, its committed state, and whoever owns it now."""
+    """One partition, its committed state, and whoever owns it now.
+
+    ``crash_at``: the one step at which the worker dies; without it, it does so at random ones.
+    """
 
     seed: int
     events: int = 40
+    crash_at: int | None = None
     results: list[Result] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
 
@@ -277,14 +306,19 @@ class World:
         chance = self.dice.random
         lost, transient, throttled, down = (scale * chance() for _ in range(4))
         self.odds = Odds(lost, transient, throttled, down, crash=0.004 * chance(), revoke=0.004 * chance())
+        if self.crash_at is not None:
+            self.odds.crash = self.odds.revoke = 0.0
         self.coalesce = self.dice.random() < 0.5
         self.shelf = SimShelf() if self.dice.random() < 0.4 else None
+        self.concurrency = self.dice.choice([1, 2, 6])
+        self.keys = self.dice.choice([6, 40])
         self.clock = FakeClock(seed=self.seed)
         self.vendor = Vendor(self.dice, self.odds)
         self.records = [self._record(offset) for offset in range(self.events)]
         self.committed: Commit | None = None
-        self.producer = SimProducer()
+        self.producer = SimProducer(self.vendor)
         self.crashes = 0
+        self.steps = 0
         self._start()
 
     def _record(self, offset: int) -> Record:
@@ -292,12 +326,14 @@ class World:
         fields: dict[str, Any] = {f"e{offset}": True}
         if self.dice.random() < 0.05:
             fields["poison"] = True
+        elif self.dice.random() < 0.1:
+            fields["moody"] = True
         event = Event(
             id=f"e{offset}",
             operation=operation,
             connection=SLUG,
             object=object_name,
-            key=f"k{self.dice.randrange(6)}",
+            key=f"k{self.dice.randrange(self.keys)}",
             fields=fields,
         )
         return Record(PARTITION, offset, 0, *codec.encode(event))
@@ -308,7 +344,7 @@ class World:
         self.outcomes = outcomes = Outcomes(
             self.ledger, Courier(self.producer, self.clock), Courier(self.producer, self.clock), self.clock
         )
-        self.connector = SimConnector(self.vendor, self.clock)
+        self.connector = SimConnector(self.vendor, self.clock, self.concurrency)
         park = KeyPark(SLUG, self.shelf, self.shelf.rows.values()) if self.shelf else None
         connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, {"coalesce": self.coalesce}, 1, "active", "", 1)
         self.dispatcher = Dispatcher(connection, self.connector, Tools(self, outcomes, self.clock, RetryPolicy()), park)  # type: ignore[arg-type]
@@ -364,7 +400,8 @@ class World:
 
     async def _step(self) -> None:
         roll = self.dice.random()
-        if self.crashes < 6 and roll < self.odds.crash:
+        self.steps += 1
+        if self.steps == self.crash_at or (self.crashes < 6 and roll < self.odds.crash):
             await self._crash()
         elif self.crashes < 6 and roll < self.odds.crash + self.odds.revoke:
             await self._revoke()
@@ -388,17 +425,21 @@ class World:
                 continue
             event = codec.decode(record)
             function = self.dispatcher.function(event)
-            if self.dispatcher.doomed(record, function, self.assignment):
-                self._doomed(record, event)
+            end = self.dispatcher.doomed(record, function, self.assignment)
+            if end is not None:
+                self._doomed(record, event, end)
             else:
                 self.dispatcher.accept(record, event, function, self.assignment)
         self.dispatcher.pump()
 
-    def _doomed(self, record: Record, event: Event) -> None:
+    def _doomed(self, record: Record, event: Event, end: Bury) -> None:
         assignment = self.assignment
+        assignment.progress.condemn(record.offset, end.cause)
+        announced = assignment.known()
 
         async def bury() -> None:
-            await self.outcomes.bury_record(record, event, "unknown-outcome", "a worker died")
+            await announced
+            await self.outcomes.bury_record(record, event, end.cause, end.reason)
             assignment.settling -= 1
             if not assignment.closed:
                 assignment.progress.done(record.offset)
@@ -415,7 +456,7 @@ class World:
         if self.dice.random() < 0.02:
             return  # the commit is lost on its way
         self.committed = commit
-        self.assignment.committed_sent_to, self.assignment.committed_round = announced, begun
+        self.assignment.confirmed(announced, begun)
         if self.dispatcher.lane.release_marked(self.assignment):
             self.dispatcher.pump()
 
@@ -423,7 +464,7 @@ class World:
         self.crashes += 1
         self.connector.cut_off()
         self.assignment.closed = True
-        self.assignment.open = False
+        self.assignment.leave()
         for task in list(self.assignment.calls.values()):
             task.cancel()
         self.ledger.take()
@@ -469,6 +510,8 @@ class World:
         assert expected <= delivered | lettered | superseded
         self._check_superseded(superseded, delivered)
         self._check_doubles()
+        self._check_crashes()
+        assert not self.vendor.after_letter, f"lettered, and done all the same: {self.vendor.after_letter}"
         if self.shelf and not self.coalesce:  # one call for several has an end for all of them, also an unknown one
             self._check_parked()
         self._check_order()
@@ -503,8 +546,18 @@ class World:
         told = {r.id for r in self.results if r.possible_duplicate}
         for _, event in self.vendor.performed:
             if times[event.id] > 1 and not FUNCTIONS[event.object, event.operation].idempotent:
-                assert event.object == "message", f"{event.id} ({event.object}) was done {times[event.id]} times"
+                assert event.object in TOLD, f"{event.id} ({event.object}) was done {times[event.id]} times"
                 assert event.id in told, f"{event.id} was doubled and nobody was told"
+
+    def _check_crashes(self) -> None:
+        """A crash repeats no more calls that count than could be in flight."""
+        repeated: dict[int, set[int]] = defaultdict(set)
+        for life, event in self.vendor.performed:
+            first, call = self.vendor.calls[event.id]
+            if event.object in TOLD and life > first and event.id not in self.vendor.unanswered:
+                repeated[first].add(call)
+        for life, calls in repeated.items():
+            assert len(calls) <= self.concurrency, f"life {life}: {len(calls)} calls, {self.concurrency} at once"
 
     def _check_order(self) -> None:
         """Within an owner's life a key only goes forward; the next may repeat what can be repeated, but nothing from

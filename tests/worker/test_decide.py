@@ -23,7 +23,8 @@ from connectors.contract import (
     Verdict,
 )
 from topics.event import Operation
-from worker.decide import Again, Bury, Case, Decision, Done, Find, Hold, Wait, decide, decide_finding
+from worker.decide import Again, Bury, Case, Decision, Done, Find, Hold, Wait, decide, decide_finding, doomed
+from worker.metadata import Doom
 from worker.retry import RetryPolicy
 
 POLICY = RetryPolicy()
@@ -209,3 +210,12 @@ def test_a_conflict_that_find_does_not_explain_ends() -> None:
 
     assert [type(verdict) for verdict in verdicts] == [Find] * 5 + [Bury] * 2
     assert verdicts[-1] == Bury("rejected", "exists")
+
+
+@pytest.mark.parametrize("doom", get_args(Doom)[1:])
+def test_a_letter_without_its_evidence_says_so(doom: Doom) -> None:
+    """The verdict of whoever announced it is kept; what the vendor said is not to be found any more."""
+    bury = doomed(doom)
+
+    assert bury.cause == doom
+    assert "died before its letter was safe" in bury.reason

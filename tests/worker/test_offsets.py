@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from topics.log import METADATA_BUDGET, Commit
-from worker.metadata import ForeignMetadata, Memory, Tries, encode
+from worker.metadata import Doom, ForeignMetadata, Memory, Tries, encode
 from worker.offsets import Progress
 
 
@@ -212,6 +212,26 @@ def test_doubts_that_do_not_fit_are_covered_by_the_announcement() -> None:
     heir = Progress(progress.last())
 
     assert all(heir.suspected(offset) for offset in range(5_000))
+
+
+def test_what_is_condemned_stays_so() -> None:
+    """By a commit, a reread and an orderly end; attempts and doubt are kept, and nothing of it when it is done."""
+    progress = Progress(None)
+    for offset in range(3):
+        progress.receive(offset)
+    for offset in range(3):
+        progress.tried(offset, Tries(2, 1_700_000_000.0, 1_700_000_060.0, doubt=offset == 0))
+    dooms: list[Doom] = ["exhausted", "rejected", "unknown-outcome"]
+
+    doubtful = [progress.condemn(offset, doom) for offset, doom in enumerate(dooms)]
+
+    assert doubtful == [True, False, True]
+    for heir in (Progress(progress.snapshot()), Progress(progress.last()), progress.again()):
+        assert [heir.tries(offset) for offset in range(3)] == [
+            Tries(2, 1_700_000_000.0, 0.0, doubt, doom) for doubt, doom in zip(doubtful, dooms, strict=True)
+        ]
+    progress.done(0)
+    assert Progress(progress.snapshot()).tries(0) is None
 
 
 def test_a_mark_beyond_what_was_received_is_a_bug() -> None:

@@ -11,20 +11,32 @@ from tests.worker.simulation import World
 
 SEEDS = int(os.environ.get("WRITEBACK_TEST_SEEDS", "2000"))
 SHARDS = 20
+STEPPED = range(10_000, 10_000 + max(1, SEEDS // 200))
+"""Histories of which every step is one at which the worker dies."""
+
+
+async def history(seed: int, crash_at: int | None = None) -> int:
+    """Live through it, reckon, and say how many steps it took."""
+    world = World(seed, crash_at=crash_at)
+    try:
+        await world.run()
+        world.check()
+    except BaseException as error:
+        error.add_note(f"it is: asyncio.run(history({seed}, {crash_at}))")
+        raise
+    return world.steps
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_random_histories(shard: int) -> None:
     """Every event ends delivered or lettered, in the order of its key, doubled only where that is told."""
-
-    async def history(seed: int) -> None:
-        world = World(seed)
-        await world.run()
-        world.check()
-
     for seed in range(shard, SEEDS, SHARDS):
-        try:
-            asyncio.run(history(seed))
-        except BaseException as error:
-            error.add_note(f"the failing seed is {seed}: asyncio.run(history({seed}))")
-            raise
+        asyncio.run(history(seed))
+
+
+@pytest.mark.parametrize("seed", STEPPED)
+def test_a_crash_at_every_step(seed: int) -> None:
+    """Whenever the worker dies: nothing is done that has a letter, and no more is repeated than could be in flight."""
+    steps = asyncio.run(history(seed, 0))
+    for step in range(1, steps):
+        asyncio.run(history(seed, step))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import random
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import pytest
 
@@ -23,13 +25,17 @@ from connectors.contract import (
     Verdict,
 )
 from connectors.errors import Unreachable
+from dead_letter.letter import Letter
 from tests.worker.bench import Bench
 from tests.worker.samples import event
 from topics import names
+from topics.errors import LogUnavailable
 from topics.event import Event, Operation, Options
 from topics.log import Commit, Partition
+from worker.destination import Destination
 from worker.dispatch import Dispatcher
-from worker.metadata import Memory, Tries, encode
+from worker.metadata import Doom, Memory, Tries, decode, encode
+from worker.outcomes import Outcomes
 from worker.settle import Settler
 from worker.worker import Worker
 
@@ -469,6 +475,163 @@ async def test_what_a_dead_worker_may_have_sent_and_nobody_can_tell(bench: Bench
     (letter,) = bench.letters()
     assert (letter.verdict, letter.possible_duplicate) == ("unknown-outcome", True)
     assert "it may have happened" in letter.reason
+
+
+# -- one end per event ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def announced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
+    """By offset: what the log had been told of an event when its letter was handed to it."""
+    told: dict[int, str] = {}
+    publish = Outcomes._publish
+
+    async def look_first(self: Outcomes, letter: Letter) -> None:
+        commit = bench.log.committed(names.WORKER_GROUP, [ACME])[ACME]
+        tries = decode(commit.offset, commit.metadata).tries if commit else {}
+        told[letter.record.offset] = tries[letter.record.offset].doom if letter.record.offset in tries else "nothing"
+        await publish(self, letter)
+
+    monkeypatch.setattr(Outcomes, "_publish", look_first)
+    return told
+
+
+async def test_a_letter_is_announced_by_a_commit(bench: Bench, announced: dict[int, str]) -> None:
+    """Refused, given up, in doubt, unreadable, unheard of: a next owner knows of the letter before it is there."""
+    saas = bench.connect()
+    answers: dict[str, Verdict] = {"e0": Rejected("no"), "e1": Retry("busy"), "e2": Unknown("no answer")}
+    saas.answer = lambda of: answers.get(of.id, Delivered())
+    saas.finding = lambda _: CannotTell("no search")
+    bench.emit(event(0), event(1), event(2, operation=Operation.ADD))
+    bench.send(b"not json")
+    bench.emit(event(4, object="deal"), event(5, connection="other"), event(6))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 7)
+
+    expected = ["rejected", "exhausted", "unknown-outcome", "malformed", "unknown-function", "rejected"]
+    assert announced == dict(enumerate(expected))
+    assert {letter.record.offset: letter.verdict for letter in bench.letters()} == announced
+
+
+async def test_what_follows_a_letter_is_announced_too(bench: Bench, announced: dict[int, str]) -> None:
+    """An event that goes into the dead letters behind an earlier one of its parked record."""
+    saas = bench.connect(policy={"on_dead": "park"})
+    saas.answer = lambda _: Rejected("no")
+    bench.emit(event(0, "same"), event(1, "same"))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 2)
+
+    assert announced == {0: "rejected", 1: "blocked"}
+    assert saas.seen == ["e0"]
+
+
+async def test_what_nobody_could_route_is_announced_too(bench: Bench, announced: dict[int, str]) -> None:
+    """There may be such a connection when the next owner looks."""
+    bench.connect()
+    bench.connections.remove("acme")
+    bench.emit(event(0))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 1)
+
+    assert announced == {0: "unknown-connection"}
+
+
+@pytest.mark.parametrize("on_dead", ["continue", "park"])
+@pytest.mark.parametrize("doom", get_args(Doom)[1:])
+async def test_what_a_dead_worker_condemned_is_not_called(bench: Bench, doom: Doom, on_dead: str) -> None:
+    """Its letter may be there already: it is written again, under the same verdict, whatever would be found out now."""
+    saas = bench.connect(policy={"on_dead": on_dead})
+    bench.emit(event(0), event(1))
+    await leave(bench, Commit(0, encode(0, Memory(sent_to=1, tries={0: Tries(1, doom=doom)}))))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 2)
+
+    assert saas.seen == ["e1"]
+    (letter,) = bench.letters()
+    assert (letter.event_id, letter.verdict) == ("e0", doom)
+    assert letter.possible_duplicate == (doom == "unknown-outcome")
+    assert "died before its letter was safe" in letter.reason
+
+
+async def test_letters_go_out_when_no_commit_has_room_for_them(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a commit can carry, in no order that would pack: none of them is stuck."""
+    saas = bench.connect()
+    saas.limits = Limits(concurrency=5_000)
+    dice = random.Random(3)
+    refused = {f"e{number}" for number in range(3_000) if dice.random() < 0.5}
+    saas.answer = lambda of: Rejected("no") if of.id in refused else Delivered()
+    monkeypatch.setattr(Destination, "judge", lambda *_, **__: None)  # quarantine is not its subject
+    monkeypatch.setattr("worker.metadata.METADATA_BUDGET", 300)
+    bench.emit(*(event(number) for number in range(3_000)))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 3_000)
+
+    assert {letter.event_id for letter in bench.letters()} == refused
+
+
+# -- calls that count -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reply_to", [None, 3])
+async def test_no_more_is_unknown_to_the_log_than_may_be_in_flight(bench: Bench, reply_to: int | None) -> None:
+    """Whenever a call that counts is made, all but four of them, with it, have an end that a commit knows."""
+    saas = bench.connect(limits={"concurrency": 4})
+    unknown: list[int] = []
+
+    def answer(_: Event) -> Verdict:
+        commit = bench.log.committed(names.WORKER_GROUP, [ACME])[ACME]
+        assert commit is not None
+        known = commit.offset + sum(end - start for start, end in decode(commit.offset, commit.metadata).done)
+        unknown.append(len(saas.seen) - known)
+        return Delivered()
+
+    saas.answer = answer
+    options = Options(reply_to=reply_to)
+    bench.emit(*(event(number, operation=Operation.DELETE, options=options) for number in range(100)))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 100)
+
+    assert len(saas.seen) == 100
+    assert max(unknown) <= 4
+
+
+async def test_a_log_that_takes_no_commit_holds_calls_that_count(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait, nothing is lost, and what may be repeated goes on; when the log is back, so do they."""
+    saas = bench.connect(limits={"concurrency": 2})
+    away = asyncio.Event()
+    seen_while_away: list[str] = []
+    bench.emit(*(event(number, operation=Operation.DELETE) for number in range(8)))
+
+    async with bench.working() as worker:
+        commit = worker._consumer.commit
+
+        async def refuse(commits: Mapping[Partition, Commit]) -> None:
+            if away.is_set():
+                raise LogUnavailable("away")
+            await commit(commits)
+
+        def answer(of: Event) -> Verdict:
+            away.set()
+            return Delivered()
+
+        saas.answer = answer
+        monkeypatch.setattr(worker._consumer, "commit", refuse)
+        await bench.eventually(away.is_set)
+        bench.emit(*(event(number) for number in range(8, 12)))
+        await bench.eventually(lambda: {"e8", "e9", "e10", "e11"} <= set(saas.seen))
+        seen_while_away += saas.seen
+        saas.answer = lambda _: Delivered()
+        away.clear()
+        await bench.eventually(lambda: bench.committed() == 12)
+
+    assert len([one for one in seen_while_away if one in {f"e{number}" for number in range(8)}]) <= 2
+    assert sorted(saas.seen) == sorted(f"e{number}" for number in range(12))
 
 
 async def test_attempts_go_on_counting_after_a_crash(bench: Bench) -> None:
