@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import InstanceOf, TypeAdapter
 
 from dead_letter.fingerprint import fingerprint
 from dead_letter.foreign import read_foreign
@@ -62,7 +62,7 @@ class Letter:
     """
 
     id: str
-    record: Record
+    record: InstanceOf[Record]
     connection: str
     object: str | None
     operation: str | None

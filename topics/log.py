@@ -14,7 +14,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-Headers = tuple[tuple[str, bytes], ...]
+from topics.headers import Header, PackedHeaders
+
+Headers = tuple[Header, ...] | PackedHeaders
 
 METADATA_BUDGET = 4_096
 """Bytes of metadata that a commit may carry per partition (Kafka's ``offset.metadata.max.bytes``)."""
@@ -50,9 +52,12 @@ class Record:
 
     @property
     def size(self) -> int:
-        """Bytes of key, value and headers together: what a buffer budget counts."""
+        """Bytes of key, value and headers together, about: what a buffer budget counts."""
         size = len(self.key or b"") + len(self.value or b"")
-        for name, value in self.headers:
+        headers = self.headers
+        if isinstance(headers, PackedHeaders):
+            return size + headers.size
+        for name, value in headers:
             size += len(name) + len(value or b"")
         return size
 

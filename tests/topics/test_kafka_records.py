@@ -11,6 +11,7 @@ from kafka import TopicPartition, errors
 from kafka.consumer.fetcher import Fetcher
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
+from topics.headers import PackedHeaders
 from topics.kafka_records import DirectRecords
 from topics.log import Partition, Record
 
@@ -64,6 +65,31 @@ def test_header_name_that_is_not_utf8() -> None:
     assert [(each.value, each.headers) for each in unchecked.take()] == [(b"v", (("\\xffame", b"1"),)), (b"w", ())]
 
 
+@given(HEADERS)
+def test_packed_headers_are_a_tuple_of_them(headers: list[tuple[str, bytes | None]]) -> None:
+    """Left in one piece they are as many, in the same order, and equal to the tuple and to each other."""
+    plain = tuple((name, value or b"") for name, value in headers)
+
+    [first] = read(batch([(b"k", b"v", headers)]))
+    [again] = read(batch([(b"k", b"v", headers)]))
+
+    assert (first.headers, len(first.headers), tuple(first.headers)) == (plain, len(plain), plain)
+    assert (first.headers, hash(first.headers)) == (again.headers, hash(plain))
+    assert [first.headers[place] for place in range(len(plain))] == list(plain)
+
+
+@given(HEADERS, st.data())
+def test_what_is_no_headers(headers: list[tuple[str, bytes | None]], data: st.DataObject) -> None:
+    """Bytes that end too early, or too late, are said to be no headers when somebody looks."""
+    [record] = read(batch([(b"k", b"v", [*headers, ("last", b"one")])]))
+    assert isinstance(record.headers, PackedHeaders)
+    packed = record.headers._packed
+    wrong = data.draw(st.sampled_from([packed[:-1], packed + b"x"]))
+
+    with pytest.raises(ValueError, match="headers"):
+        tuple(PackedHeaders(wrong))
+
+
 def test_starts_in_the_middle_and_knows_where_to_go_on() -> None:
     """A batch is fetched whole: what is before the position is left out, and the next position is behind the last."""
     records = DirectRecords(3, TP, MemoryRecords(bytes(batch([(b"k", b"%d" % n, []) for n in range(10)]))))
@@ -83,11 +109,12 @@ def test_wrong_checksum() -> None:
         read(raw)
 
 
-def test_record_that_lies_about_its_length() -> None:
-    """It is refused instead of read into the next one."""
-    raw = batch([(b"k", b"value", [])])
-    raw[raw.index(b"value") - 1] = 8  # says 4 bytes
+@pytest.mark.parametrize(("field", "says"), [(b"key", 2), (b"value", 4), (b"value", 8), (b"value", 12)])
+def test_record_that_lies_about_its_length(field: bytes, says: int) -> None:
+    """It is never read into the next one: it is refused, or its headers are when somebody looks at them."""
+    raw = batch([(b"key", b"value", [("name", b"header")]), (b"key", b"next", [])])
+    raw[raw.index(field) - 1] = says * 2
     lying = DirectRecords(0, TP, MemoryRecords(bytes(raw)), check_crcs=False)
 
-    with pytest.raises(errors.CorruptRecordError):
-        lying.take()
+    with pytest.raises((errors.CorruptRecordError, ValueError)):
+        [tuple(record.headers) for record in lying.take()]
