@@ -12,8 +12,9 @@ from topics.log import Partition, Record
 from topics.unpark import Unpark, unpark_of
 from worker.assignment import Assignment
 from worker.budget import Budget
-from worker.dispatch import DOOMED, Dispatcher
+from worker.dispatch import Dispatcher
 from worker.gate import Gate
+from worker.metadata import Doom
 from worker.parking import CLOSING, closing_event
 from worker.post import Opener, Post
 
@@ -22,7 +23,7 @@ class Undertaker(Protocol):
     def dirty(self, assignment: Assignment) -> None:
         """Something of it is done."""
 
-    def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: str, reason: str) -> None:
+    def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: Doom, reason: str) -> None:
         """A record that never gets into a lane: its letter, then its offset.
 
         It was counted into its assignment; ``Router.finished`` is told when it ended.
@@ -74,6 +75,7 @@ class Router:
 
     def disown(self, assignment: Assignment) -> None:
         """Start nothing more of it; what is under way may still finish."""
+        assignment.leave()
         self.assignments.pop(assignment.partition, None)
         post = self.post(assignment.partition)
         post.assignments.pop(assignment.partition, None)
@@ -170,8 +172,8 @@ class Router:
             if event.connection != slug:
                 misdirected = _misdirected(event, slug)
                 self._refuse(dispatcher, assignment, record, event, cause="rejected", reason=misdirected)
-            elif dispatcher.doomed(record, function, assignment):
-                self._bury(assignment, record, event, "unknown-outcome", DOOMED)
+            elif (end := dispatcher.doomed(record, function, assignment)) is not None:
+                self._bury(assignment, record, event, end.cause, end.reason)
             else:
                 dispatcher.destination.received(hopeless=False)
                 self._budget.took(record.size)
@@ -184,7 +186,7 @@ class Router:
         record: Record,
         event: Event | None,
         *,
-        cause: str,
+        cause: Doom,
         reason: str,
     ) -> None:
         """Known to be hopeless before any call. A producer that went wrong floods as a far side that changed does.
@@ -221,7 +223,7 @@ class Router:
             reason = f"no connection has the slug {post.slug!r}: `writeback connections list` shows what there is"
         self._bury(assignment, record, event, "unknown-connection", reason)
 
-    def _bury(self, assignment: Assignment, record: Record, event: Event | None, cause: str, reason: str) -> None:
+    def _bury(self, assignment: Assignment, record: Record, event: Event | None, cause: Doom, reason: str) -> None:
         """A letter on its way is memory too: a topic full of malformed records is read as fast as they are written."""
         self._hold(assignment, record)
         self._undertaker.bury(assignment, record, event, cause, reason)
