@@ -15,6 +15,7 @@ or the connection has an ``idempotency_header``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -66,18 +67,20 @@ class RawCall:
 
     def prepare(self, scope: Scope) -> Prepared:
         fields, event = scope.fields, scope.event
-        unknown = sorted(set(fields) - FIELDS)
-        if unknown:
-            known = ", ".join(sorted(FIELDS))
-            raise ValueError(f"a raw call takes {known}, and not {unknown[0]!r}: what is to be sent goes into body")
-        params = {**self.base.params, **_mapping(fields, "params")}
+        if not FIELDS.issuperset(fields):
+            known, unknown = ", ".join(sorted(FIELDS)), min(set(fields) - FIELDS)
+            raise ValueError(f"a raw call takes {known}, and not {unknown!r}: what is to be sent goes into body")
+        params = _mapping(fields, "params")
+        if self.base.params:
+            params = {**self.base.params, **params}
         headers = self._headers(fields, event)
         body = fields.get("body")
         if body is None:
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         content = None if body is None else body.encode() if isinstance(body, str) else to_json(body)
         method = method_of(fields, event.operation if event else Operation.ADD)
-        return Prepared(method, with_params(self._url(fields), params), headers, content)
+        url = self._url(fields)
+        return Prepared(method, with_params(url, params) if params else url, headers, content)
 
     def _url(self, fields: Mapping[str, Any]) -> str:
         path = fields.get("path")
@@ -89,6 +92,8 @@ class RawCall:
 
     def _headers(self, fields: Mapping[str, Any], event: Event | None) -> dict[str, str]:
         own = {str(name): str(as_text(value)) for name, value in _mapping(fields, "headers").items()}
+        if not own and not self.idempotency_header:
+            return dict(self.base.headers)
         for name in own:
             if name.lower() in OURS:
                 raise ValueError(f"the header {name} is the connection's own business")
@@ -169,9 +174,12 @@ def _method(fields: Mapping[str, Any], operation: Operation) -> str:
     return str(fields.get("method") or METHODS[operation]).upper()
 
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9/:?#\[\]@!$&'()*+,;=%~._-]*")
+
+
 def quoted(url: str) -> str:
     """What a URL cannot hold, percent-encoded; what is encoded already stays as it is."""
-    return quote(url, safe="/:?#[]@!$&'()*+,;=%~-._")
+    return url if _PLAIN.fullmatch(url) else quote(url, safe="/:?#[]@!$&'()*+,;=%~-._")
 
 
 def _mapping(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
