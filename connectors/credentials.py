@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import httpx
 from pydantic_core import from_json
 
 from connectors.configuration import Configuration
@@ -18,6 +17,9 @@ from connectors.redact import Redactor
 from connectors.template import Scope, compile_text
 from connectors.transport import Transport
 from connectors.waits import retry_after
+
+if TYPE_CHECKING:
+    import httpx
 
 TOKEN_SECONDS: Final = 30.0
 """Longest wait for a token endpoint."""
@@ -90,6 +92,8 @@ class TokenCredentials(Credentials):
         return asyncio.get_running_loop().time() < self._ends
 
     async def _fetch(self) -> None:
+        import httpx  # noqa: PLC0415 - only tokens that are fetched need it
+
         request = httpx.Request("POST", self._url, data=self._form(), headers=self._client_header())
         request.extensions["timeout"] = {"read": TOKEN_SECONDS}
         try:

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import httpx
-
 from connectors.calls import Prepared, compile_call
 from connectors.configuration import configure
 from connectors.contract import (
@@ -116,6 +114,8 @@ class HttpConnector:
             url = self.sender.absolute(path)
         except ValueError as error:
             raise CallFailed(str(error)) from error
+        import httpx  # noqa: PLC0415 - deliveries do without
+
         request = httpx.Request(
             method.upper(),
             httpx.URL(url).copy_merge_params({**self.sender.base.params, **(params or {})}),

@@ -12,11 +12,12 @@ import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from typing import TYPE_CHECKING
 
 from connectors.errors import BadSecret
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet, MultiFernet
 
 VARIABLE = "WRITEBACK_SECRET_KEY"
 REFERENCE = "env:"
@@ -28,6 +29,8 @@ _HINT = "make one with `writeback connections new-key`"
 
 def new_key() -> str:
     """A key for ``WRITEBACK_SECRET_KEY``."""
+    from cryptography.fernet import Fernet  # noqa: PLC0415 - 6 MB, for those who keep a secret here
+
     return Fernet.generate_key().decode()
 
 
@@ -51,6 +54,8 @@ class SecretBox:
             if not self._environ.get(name):
                 raise BadSecret(f"the environment variable {name} is not set; the secret is a reference to it")
             return self._environ[name]
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415
+
         try:
             return self._keys().decrypt(sealed).decode()
         except InvalidToken:
@@ -70,6 +75,8 @@ class SecretBox:
                 f"{VARIABLE} is not set, and secrets are encrypted with it: {_HINT}, or store a reference to a "
                 "variable instead (--secret access_token=env:HUBSPOT_TOKEN)"
             )
+        from cryptography.fernet import MultiFernet  # noqa: PLC0415
+
         return MultiFernet([_fernet(key) for key in keys])
 
 
@@ -81,6 +88,9 @@ def describe(sealed: str) -> str:
 @lru_cache(maxsize=8)
 def _fernet(key: str) -> Fernet:
     """A Fernet key as it is; any other text is stretched into one."""
+    from cryptography.fernet import Fernet  # noqa: PLC0415
+    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt  # noqa: PLC0415
+
     try:
         return Fernet(key)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The way out: httpx's transport interface over an aiohttp session, called directly and not through an httpx client.
+"""The way out: an aiohttp session, called directly and not through an httpx client.
 
 httpx's own connection pool is quadratic in the number of connections, and the client's pipeline costs as much again as
 the request. And the ready-made bridge says ``ConnectTimeout`` both for a refused port and for a server that read the
@@ -12,14 +12,16 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
-import httpx
 from yarl import URL
 
 from connectors.addresses import AddressGuard
 from connectors.failures import CAUGHT, MaybeSent, NotSent, TransportFailure, Unsendable, failure
+
+if TYPE_CHECKING:
+    import httpx  # whoever has a request of its has loaded it
 
 MIB: Final = 1_048_576
 MAX_READ: Final = 8 * MIB
@@ -39,7 +41,7 @@ class Reply:
     raw_headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
 
 
-class Transport(httpx.AsyncBaseTransport):
+class Transport:
     """One connection's sockets. Opened by the first call, in the loop of that call; ``aclose`` may be called twice.
 
     Never follows a redirect, never repeats a request, keeps no cookies, reads no proxy from the environment.
@@ -83,6 +85,8 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """As httpx wants it, its exceptions included. ``request.extensions["timeout"]["read"]`` is the whole call's."""
+        import httpx  # noqa: PLC0415
+
         seconds = request.extensions.get("timeout", {}).get("read") or 120.0
         headers = {name: value for name, value in request.headers.items() if name not in {"content-length", "host"}}
         try:
@@ -167,6 +171,8 @@ def check_headers(headers: Mapping[str, str]) -> None:
 
 
 def _as_httpx(error: TransportFailure, request: httpx.Request) -> httpx.TransportError:
+    import httpx  # noqa: PLC0415
+
     match error:
         case NotSent():
             return httpx.ConnectError(error.reason, request=request)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from dead_letter.tables import LETTERS, MARKS
 
@@ -65,4 +65,5 @@ def _count(connection: Connection, ids: Sequence[str]) -> int:
 
 
 def _upsert(connection: Connection) -> Callable[..., Any]:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    """The insert of this very database: a module brings every driver of its own, and a store has one of the two."""
+    return import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert  # type: ignore[no-any-return]

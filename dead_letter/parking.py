@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -27,7 +28,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from topics.store import create_tables, reading
 
@@ -117,7 +117,9 @@ class Parking:
         self._prepare()
         key = Key(connection, record_key)
         row = {"key_hash": key.hash, **key._asdict(), "first": letter, "offset": offset, "last": letter}
-        upsert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        upsert: Any = import_module(
+            f"sqlalchemy.dialects.{self._engine.dialect.name}"
+        ).insert  # of the two, one is loaded
         parking = upsert(PARKED).values(**row, barred=barred, since=now)
         changes = {"last": letter, "barred": or_(PARKED.c.barred, parking.excluded.barred)}
         parking = parking.on_conflict_do_update(index_elements=["key_hash"], set_=changes)
