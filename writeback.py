@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -73,13 +73,13 @@ LOADED = (
     "dead_letter.archive",
     "dead_letter.parking",
     "dead_letter.store",
-    "topics.store",
     "worker.keeper",
     "worker.watchdog",
     "worker.worker",
 )
-"""What every worker runs; METERED: what one runs that serves its metrics."""
+"""What every worker runs; METERED: what one runs that serves its metrics, SEALED: that can open secrets."""
 METERED = ("worker.exposition", "worker.metrics")
+SEALED = ("cryptography.fernet", "cryptography.hazmat.primitives.kdf.scrypt")
 
 
 class LazyGroup(click.Group):
@@ -172,12 +172,12 @@ def _process_count(rooms: Rooms, wanted: int) -> int:
 
 
 def _supervise(settings: Settings, count: int, *, archive: bool, metrics_port: int | None) -> int:
+    configure_logging(settings)
     from worker.clock import SystemClock  # noqa: PLC0415 - every import below is for running, not for help
     from worker.garbage import keep  # noqa: PLC0415
     from worker.nursery import Nursery  # noqa: PLC0415
     from worker.supervisor import Supervisor  # noqa: PLC0415
 
-    configure_logging(settings)
     _load(settings, metrics=(settings.metrics_port if metrics_port is None else metrics_port) is not None)
     keep()
     with Nursery() as nursery:
@@ -198,12 +198,17 @@ def _own(settings: Settings, number: int, metrics_port: int | None) -> Settings:
 def _load(settings: Settings, *, metrics: bool) -> None:
     """Whatever a worker would import: what is loaded before the fork is in memory once, and nothing of it is open.
 
-    What is left out is no mistake, only dearer: each worker loads it for itself.
+    What is left out is no mistake, only dearer: each worker loads it for itself. Raises ``SettingsError``.
     """
-    wanted = [*LOADED, *(METERED if metrics else ())]
-    wanted.append("topics.kafka" if settings.log.startswith("kafka") else "topics.sqlite")
-    for name in wanted:
+    for name in (*LOADED, *(METERED if metrics else ()), *(SEALED if settings.secret_key else ())):
         import_module(name)
+    from connectors import registry  # noqa: PLC0415
+    from topics.store import open_store  # noqa: PLC0415
+
+    for name in registry.names():
+        registry.manifest(name)
+    settings.open_log().close()  # the drivers of both; neither connects before it is used
+    open_store(settings.store).dispose()
 
 
 def _serve(rooms: Rooms, *, archive: bool, metrics_port: int | None = None, supervised: bool = False) -> None:
@@ -213,12 +218,14 @@ def _serve(rooms: Rooms, *, archive: bool, metrics_port: int | None = None, supe
 
 async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, supervised: bool) -> None:
     """The worker, and what looks after it: a watchdog, the metrics, whoever keeps its secrets."""
+    from worker.arenas import share_one_arena  # noqa: PLC0415
     from worker.clock import SystemClock  # noqa: PLC0415
     from worker.garbage import collect_rarely  # noqa: PLC0415
     from worker.keeper import Keeper  # noqa: PLC0415
     from worker.watchdog import Watchdog  # noqa: PLC0415
 
     settings, clock = rooms.settings, SystemClock()
+    share_one_arena()
     keeper = Keeper(_connections(rooms), clock)
     working = _worker(rooms, keeper)
     parts: list[Part] = [working, *([_archive(rooms)] if archive else [])]
@@ -323,7 +330,8 @@ def configure_logging(settings: Settings) -> None:
     """Structlog to stderr: for people on a terminal, JSON lines otherwise, or as ``log_format`` says."""
     import logging  # noqa: PLC0415
 
-    import structlog  # noqa: PLC0415
+    with _without("rich"):  # 4 MB and a twentieth of a second, for tracebacks that we do not print
+        import structlog  # noqa: PLC0415
 
     for_people = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     # Plain tracebacks in both: the pretty ones print local variables, and those hold payloads and secrets.
@@ -347,6 +355,19 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(
         level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
     )
+
+
+@contextmanager
+def _without(library: str) -> Iterator[None]:
+    """Who tries to import it finds that it is not there; nothing changes for whoever has it, or imports it later."""
+    if library in sys.modules:
+        yield
+        return
+    sys.modules[library] = None  # type: ignore[assignment] # the documented way to say so
+    try:
+        yield
+    finally:
+        del sys.modules[library]
 
 
 def main() -> None:
