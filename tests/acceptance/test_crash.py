@@ -9,11 +9,21 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import rig
+from tests.benchmarks.far_end import FarEnd
+from tests.benchmarks.work import single
+from topics import names
+from topics.event import Operation
+from topics.log import Partition
+from worker.demo.stage import Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(420)]
 
 KILLS = 10
 EVENTS = 5_000
+AT_ONCE = 32
+ERP = ("--set", "allow_private_addresses=true", "--concurrency", str(AT_ONCE), "--on-unknown", "add=retry")
+TRIES = 10
+"""At hitting the moment between a letter and the commit behind it."""
 
 
 @pytest.mark.parametrize("engine", rig.ENGINES)
@@ -41,3 +51,73 @@ def test_ten_kills_during_five_thousand_events(engine: str, tmp_path: Path, requ
 
         rig.reckon(stage, work, crm, chat)
         rig.no_traceback(stage)
+
+
+@pytest.mark.parametrize("engine", rig.ENGINES)
+def test_a_kill_doubles_no_more_than_was_in_flight(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Under load, at a vendor that cannot be asked, where the policy is to try again: so many per kill, and told."""
+    with rig.stage_on(engine, tmp_path, request) as stage, FarEnd() as far:
+        _connect(stage, far)
+        far.reset(3_000, ms=20.0)
+        events = [single("erp", n, 1_000, operation=Operation.ADD) for n in range(3_000)]
+        rig.emit(stage, events)
+        for settled in (1_000, 2_000):
+            worker = stage.worker("worker")
+            assert far.wait_settled(settled, 90)
+            worker.kill()
+            worker.wait()
+        worker = stage.worker("worker")
+        rig.wait_done(stage)
+        stage.stop(worker)
+        report = far.report()
+        told = {result.id for result in stage.results() if result.possible_duplicate}
+
+        assert (report.lost, report.disordered) == (0, 0)
+        assert report.doubled <= 2 * AT_ONCE
+        assert report.doubled <= len(told)
+        rig.no_traceback(stage)
+
+
+@pytest.mark.parametrize("engine", rig.ENGINES)
+def test_a_kill_behind_a_letter(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """The letter is there, no commit knows it, and the vendor would take the event now: it is not asked again."""
+    with rig.stage_on(engine, tmp_path, request) as stage, FarEnd() as far:
+        _connect(stage, far)
+        lettered = [_kill_behind_a_letter(stage, far, 0)]
+        while rig.left(stage) == 0:  # the commit was quicker than the kill
+            assert len(lettered) < TRIES
+            lettered.append(_kill_behind_a_letter(stage, far, len(lettered)))
+        doomed = rig.memory(stage, "erp").tries
+        far.reset(100)
+        late = single("erp", 99, 1_000)
+        rig.emit(stage, [late])
+        worker = stage.worker("worker")
+        rig.wait_done(stage)
+        stage.stop(worker)
+        outcomes = {result.id: result.outcome for result in stage.results()}
+
+        assert [tries.doom for tries in doomed.values()] == ["rejected"]
+        assert far.report().settled == 1
+        assert outcomes == {late.id: "delivered", **dict.fromkeys(lettered, "dead")}
+        assert sorted(letter["letter"]["event_id"] for letter in rig.letters(stage)) == sorted(lettered)
+        rig.no_traceback(stage)
+
+
+def _connect(stage: Stage, far: FarEnd) -> None:
+    stage.writeback("connections", "add", "erp", "--connector", "http", "--set", f"base_url={far.url}", *ERP)
+
+
+def _kill_behind_a_letter(stage: Stage, far: FarEnd, number: int) -> str:
+    """The id of an event that is refused; the worker dies as soon as its letter can be read."""
+    letters = [Partition(names.DEAD_LETTER, n) for n in range(stage.log.topics()[names.DEAD_LETTER])]
+    before = sum(stage.log.end_offsets(letters).values())
+    far.reset(100, poison=1)
+    event = single("erp", number, 1_000)
+    rig.emit(stage, [event])
+    worker = stage.worker("worker")
+    until = time.monotonic() + 60
+    while sum(stage.log.end_offsets(letters).values()) == before:
+        assert time.monotonic() < until, "no letter"
+    worker.kill()
+    worker.wait()
+    return event.id
