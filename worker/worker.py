@@ -131,9 +131,7 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then lets calls under way finish, flushes, commits and leaves the group."""
-        await asyncio.to_thread(self._log.ensure_topics, names.SYSTEM_TOPICS)
-        await self._ledger.open()
-        await self._consumer.start()
+        await self._begin()
         self._wakefulness = Wakefulness(self._clock.monotonic())
         logger().info("worker.started", group=self._settings.group)
         committing = asyncio.create_task(self._committer.run())
@@ -152,6 +150,22 @@ class Worker:
             watching.cancel()
             observing.cancel()
             await self._stop(committing)
+
+    async def _begin(self) -> None:
+        """The group lets us in while the ledger is opened; nothing is taken before both are done."""
+        opening = asyncio.create_task(self._open_ledger())
+        try:
+            await self._consumer.start()
+            await opening
+        except BaseException:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            await self._consumer.close()
+            raise
+
+    async def _open_ledger(self) -> None:
+        await asyncio.to_thread(self._log.ensure_topics, names.SYSTEM_TOPICS)
+        await self._ledger.open()
 
     async def _poll(self) -> list[Record]:
         try:
@@ -254,6 +268,7 @@ class Worker:
         fresh = assignment.again()
         logger().info("partition.reread", partition=str(assignment.partition), offset=fresh.progress.start)
         self._leave(assignment)
+        assignment.let_go()
         self._consumer.seek(assignment.partition, fresh.progress.start)
         self._router.adopt(fresh)
         self._gate.release(fresh, "full")
