@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -62,6 +63,10 @@ on this machine. Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not 
 
 
 STDIN = 0
+LATER_SECONDS = 1.0
+"""After this the archive begins: nobody waits for it, and the worker has enough to do when it starts."""
+BESIDE_SECONDS = 2.0
+"""How long the worker goes on, at a stop, for the archive to end: longer than it polls."""
 KEEP_SECONDS = 5.0
 """How long a stop waits for the store to take a secret that the vendor replaced."""
 
@@ -112,6 +117,20 @@ class Part(Protocol):
     """Something that runs until it is told to stop."""
 
     async def run(self, stop: asyncio.Event) -> None: ...
+
+
+class Later:
+    """A part that is made and begun a little later than the others."""
+
+    def __init__(self, make: Callable[[], Part]) -> None:
+        self._make = make
+
+    async def run(self, stop: asyncio.Event) -> None:
+        try:
+            await asyncio.wait_for(stop.wait(), LATER_SECONDS)
+        except TimeoutError:
+            part = await asyncio.to_thread(self._make)
+            await part.run(stop)
 
 
 _metrics_option = click.option(
@@ -228,7 +247,7 @@ async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, su
     share_one_arena()
     keeper = Keeper(_connections(rooms), clock)
     working = _worker(rooms, keeper)
-    parts: list[Part] = [working, *([_archive(rooms)] if archive else [])]
+    parts: list[Part] = [working, *([Later(partial(_archive, rooms))] if archive else [])]
     port = settings.metrics_port if metrics_port is None else metrics_port
     exposition = None if port is None else _exposition(working)
     watchdog = Watchdog(clock)
@@ -237,7 +256,9 @@ async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, su
     try:
         if exposition is not None and port is not None:
             await exposition.start(settings.metrics_host, port)
+        loading = asyncio.create_task(asyncio.to_thread(import_module, "connectors.runner"))
         await _run_until_signalled(parts, supervised=supervised)
+        await loading  # it was, while the log let us in; the first connection would have waited for it
     finally:
         watchdog.stop()
         await keeper.close(KEEP_SECONDS)
@@ -246,8 +267,6 @@ async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, su
 
 
 def _exposition(working: Worker) -> Exposition:
-    from functools import partial  # noqa: PLC0415
-
     from worker.exposition import Exposition  # noqa: PLC0415
     from worker.metrics import collect  # noqa: PLC0415
 
@@ -299,17 +318,23 @@ def _archive(rooms: Rooms) -> Part:
 async def _run_until_signalled(parts: Sequence[Part], *, supervised: bool = False) -> None:
     """Run all parts; the first signal asks them to stop, the second ends the process. One that fails stops all.
 
+    The first part stops last: as long as another one holds up the end of this process, nobody takes over its work.
     ``supervised``: standard input is a pipe that a supervisor holds; when it ends, the supervisor has.
     """
-    stop = asyncio.Event()
+    stop, last = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_or_exit, stop, number)
     if supervised:
         loop.add_reader(STDIN, _orphaned, stop)
-    tasks = [asyncio.create_task(part.run(stop)) for part in parts]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    tasks = [asyncio.create_task(part.run(stop if number else last)) for number, part in enumerate(parts)]
+    asked = asyncio.create_task(stop.wait())
+    await asyncio.wait([asked, *tasks], return_when=asyncio.FIRST_COMPLETED)
     stop.set()
+    if beside := tasks[1:]:
+        await asyncio.wait(beside, timeout=BESIDE_SECONDS)
+    last.set()
+    await asked
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
