@@ -12,7 +12,21 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import adversity, batch, emitting, idle, machine, memory, peers_case, single
+from tests.benchmarks import (
+    batch,
+    dead,
+    emitting,
+    hot,
+    idle,
+    keys,
+    killed,
+    machine,
+    memory,
+    peers_case,
+    refusals,
+    scaling,
+    single,
+)
 from tests.benchmarks.figures import Figure, show, write
 from tests.benchmarks.sizes import BIG, FULL, TINY, Sizes
 from tests.benchmarks.stand import Stand, stand
@@ -20,19 +34,22 @@ from tests.kafka_broker import ROOT, NoBroker, cached_libs, running_broker
 
 CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "single": single.figures,
+    "far-ends": single.far_ends,
+    "scaling": scaling.singles,
     "batch": batch.figures,
+    "cores": scaling.batches,
     "idle": idle.figures,
     "emitting": emitting.figures,
     "backlog": memory.figures,
-    "keys": adversity.keys,
-    "hot": adversity.hot,
-    "dead": adversity.dead,
-    "refusals": adversity.refusals,
+    "keys": keys.figures,
+    "hot": hot.figures,
+    "dead": dead.figures,
+    "refusals": refusals.figures,
     "peers": peers_case.figures,
-    "killed": peers_case.killed,
+    "killed": killed.figures,
 }
-ALONE = [case for case in CASES if case not in {"keys", "peers", "killed"}]
-"""What needs nothing that must be downloaded first, and adds something to see whether it all still runs."""
+ALONE = [case for case in CASES if case not in {"far-ends", "scaling", "keys", "peers"}]
+"""What needs nothing that must be downloaded first, and shows that all of it still runs: the rest is the same code."""
 
 
 @click.command()

@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 @dataclass(frozen=True)
 class Report:
-    """What really arrived. ``seconds``: from the first request to the last that settled an event."""
+    """What really arrived. ``seconds``: from the first request to the answer of the last that settled an event."""
 
     requests: int
     settled: int
@@ -39,6 +39,7 @@ class FarEnd:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.target"], stdout=subprocess.PIPE, text=True
         )
+        self.pid = self._process.pid
         assert self._process.stdout is not None
         self.url: str = json.loads(self._process.stdout.readline())["url"]
         return self

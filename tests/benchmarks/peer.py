@@ -6,14 +6,16 @@ The set-ups are in ``peers/<name>/``, so that anyone can object. Environments an
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.stand import Process, Stand
 from tests.kafka_broker import ROOT, free_port
@@ -52,13 +54,15 @@ class Peer:
         _run([str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", *self.needs])
         (venv / "installed").touch()
 
-    def prepare(self, stand: Stand, topic: str, events: int, keys: int) -> None:
-        """Fill its own queue, where it has one."""
+    def prepare(self, stand: Stand, topic: str, work: Iterable[Mapping[str, Any]]) -> None:
+        """Fill its own queue, where it has one. ``work``: what the events hold, a path and a body each."""
         if self.enqueue:
-            command = [*self._argv(self.enqueue), str(events), str(keys)]
-            _run(command, env=self._env(stand, topic, "bench"), cwd=HERE / self.folder)
+            lines = stand.stage.folder / f"{self.folder}-{time.time_ns()}.jsonl"
+            lines.write_text("".join(json.dumps(each) + "\n" for each in work))
+            _run([*self._argv(self.enqueue), str(lines)], env=self._env(stand, topic, "bench"), cwd=HERE / self.folder)
 
     def start(self, stand: Stand, topic: str, group: str) -> list[Process]:
+        """``topic``: several of them have commas between."""
         with (stand.stage.folder / f"{self.folder}.log").open("ab") as log:
             process = subprocess.Popen(
                 self._argv(self.command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -84,7 +88,8 @@ class Peer:
 class JavaPeer(Peer):
     def install(self) -> None:
         folder = CACHE / self.folder
-        if (folder / "Peer.class").exists():
+        source, made = HERE / self.folder / "Peer.java", folder / "Peer.class"
+        if made.exists() and made.stat().st_mtime > source.stat().st_mtime:
             return
         if shutil.which("mvn") is None or shutil.which("javac") is None:
             raise Unavailable("needs Maven and a JDK (apt-get install maven default-jdk-headless)")
@@ -102,7 +107,7 @@ class JavaPeer(Peer):
                 libs,
             ]
         )
-        _run(["javac", "-cp", f"{folder / 'libs'}/*", "-d", str(folder), str(HERE / self.folder / "Peer.java")])
+        _run(["javac", "-cp", f"{folder / 'libs'}/*", "-d", str(folder), str(source)])
 
     def _argv(self, command: tuple[str, ...]) -> list[str]:
         folder = CACHE / self.folder
@@ -117,7 +122,7 @@ class RedisPeer(Peer):
             raise Unavailable("needs redis-server (apt-get install redis-server)")
         super().install()
 
-    def prepare(self, stand: Stand, topic: str, events: int, keys: int) -> None:
+    def prepare(self, stand: Stand, topic: str, work: Iterable[Mapping[str, Any]]) -> None:
         for process in _redis.values():
             process.terminate()
             process.wait()
@@ -126,7 +131,7 @@ class RedisPeer(Peer):
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         _redis[port] = stand.stage.start(*command, name="redis")
         time.sleep(0.5)
-        super().prepare(stand, topic, events, keys)
+        super().prepare(stand, topic, work)
 
     def _env(self, stand: Stand, topic: str, group: str) -> dict[str, str]:
         return {**super()._env(stand, topic, group), "REDIS": f"redis://127.0.0.1:{next(iter(_redis))}/0"}
@@ -136,15 +141,36 @@ _redis: dict[int, Process] = {}
 
 _HTTP = ("httpx>=0.28", "httpx-aiohttp>=0.2")
 PARALLEL_CONSUMER = JavaPeer("Confluent parallel-consumer, KEY, 256", "parallel_consumer", (), ("Peer",), order=True)
+FASTSTREAM = Peer(
+    "FastStream, 256 workers",
+    "faststream",
+    ("faststream[kafka]>=0.6", *_HTTP),
+    ("python", "consumer.py"),
+    order=False,
+    env={"WORKERS": "256"},
+)
+FASTSTREAM_ORDERED = Peer(
+    "FastStream, 8 workers, NACK_ON_ERROR",
+    "faststream",
+    ("faststream[kafka]>=0.6", *_HTTP),
+    ("python", "consumer.py"),
+    order=True,
+    env={"WORKERS": "8", "POLICY": "nack_on_error"},
+    most=1_000,
+)
+TASKIQ = Peer(
+    "taskiq-aio-kafka, 256 tasks",
+    "taskiq",
+    ("taskiq", "taskiq-aio-kafka", "kafka-python==2.3.3", *_HTTP),
+    ("taskiq", "worker", "--workers", "1", "--max-async-tasks", "256", "--log-level", "ERROR", "tasks:broker"),
+    order=False,
+    enqueue=("python", "tasks.py"),
+)
 PEERS = (
     PARALLEL_CONSUMER,
-    Peer("FastStream, 256 workers", "faststream", ("faststream[kafka]>=0.6", *_HTTP), ("python", "consumer.py"),
-         order=False, env={"WORKERS": "256"}),
-    Peer("FastStream, 8 workers, AckPolicy.ACK", "faststream", ("faststream[kafka]>=0.6", *_HTTP),
-         ("python", "consumer.py"), order=True, env={"WORKERS": "8", "ACK": "1"}, most=1_000),
-    Peer("taskiq-aio-kafka, 256 tasks", "taskiq", ("taskiq", "taskiq-aio-kafka", "kafka-python==2.3.3", *_HTTP),
-         ("taskiq", "worker", "--workers", "1", "--max-async-tasks", "256", "--log-level", "ERROR", "tasks:broker"),
-         order=False, enqueue=("python", "tasks.py")),
+    FASTSTREAM,
+    FASTSTREAM_ORDERED,
+    TASKIQ,
     Peer("arroyo, 256 threads", "arroyo", ("sentry-arroyo", "requests"), ("python", "consumer.py"), order=False),
     RedisPeer("Celery + Redis, 256 threads, acks_late", "celery", ("celery[redis]", "requests"),
               ("celery", "-A", "tasks", "worker", "--pool", "threads", "--concurrency", "256", "--loglevel", "ERROR"),

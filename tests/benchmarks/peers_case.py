@@ -1,31 +1,23 @@
-"""Ours and the peers on the same topic: rate, CPU and memory, and what a kill -9 half-way leaves."""
+"""Ours and the peers on the same topic: rate, CPU and memory."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from statistics import mean
 
+from tests.benchmarks.contender import Start
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.peer import PARALLEL_CONSUMER, PEERS, Peer, Unavailable
-from tests.benchmarks.processes import tree
 from tests.benchmarks.sizes import Sizes
-from tests.benchmarks.stand import Process, Run, Stand, measure, stop
-from tests.benchmarks.work import single
+from tests.benchmarks.stand import Run, Stand, measure
+from tests.benchmarks.work import fields_of, single
 from topics import names
-from topics.event import Operation
 
 PARTITIONS = 8
 CASE = "peers: 1,000 keys, 8 partitions"
-KILLED = "kill -9 half-way"
 SLUG = "peers"
-RESUME_SECONDS = 40.0
-AT_ONCE = 256
-
-Start = Callable[[], list[Process]]
 
 
 def figures(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
@@ -65,7 +57,7 @@ def _peer(stand: Stand, peer: Peer, sizes: Sizes) -> tuple[list[Run], list[float
     slug = SLUG if events == sizes.single else _short(stand, events, sizes)
     topic = names.events_topic(slug)
     for number in range(sizes.peer_rounds):
-        peer.prepare(stand, topic, events, sizes.keys)
+        peer.prepare(stand, topic, (fields_of(n, sizes.keys) for n in range(events)))
         start = partial(peer.start, stand, topic, f"{peer.folder}-{events}-{number}-{time.time_ns()}")
         run, pair = _between(stand, events, sizes.keys, start)
         runs.append(run)
@@ -98,68 +90,8 @@ def _figures(who: str, runs: list[Run], beside: list[float], order: str) -> Iter
     ratios = tuple(run.rate / limit for run, limit in zip(runs, beside, strict=True))
     yield Figure(CASE, who, "x httpx loop", "", ratios)
     yield Figure(CASE, who, "CPU", "us/event", tuple(run.cpu_us for run in runs))
+    yield Figure(CASE, who, "the far end's CPU", "us/event", tuple(run.far_us for run in runs))
+    yield Figure(CASE, who, "start to first request", "s", tuple(run.start_seconds for run in runs))
     yield Figure(CASE, who, "peak memory", "MB", tuple(run.peak_mb for run in runs))
     yield Figure(CASE, who, "out of order", "", tuple(float(run.report.disordered) for run in runs))
     yield Figure(CASE, who, "lost + doubled", "", tuple(float(run.report.lost + run.report.doubled) for run in runs))
-
-
-def killed(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
-    events = max(sizes.single // 5, 100)
-    yield from _ours_killed(stand, events, sizes)
-    slug = "killed"
-    stand.connection(slug, "http", partitions=PARTITIONS)
-    stand.emit(single(slug, n, sizes.keys) for n in range(events))
-    for peer in PEERS:
-        count = min(events, peer.most)
-        topic = names.events_topic(slug if count == events else _short(stand, count, sizes))
-        try:
-            peer.install()
-            peer.prepare(stand, topic, count, sizes.keys)
-            start = partial(peer.start, stand, topic, f"killed-{peer.folder}-{time.time_ns()}")
-            yield from _killed(stand, count, peer.name, start)
-        except (Unavailable, RuntimeError) as error:
-            yield Figure(KILLED, peer.name, "not measured", "", (0.0,), note=str(error)[-120:])
-    stand.drop(slug)
-
-
-def _ours_killed(stand: Stand, events: int, sizes: Sizes) -> Iterator[Figure]:
-    """Twice: calls that may be repeated, and calls that may not, at a vendor that cannot be asked."""
-    for operation, about, bound in (
-        (Operation.UPDATE, "idempotent calls: what no commit knows is repeated", None),
-        (Operation.ADD, "calls that count, nobody to ask, the policy is to try again", AT_ONCE),
-    ):
-        slug = f"killed-{operation}"
-        stand.connection(slug, "http", partitions=PARTITIONS, on_unknown={"add": "retry"})
-        stand.emit(single(slug, n, sizes.keys, operation=operation) for n in range(events))
-        start = partial(stand.worker, f"{slug}-{time.time_ns()}")
-        yield from _killed(stand, events, f"writeback worker, {operation}", start, must=True, bound=bound, note=about)
-        stand.drop(slug)
-
-
-def _killed(
-    stand: Stand, events: int, who: str, start: Start, *, must: bool = False, bound: float | None = None, note: str = ""
-) -> Iterator[Figure]:
-    far = stand.far
-    far.reset(events)
-    processes = start()
-    far.wait_settled(events // 2, 60)
-    for pid in tree(process.pid for process in processes):
-        os.kill(pid, signal.SIGKILL)
-    stop(processes)
-    again = start()
-    began, before = time.monotonic(), far.report().requests
-    try:
-        far.wait_requests(before + 1, RESUME_SECONDS)
-        resumed = time.monotonic() - began
-        far.wait_done(RESUME_SECONDS)
-        time.sleep(1)
-    finally:
-        stop(again)
-    report = far.report()
-    none = 0 if must else None
-    held = f"after {RESUME_SECONDS:.0f} s" if report.lost else ""
-    yield Figure(KILLED, who, "not delivered", f"of {events:,}", (float(report.lost),), at_most=none, note=held)
-    yield Figure(KILLED, who, "doubled", "", (float(report.doubled),), at_most=bound, note=note)
-    yield Figure(KILLED, who, "out of order", "", (float(report.disordered),), at_most=none)
-    later = "or later: nothing came in that time" if resumed >= RESUME_SECONDS else ""
-    yield Figure(KILLED, who, "going again after", "s", (resumed,), note=later)

@@ -24,13 +24,9 @@ def cpu_seconds(roots: Iterable[int]) -> float:
     return sum(sum(int(field) for field in fields[11:15]) for pid in tree(roots) if (fields := _stat(pid))) * TICK
 
 
-def peak_mb(roots: Iterable[int]) -> float:
-    """The highest resident memory that each had, together."""
-    return sum(_status(pid, "VmHWM") for pid in tree(roots)) / MB
-
-
-def resident_mb(roots: Iterable[int]) -> float:
-    return sum(_status(pid, "VmRSS") for pid in tree(roots)) / MB
+def memory_mb(roots: Iterable[int]) -> float:
+    """Proportional set size, together: a page that several processes share (forked workers do) counts once."""
+    return sum(_pss(pid) for pid in tree(roots)) / MB
 
 
 def _pids() -> list[int]:
@@ -45,10 +41,10 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _status(pid: int, name: str) -> int:
+def _pss(pid: int) -> int:
     try:
-        text = Path(f"/proc/{pid}/status").read_text()
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
-        return 0
-    line = next((line for line in text.splitlines() if line.startswith(name + ":")), "x 0")
+        return 0  # it has ended meanwhile
+    line = next((line for line in text.splitlines() if line.startswith("Pss:")), "Pss: 0 kB")
     return int(line.split()[1]) * 1_024

@@ -1,8 +1,9 @@
-"""Single calls: 10,000 events over 1,000 keys to a 50 ms API, 256 at once; against the bare loops run beside it."""
+"""Single calls over 1,000 keys, 256 at once, to an API of 50, 5 and 500 ms; against the bare loops run beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import mean
 
@@ -12,60 +13,85 @@ from tests.benchmarks.stand import Run, Stand, measure
 from tests.benchmarks.work import single
 from topics.event import Operation
 
-CASE = "single calls"
+AT_ONCE = 256
 NOTE = "no order, no log, no retries"
+LOOPS = {"httpx": "bare loop, httpx + aiohttp transport", "transport": "bare loop, our transport"}
+
+
+@dataclass
+class Series:
+    """Runs of ours, each between two of the loops: one more of these than of ours."""
+
+    ours: list[Run] = field(default_factory=list)
+    loops: dict[str, list[Run]] = field(default_factory=lambda: {kind: [] for kind in LOOPS})
+
+    def rates(self, kind: str) -> tuple[float, ...]:
+        """Ours as multiples of the loop's."""
+        loop = self.loops[kind]
+        return tuple(run.rate / mean((loop[n].rate, loop[n + 1].rate)) for n, run in enumerate(self.ours))
+
+    def costs(self, kind: str) -> tuple[float, ...]:
+        loop = self.loops[kind]
+        return tuple(run.cpu_us / mean((loop[n].cpu_us, loop[n + 1].cpu_us)) for n, run in enumerate(self.ours))
 
 
 def figures(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
-    ours: dict[str, list[Run]] = {"update": [], "add": []}
-    limits: dict[str, list[Run]] = {"httpx": [], "transport": []}
-    for operation in (Operation.UPDATE, Operation.ADD):
-        slug = f"single-{operation}"
-        stand.connection(slug, "http")
-        stand.emit(single(slug, n, sizes.keys, operation=operation) for n in range(sizes.single))
-        _limits(stand, sizes, limits)
-        for _ in range(sizes.rounds):
-            ours[operation.value].append(measure(stand.far, sizes.single, stand.worker))
-            _limits(stand, sizes, limits)
-        stand.drop(slug)
-    yield from _figures(ours, limits, sizes.rounds)
+    case = "single calls"
+    series = {
+        operation: _series(stand, sizes, operation, sizes.single, sizes.rounds)
+        for operation in (Operation.UPDATE, Operation.ADD)
+    }
+    yield from _loops(case, *series.values())
+    for operation, of_it in series.items():
+        yield from _ours(case, operation, of_it, bound=operation is Operation.UPDATE)
 
 
-def _limits(stand: Stand, sizes: Sizes, limits: dict[str, list[Run]]) -> None:
-    for kind, runs in limits.items():
-        start = partial(stand.limit, kind, sizes.single, sizes.keys)
-        runs.append(measure(stand.far, sizes.single, start))
+def far_ends(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
+    """A fast API, where the worker is the limit, and a slow one, where the calls at once are."""
+    for ms, events in ((5, sizes.single), (500, sizes.slow)):
+        case = f"single calls, {ms} ms"
+        series = _series(stand, sizes, Operation.UPDATE, events, sizes.pairs, ms=ms)
+        most = AT_ONCE * 1_000 / ms
+        yield from _loops(case, series)
+        yield from _ours(case, Operation.UPDATE, series, bound=False)
+        shares = tuple(run.rate / most for run in series.ours)
+        about = f"256 at once can make {most:,.0f} calls a second"
+        yield Figure(case, "writeback worker, update", f"of what {ms} ms a call allow", "", shares, note=about)
 
 
-def _figures(ours: dict[str, list[Run]], limits: dict[str, list[Run]], rounds: int) -> Iterator[Figure]:
-    for kind, who in (("httpx", "bare loop, httpx + aiohttp transport"), ("transport", "bare loop, our transport")):
-        yield Figure(CASE, who, "rate", "events/s", tuple(run.rate for run in limits[kind]), note=NOTE)
-        yield Figure(CASE, who, "CPU", "us/event", tuple(run.cpu_us for run in limits[kind]))
-    for index, (name, runs) in enumerate(ours.items()):
-        who = f"writeback worker, {name}"
-        yield Figure(CASE, who, "rate", "events/s", tuple(run.rate for run in runs))
-        beside = {kind: _around(limits[kind], index * (rounds + 1), rounds) for kind in limits}
-        least = 1.0 if name == "update" else None
-        yield Figure(CASE, who, "x httpx loop", "", _ratios(runs, beside["httpx"]), at_least=least and 1.2)
-        yield Figure(
-            CASE, who, "x loop over our transport", "", _ratios(runs, beside["transport"]), at_least=least and 0.9
-        )
-        yield Figure(CASE, who, "CPU", "us/event", tuple(run.cpu_us for run in runs))
-        shares = tuple(
-            run.cpu_us / mean(each.cpu_us for each in pair) for run, pair in zip(runs, beside["httpx"], strict=True)
-        )
-        yield Figure(CASE, who, "CPU x httpx loop", "", shares, at_most=least)
-        yield Figure(CASE, who, "start to first request", "s", tuple(run.start_seconds for run in runs))
-        yield Figure(CASE, who, "peak memory", "MB", tuple(run.peak_mb for run in runs))
-        yield unclean(CASE, who, runs)
+def _series(stand: Stand, sizes: Sizes, operation: Operation, events: int, rounds: int, *, ms: int = 50) -> Series:
+    series = Series()
+    slug = f"single-{operation}-{ms}"
+    stand.connection(slug, "http", concurrency=AT_ONCE)
+    stand.emit(single(slug, n, sizes.keys, operation=operation) for n in range(events))
+    for number in range(rounds + 1):
+        for kind, runs in series.loops.items():
+            runs.append(measure(stand.far, events, partial(stand.limit, kind, events, sizes.keys, AT_ONCE), ms=ms))
+        if number < rounds:
+            series.ours.append(measure(stand.far, events, stand.worker, ms=ms))
+    stand.drop(slug)
+    return series
 
 
-def _around(runs: list[Run], start: int, rounds: int) -> list[tuple[Run, Run]]:
-    return [(runs[start + index], runs[start + index + 1]) for index in range(rounds)]
+def _loops(case: str, *series: Series) -> Iterator[Figure]:
+    for kind, who in LOOPS.items():
+        runs = [run for each in series for run in each.loops[kind]]
+        yield Figure(case, who, "rate", "events/s", tuple(run.rate for run in runs), note=NOTE)
+        yield Figure(case, who, "CPU", "us/event", tuple(run.cpu_us for run in runs))
 
 
-def _ratios(runs: list[Run], beside: list[tuple[Run, Run]]) -> tuple[float, ...]:
-    return tuple(run.rate / mean(each.rate for each in pair) for run, pair in zip(runs, beside, strict=True))
+def _ours(case: str, operation: Operation, series: Series, *, bound: bool) -> Iterator[Figure]:
+    who, runs = f"writeback worker, {operation}", series.ours
+    least = 1.0 if bound else None
+    yield Figure(case, who, "rate", "events/s", tuple(run.rate for run in runs))
+    yield Figure(case, who, "x httpx loop", "", series.rates("httpx"), at_least=least and 1.2)
+    yield Figure(case, who, "x loop over our transport", "", series.rates("transport"), at_least=least and 0.9)
+    yield Figure(case, who, "CPU", "us/event", tuple(run.cpu_us for run in runs))
+    yield Figure(case, who, "CPU x httpx loop", "", series.costs("httpx"), at_most=least)
+    yield Figure(case, who, "the far end's CPU", "us/event", tuple(run.far_us for run in runs))
+    yield Figure(case, who, "start to first request", "s", tuple(run.start_seconds for run in runs))
+    yield Figure(case, who, "peak memory", "MB", tuple(run.peak_mb for run in runs))
+    yield unclean(case, who, runs)
 
 
 def unclean(case: str, who: str, runs: list[Run]) -> Figure:

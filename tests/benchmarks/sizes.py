@@ -10,7 +10,11 @@ class Sizes:
     rounds: int = 3
     peer_rounds: int = 1
     """Each peer takes half a minute, the loops beside it included."""
+    pairs: int = 2
+    """How often one and two processes are measured, in turns."""
     single: int = 10_000
+    slow: int = 2_560
+    """Single calls to the API that answers in 500 ms: five seconds of 256 at once."""
     keys: int = 1_000
     batch: int = 100_000
     backlogs: tuple[int, int] = (10_000, 100_000)
@@ -20,10 +24,22 @@ class Sizes:
     each: int = 500
     """Events for each of ten connections."""
     hot: int = 2_000
+    paced: float = 6.0
+    """Seconds of steady load in which latencies are taken."""
 
 
 FULL = Sizes()
 BIG = Sizes(backlogs=(10_000, 1_000_000))
 TINY = Sizes(
-    rounds=1, single=300, keys=30, batch=1_000, backlogs=(200, 400), emitted=300, idle=10, helps=1, each=20, hot=40
+    rounds=1,
+    pairs=1,
+    single=300,
+    keys=30,
+    batch=1_000,
+    backlogs=(200, 400),
+    emitted=300,
+    idle=10,
+    helps=1,
+    each=20,
+    hot=40,
 )

@@ -14,7 +14,8 @@ from typing import Any
 
 from connectors.connections import Connections
 from tests.benchmarks.far_end import FarEnd, Report
-from tests.benchmarks.processes import cpu_seconds, peak_mb
+from tests.benchmarks.footprint import Footprint
+from tests.benchmarks.processes import cpu_seconds
 from topics import codec, names
 from topics.event import Event
 from topics.log import Log
@@ -29,12 +30,16 @@ SETTLE = 0.3
 
 @dataclass(frozen=True)
 class Run:
-    """``start_seconds``: from the start of the processes to the first request. CPU and rate: from then to the last."""
+    """``start_seconds``: from the start of the processes to the first request. CPU and rate: from then to the last.
+
+    ``far_us``: what the far end cost meanwhile, on the same cores.
+    """
 
     report: Report
     finished: bool
     start_seconds: float
     cpu_us: float
+    far_us: float
     peak_mb: float
 
     @property
@@ -69,15 +74,22 @@ class Stand:
             slug, connector, settings={"base_url": url or self.far.url, "allow_private_addresses": True},
             secrets=secrets, partitions=partitions, limits={"rate": None, "concurrency": concurrency}, policy=policy,
         )  # fmt: skip
+        self.ensure(slug, partitions)
+
+    def ensure(self, slug: str, partitions: int = 1) -> None:
         self.log.ensure_topics([names.events_spec(slug, partitions)])
 
     def connections(self) -> Connections:
         return Connections(open_store(self.stage._env["WRITEBACK_STORE"]), self.stage._env["WRITEBACK_SECRET_KEY"])
 
     def emit(self, events: Iterable[Event]) -> None:
+        self.send((names.events_topic(event.connection), codec.encode(event)) for event in events)
+
+    def send(self, records: Iterable[tuple[str, codec.Encoded]]) -> None:
+        """Records that are encoded already, each with its topic; returns when the log has them."""
         producer = self.log.producer()
-        for event in events:
-            producer.send(names.events_topic(event.connection), **codec.encode(event)._asdict())
+        for topic, encoded in records:
+            producer.send(topic, **encoded._asdict())
         producer.flush()
         producer.close()
 
@@ -123,19 +135,25 @@ def measure(
     far.reset(events, **script)
     began = time.monotonic()
     processes = start()
-    pids = [process.pid for process in processes]
     try:
-        first = _await(far.wait_first, processes, patience)
-        start_seconds = time.monotonic() - began
-        before = cpu_seconds(pids)
-        done = first and _await(far.wait_done, processes, patience)
-        cpu = cpu_seconds(pids) - before
-        time.sleep(SETTLE)
-        peak = peak_mb(pids)
-        report = far.report()
-        return Run(report, done, start_seconds, cpu * 1e6 / max(1, report.settled), peak)
+        return follow(far, processes, began, patience)
     finally:
         stop(processes)
+
+
+def follow(far: FarEnd, processes: list[Process], began: float, patience: float = PATIENCE) -> Run:
+    """Watch processes that have started, from the first request until every event has arrived."""
+    pids = [process.pid for process in processes]
+    with Footprint(pids) as footprint:
+        first = _await(far.wait_first, processes, patience)
+        start_seconds = time.monotonic() - began
+        before, far_before = cpu_seconds(pids), cpu_seconds([far.pid])
+        done = first and _await(far.wait_done, processes, patience)
+        cpu, far_cpu = cpu_seconds(pids) - before, cpu_seconds([far.pid]) - far_before
+        time.sleep(SETTLE)
+    report = far.report()
+    each = 1e6 / max(1, report.settled)
+    return Run(report, done, start_seconds, cpu * each, far_cpu * each, footprint.peak_mb)
 
 
 def _await(event: Callable[[float], bool], processes: list[Process], patience: float) -> bool:

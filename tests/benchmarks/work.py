@@ -21,17 +21,28 @@ def fields_of(n: int, keys: int, *, hot: bool = False, **body: Any) -> dict[str,
 
 
 def single(
-    slug: str, n: int, keys: int, *, hot: bool = False, operation: Operation = Operation.UPDATE, **body: Any
+    slug: str,
+    n: int,
+    keys: int,
+    *,
+    hot: bool = False,
+    base: str = "",
+    operation: Operation = Operation.UPDATE,
+    **body: Any,
 ) -> Event:
-    """One call of its own. An ``add`` goes by PATCH all the same: only what may be repeated differs."""
+    """One call of its own. An ``add`` goes by PATCH all the same: only what may be repeated differs.
+
+    ``base``: another address, before the path.
+    """
     fields = fields_of(n, keys, hot=hot, **body)
+    fields["path"] = base + fields["path"]
     if operation is Operation.ADD:
         fields["method"] = "PATCH"
     return Event(operation=operation, connection=slug, object="record", key=fields["body"]["key"], fields=fields)
 
 
-def batched(slug: str, n: int, keys: int) -> Event:
-    """A contact for HubSpot's batch upsert."""
+def batched(slug: str, n: int, keys: int, *, operation: Operation = Operation.UPSERT) -> Event:
+    """A contact for HubSpot's batch upsert, or create."""
     email = f"u{n % keys}@x.example"
     fields = {"email": email, "firstname": f"name {n}", "n": n}
-    return Event(operation=Operation.UPSERT, connection=slug, object="contact", key=email, fields=fields)
+    return Event(operation=operation, connection=slug, object="contact", key=email, fields=fields)

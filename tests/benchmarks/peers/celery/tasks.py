@@ -1,12 +1,14 @@
-"""Celery with Redis: ``python tasks.py EVENTS KEYS`` enqueues, ``celery -A tasks worker`` works.
+"""Celery with Redis: ``python tasks.py FILE`` enqueues, ``celery -A tasks worker`` works.
 
 https://docs.celeryq.dev/en/stable/userguide/optimizing.html: acknowledged late and a prefetch of one, for long tasks
 that must not be lost; threads, because the tasks wait for a network.
 """
 
+import json
 import os
 import sys
 import threading
+from pathlib import Path
 
 import requests
 from celery import Celery
@@ -35,6 +37,6 @@ def handle(path: str, body: dict) -> None:
 
 
 if __name__ == "__main__":
-    for n in range(int(sys.argv[1])):
-        key = f"k{n % int(sys.argv[2])}"
-        handle.delay(f"records/{key}", {"n": n, "key": key, "firstname": f"name {n}"})
+    for line in Path(sys.argv[1]).read_text().splitlines():
+        event = json.loads(line)
+        handle.delay(event["path"], event["body"])

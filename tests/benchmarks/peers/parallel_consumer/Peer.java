@@ -1,7 +1,10 @@
 // Confluent's parallel-consumer: KEY order, 256 at once. https://github.com/confluentinc/parallel-consumer (README, "Core").
+// What fails is thrown, and tried again after the default delay of a second ("Retries"); what the far end refuses for good
+// is skipped by returning normally ("Skipping Records"): it has no dead letters.
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.confluent.parallelconsumer.PCRetriableException;
 import io.confluent.parallelconsumer.ParallelConsumerOptions;
 import io.confluent.parallelconsumer.ParallelConsumerOptions.CommitMode;
 import io.confluent.parallelconsumer.ParallelConsumerOptions.ProcessingOrder;
@@ -34,25 +37,28 @@ public class Peer {
             .build();
     ParallelStreamProcessor<String, String> processor =
         ParallelStreamProcessor.createEosStreamProcessor(options);
-    processor.subscribe(List.of(System.getenv("TOPIC")));
+    processor.subscribe(List.of(System.getenv("TOPIC").split(",")));
     HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
     ObjectMapper json = new ObjectMapper();
-    String url = System.getenv("URL");
+    URI url = URI.create(System.getenv("URL") + "/");
     processor.poll(
         context -> {
           try {
             JsonNode event = json.readTree(context.getSingleConsumerRecord().value());
             HttpRequest request =
-                HttpRequest.newBuilder(URI.create(url + "/" + event.get("path").asText()))
+                HttpRequest.newBuilder(url.resolve(event.get("path").asText()))
                     .header("Content-Type", "application/json")
                     .method("PATCH", HttpRequest.BodyPublishers.ofString(event.get("body").toString()))
                     .build();
             int status = http.send(request, HttpResponse.BodyHandlers.ofString()).statusCode();
+            if (status == 422) {
+              return;
+            }
             if (status != 200) {
-              throw new IllegalStateException("HTTP " + status);
+              throw new PCRetriableException("HTTP " + status);
             }
           } catch (java.io.IOException | InterruptedException error) {
-            throw new IllegalStateException(error);
+            throw new PCRetriableException("no answer", error);
           }
         });
   }

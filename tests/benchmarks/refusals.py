@@ -1,0 +1,58 @@
+"""One event of a hundred is never accepted; and, in another run, one request of ten is answered 429."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from tests.benchmarks.contender import OURS, Contender, peers
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.single import unclean
+from tests.benchmarks.sizes import Sizes
+from tests.benchmarks.stand import Run, Stand, measure
+from tests.benchmarks.work import single
+
+POISON = "1 % poison"
+THROTTLED = "10 % answered 429"
+PARTITIONS = 8
+
+
+def figures(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
+    runs = [(contender, _runs(stand, contender, sizes)) for contender in (OURS, *peers(sizes))]
+    for contender, (clean, poisoned, _) in runs:
+        yield from _figures(POISON, contender, poisoned, clean)
+        again = poisoned.report.refusals - poisoned.report.refused
+        none = 0 if contender is OURS else None
+        yield Figure(POISON, contender.name, "refused events tried again", "", (float(again),), at_most=none)
+    for contender, (clean, _, throttled) in runs:
+        note = "each 429 asks for 0.1 s of silence, whatever the rate"
+        yield from _figures(THROTTLED, contender, throttled, clean, note=note)
+
+
+def _runs(stand: Stand, contender: Contender, sizes: Sizes) -> tuple[Run, Run, Run]:
+    slug = f"refusals-{time.time_ns()}"
+    count = contender.most(sizes.hot)
+    stand.connection(slug, "http", partitions=PARTITIONS)
+    events = [single(slug, n, sizes.keys) for n in range(count)]
+    stand.emit(events)
+    scripts: tuple[dict[str, int], ...] = ({}, {"poison": 100}, {"throttle": 10})
+    clean, poisoned, throttled = (
+        measure(stand.far, count, contender.on(stand, events), patience=contender.seconds, **script)
+        for script in scripts
+    )
+    stand.drop(slug)
+    return clean, poisoned, throttled
+
+
+def _figures(case: str, contender: Contender, run: Run, clean: Run, *, note: str = "") -> Iterator[Figure]:
+    yield Figure(case, contender.name, "rate", "events/s", (run.rate,), note=note)
+    yield Figure(case, contender.name, "x its rate without it", "", (run.rate / clean.rate,))
+    if contender is OURS:
+        yield unclean(case, contender.name, [run])
+        return
+    report = run.report
+    of = f"of {report.settled + report.lost:,}"
+    held = f"after {contender.seconds:.0f} s" if report.lost else ""
+    yield Figure(case, contender.name, "not delivered", of, (float(report.lost),), note=held)
+    yield Figure(case, contender.name, "doubled", "", (float(report.doubled),))
+    yield Figure(case, contender.name, "out of order", "", (float(report.disordered),))
