@@ -121,6 +121,12 @@ class Assignment:
         while self._waits:
             self._waits.popleft()[1].cancel()
 
+    def let_go(self) -> None:
+        """Keep none of its events. Each knows its assignment: left to the collector, they would stay for minutes."""
+        self.progress.let_go()
+        for waiting in (self.ready, self.unmarked, self.unknowing, self._tails):
+            waiting.clear()
+
     def free(self) -> bool:
         """Give back the slots of calls whose end the log knows; True when there were any."""
         before = len(self.slots)

@@ -6,6 +6,10 @@ backlog or with the number of connections.
 
 from __future__ import annotations
 
+OVERFULL = 1.25
+"""A poll brings up to a thousand records of one partition, whatever its share: for one lane that is little, for a
+thousand it would be a hundred times the budget."""
+
 
 class Budget:
     """``records`` and ``bytes`` of all lanes together.
@@ -35,6 +39,11 @@ class Budget:
     def full(self, records: int, size: int) -> bool:
         """Has a lane that holds this much reached its share?"""
         return records * self._lanes >= self.records_limit or size * self._lanes >= self.bytes_limit
+
+    @property
+    def overfull(self) -> bool:
+        """Do all together hold more than what one poll too many may bring?"""
+        return self.records > OVERFULL * self.records_limit or self.bytes > OVERFULL * self.bytes_limit
 
     def roomy(self, records: int, size: int) -> bool:
         """Is a lane that holds this much down to half of its share?"""

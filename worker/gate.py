@@ -21,3 +21,7 @@ class Gate:
         assignment.holds.discard(why)
         if not assignment.holds and not assignment.closed:
             self._consumer.resume([assignment.partition])
+
+    def put_back(self, assignment: Assignment, offset: int) -> None:
+        """That record and what came behind it is not taken now: it will be read again."""
+        self._consumer.seek(assignment.partition, offset)

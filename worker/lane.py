@@ -197,6 +197,12 @@ class Lane:
         """Start nothing more of this assignment; its memory is in its progress."""
         assignment.leave()
         self.assignments.pop(assignment.partition, None)
+        # while nothing can go out nobody looks in here, and what is left would keep all that the assignment held alive
+        self._live = deque(ready for ready in self._live if ready.assignment is not assignment)
+        self._backfill = deque(ready for ready in self._backfill if ready.assignment is not assignment)
+        self._parts = deque(part for part in self._parts if part.assignment is not assignment)
+        self._waiting = [entry for entry in self._waiting if entry[-1].assignment is not assignment]
+        heapq.heapify(self._waiting)
 
     def _pace(self, delivery: Delivery, now: float) -> None:
         if len(self._paced) > 1_000:

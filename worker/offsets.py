@@ -75,6 +75,10 @@ class Progress:
         """Keep what a received record is for as long as it is not done."""
         self._pending[offset] = what
 
+    def let_go(self) -> None:
+        """Forget what the records were for, not that they are undone."""
+        self._pending = OrderedDict.fromkeys(self._pending)
+
     def suspected(self, offset: int) -> bool:
         """True when a call for this offset may have happened: an earlier owner's, or one of ours that was cut off."""
         tries = self._tries.get(offset)

@@ -18,6 +18,9 @@ from worker.metadata import Doom
 from worker.parking import CLOSING, closing_event
 from worker.post import Opener, Post
 
+MOST_WAITING = 20
+"""Records that a connection keeps while it is being opened: a thousand may be, when a worker starts."""
+
 
 class Undertaker(Protocol):
     def dirty(self, assignment: Assignment) -> None:
@@ -91,13 +94,18 @@ class Router:
 
     def route(self, records: list[Record]) -> None:
         touched: dict[str, Post] = {}
+        refused: set[Partition] = set()
         for record in records:
-            assignment = self.assignments.get(record.partition)
-            if assignment is None:
+            partition = record.partition
+            assignment = self.assignments.get(partition)
+            if assignment is None or (refused and partition in refused):
                 continue
-            post = self.post(record.partition)
+            post = self.post(partition)
             touched[post.slug] = post
-            if post.dispatcher is None or assignment.catching_up:
+            if not self._has_room(post, assignment):
+                refused.add(partition)
+                self._gate.put_back(assignment, record.offset)
+            elif post.dispatcher is None or assignment.catching_up:
                 post.waiting.append((assignment, record))
             else:
                 self._accept(post.dispatcher, assignment, record)
@@ -105,6 +113,12 @@ class Router:
             self._budget.lanes(sum(1 for post in self.posts.values() if post.records))
             for post in touched.values():
                 self._after(post)
+
+    def _has_room(self, post: Post, assignment: Assignment) -> bool:
+        """Polls bring what there is; a lane that has its share takes no more of it when there are many lanes."""
+        if post.dispatcher is None or assignment.catching_up:
+            return len(post.waiting) < MOST_WAITING
+        return not (self._budget.overfull and self._budget.full(post.records, post.bytes))
 
     def opened(self, post: Post) -> None:
         """The post is open, or known to be unknown: what waited goes where it belongs."""

@@ -55,3 +55,12 @@ def test_what_was_taken_is_given_back() -> None:
     budget.gave_back(1, 300)
 
     assert (budget.records, budget.bytes) == (1, 200)
+
+
+@pytest.mark.parametrize(("records", "size", "expected"), [(125, 1_000, False), (126, 0, True), (1, 1_251, True)])
+def test_more_than_a_poll_too_many_is_overfull(records: int, size: int, expected: bool) -> None:
+    """A quarter above the budget of all lanes together is borne, no more."""
+    budget = Budget(100, 1_000)
+    budget.records, budget.bytes = records, size
+
+    assert budget.overfull is expected

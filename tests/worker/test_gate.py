@@ -22,6 +22,9 @@ class Taps:
     def resume(self, partitions: Sequence[Partition]) -> None:
         self.turned += ["resume"] * len(partitions)
 
+    def seek(self, partition: Partition, offset: int) -> None:
+        self.turned.append(f"seek {partition.number} {offset}")
+
 
 def test_it_flows_when_no_reason_is_left() -> None:
     """The first reason pauses, the last one that goes resumes; the log hears nothing in between."""
@@ -59,3 +62,13 @@ def test_a_partition_that_is_gone_is_left_alone() -> None:
     gate.release(one, "full")
 
     assert taps.turned == []
+
+
+def test_what_is_put_back_is_read_again() -> None:
+    """The consumer goes back to it; whether the partition flows is another matter."""
+    taps = Taps()
+    gate, one = Gate(cast("Any", taps)), assignment()
+
+    gate.put_back(one, 17)
+
+    assert taps.turned == ["seek 0 17"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -632,3 +634,22 @@ def test_dropping_one_partition_leaves_the_others() -> None:
     assert batch is not None
     assert batch.assignment is kept.assignment
     assert lane.take() is None
+
+
+def test_what_is_dropped_is_let_go() -> None:
+    """An assignment that is read again leaves nothing of itself in the lane, though nothing goes out any more."""
+    lane = Lane()
+    feed = Feed(lane)
+    for key in ("a", "b", "c", "c"):
+        feed.put(key)
+    first = lane.take()
+    assert first is not None
+    lane.returned(first, 0.0)
+    lane.offer(first.deliveries[0], 0.0, due=60.0)
+    dropped = weakref.ref(feed.assignment)
+
+    lane.drop(feed.assignment)
+    del feed, first
+    gc.collect()
+
+    assert dropped() is None

@@ -224,3 +224,41 @@ async def test_a_connector_that_fails_to_say_what_it_can(bench: Bench, operation
     (letter,) = bench.letters()
     assert letter.verdict == "unknown-function"
     assert "KeyError('nothing')" in letter.reason
+
+
+async def test_many_lanes_stay_within_the_budget_together(bench: Bench) -> None:
+    """A poll brings a lane more than its share: what is too much is put back, and nothing is lost or out of order."""
+    slugs = [f"c{number}" for number in range(20)]
+    saas = [bench.connect(slug) for slug in slugs]
+    for one in saas:
+        one.open.clear()
+    for slug in slugs:
+        bench.emit(*(event(number, key=str(number % 7), connection=slug) for number in range(200)), slug=slug)
+    most = held = 0
+
+    async with bench.working(budget_records=100) as worker:
+
+        def look() -> None:
+            nonlocal most, held
+            most = max(most, worker._router._budget.records)
+            held = max(held, sum(post.records for post in worker._router.posts.values()))
+
+        def all_begun() -> bool:
+            look()
+            return all(one.batches for one in saas)
+
+        def all_done() -> bool:
+            look()
+            return all(bench.committed(slug) == 200 for slug in slugs)
+
+        await bench.eventually(all_begun)
+        for one in saas:
+            one.open.set()
+        await bench.eventually(all_done)
+
+    assert most <= 125 + 20 * 20  # and what each lane had while it was opened
+    assert held <= most + 20 * 20
+    for one in saas:
+        assert len(one.seen) == 200
+        for key in range(7):
+            assert [int(name[1:]) for name in one.seen if int(name[1:]) % 7 == key] == list(range(key, 200, 7))
