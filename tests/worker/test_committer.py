@@ -316,6 +316,28 @@ async def test_a_dirty_partition_commits_within_its_interval() -> None:
     assert [commits[one.partition].offset for commits in desk.log.commits] == [3, 6]
 
 
+async def test_behind_a_slow_round_the_next_follows_at_once() -> None:
+    """The interval is counted from where the round began: what it took too long is not waited for on top."""
+    desk = Desk()
+    running = asyncio.create_task(desk.committer.run())
+    one = done()
+    desk.ledger.add(result("e0"))
+    desk.log.slow = True
+    desk.committer.dirty(one)
+    await turns()
+    one.progress.receive(1)
+    one.progress.done(1)
+    desk.committer.dirty(one)
+    desk.clock.advance(INTERVAL * 1.1)
+    await turns()
+    assert desk.log.commits == []
+    desk.log.unacknowledged[0].set_result(Position(one.partition, 0))
+    await turns()
+    running.cancel()
+
+    assert [commits[one.partition].offset for commits in desk.log.commits] == [1, 2]
+
+
 async def test_an_urgent_one_does_not_wait() -> None:
     """Calls that wait for their announcement wait no 50 ms on top."""
     desk = Desk()
