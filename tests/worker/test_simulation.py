@@ -15,14 +15,14 @@ STEPPED = range(10_000, 10_000 + max(1, SEEDS // 200))
 """Histories of which every step is one at which the worker dies."""
 
 
-async def history(seed: int, crash_at: int | None = None) -> int:
+async def history(seed: int, events: int = 40, crash_at: int | None = None) -> int:
     """Live through it, reckon, and say how many steps it took."""
-    world = World(seed, crash_at=crash_at)
+    world = World(seed, events, crash_at=crash_at)
     try:
         await world.run()
         world.check()
     except BaseException as error:
-        error.add_note(f"it is: asyncio.run(history({seed}, {crash_at}))")
+        error.add_note(f"it is: asyncio.run(history({seed}, {events}, {crash_at}))")
         raise
     return world.steps
 
@@ -37,6 +37,6 @@ def test_random_histories(shard: int) -> None:
 @pytest.mark.parametrize("seed", STEPPED)
 def test_a_crash_at_every_step(seed: int) -> None:
     """Whenever the worker dies: nothing is done that has a letter, and no more is repeated than could be in flight."""
-    steps = asyncio.run(history(seed, 0))
+    steps = asyncio.run(history(seed, 12, 0))
     for step in range(1, steps):
-        asyncio.run(history(seed, step))
+        asyncio.run(history(seed, 12, step))
