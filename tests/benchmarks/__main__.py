@@ -52,6 +52,9 @@ ALONE = [case for case in CASES if case not in {"far-ends", "scaling", "keys", "
 """What needs nothing that must be downloaded first, and shows that all of it still runs: the rest is the same code."""
 
 
+BROKEN = "the bench itself"
+
+
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice([*CASES]), help="Only these cases; may be repeated.")
 @click.option("--rounds", type=int, help="How often each of ours is measured; the median counts.")
@@ -70,10 +73,15 @@ def main(*, only: tuple[str, ...], rounds: int | None, big: bool, tiny: bool, ou
         raise click.ClickException(str(error)) from error
     show(measured, described)
     click.echo(f"kept as {out}")
+    if broken := [figure.case for figure in measured if figure.who == BROKEN]:
+        raise click.ClickException(f"not measured to the end: {', '.join(broken)}; what happened is in the table")
 
 
 def run(cases: tuple[str, ...], sizes: Sizes, out: Path) -> tuple[list[Figure], dict[str, object]]:
-    """The figures are written after each case: whoever breaks off keeps what was measured."""
+    """The figures are written after each case: whoever breaks off keeps what was measured.
+
+    A case that breaks is among the figures, and the others are measured all the same.
+    """
     measured: list[Figure] = []
     with running_broker() as broker, tempfile.TemporaryDirectory() as folder:
         libs = cached_libs()
@@ -81,7 +89,10 @@ def run(cases: tuple[str, ...], sizes: Sizes, out: Path) -> tuple[list[Figure], 
         with stand(Path(folder), broker.bootstrap) as made:
             for case in cases:
                 click.echo(f"{time.strftime('%H:%M:%S')} {case} ...", err=True)
-                measured += CASES[case](made, sizes)
+                try:
+                    measured.extend(CASES[case](made, sizes))
+                except RuntimeError as error:
+                    measured.append(Figure(case, BROKEN, "not measured", "", (0.0,), note=str(error)[-300:]))
                 write(measured, described, out)
     return measured, described
 

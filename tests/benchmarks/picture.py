@@ -1,4 +1,4 @@
-"""From the figures of a run to the chart in ``docs/bench.svg`` and the table in ``docs/explanation/performance.md``.
+"""From the figures of a run to the chart in ``docs/bench.svg`` and the tables in ``docs/explanation/performance.md``.
 
 python -m tests.benchmarks.picture .cache/bench/<run>.json
 """
@@ -14,6 +14,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from tests.benchmarks.figures import number
+from tests.benchmarks.table import markdown
 from tests.kafka_broker import ROOT
 
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
@@ -52,7 +53,7 @@ def chart(kept: dict[str, Any]) -> str:
         ((figure["value"], figure["who"]) for figure in figures if figure["what"] == RATIO and figure["value"]),
         reverse=True,
     )
-    scale = (RIGHT - LEFT - 60) / max(1.0, *(value for value, _ in bars))
+    scale = (RIGHT - LEFT - 60) / max([1.0, *(value for value, _ in bars)])
     bottom = TOP + ROW * len(bars)
     lines = [
         line for row, (value, who) in enumerate(bars) for line in _bar(row, value, who, scale, order=promises[who])
@@ -89,38 +90,12 @@ def _bar(row: int, value: float, who: str, scale: float, *, order: bool) -> Iter
     yield f'  <text class="text" x="{LEFT + value * scale + 8:.0f}" y="{y + 16}">{value:.2f}</text>'
 
 
-def table(kept: dict[str, Any]) -> str:
-    """All figures, as Markdown."""
-    rows = ["| case | who | figure | measured | must be | |", "|---|---|---|---|---|---|"]
-    case = ""
-    for figure in kept["figures"]:
-        rows.append(_row(figure, figure["case"] if figure["case"] != case else ""))
-        case = figure["case"]
-    machine = kept["machine"]
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    about = (
-        f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB, Linux {machine['kernel']}, "
-        f"Python {machine['python']}, Apache Kafka {machine['kafka']}, {packages}; commit {machine['commit']}."
-    )
-    return "\n".join([about, "", *rows])
-
-
-def _row(figure: dict[str, Any], case: str) -> str:
-    least, most = figure["at_least"], figure["at_most"]
-    bound = f"≥ {number(least)}" if least is not None else f"≤ {number(most)}" if most is not None else ""
-    mark = {None: "", True: "yes", False: "**no**"}[figure["reached"]]
-    value = f"{number(figure['value'])} {figure['unit']}".strip()
-    if figure["what"] == "not measured":
-        value = figure["note"].replace("|", "/")
-    return f"| {case} | {figure['who']} | {figure['what']} | {value} | {bound} | {mark} |"
-
-
 def main(path: Path) -> None:
     kept = json.loads(path.read_text(encoding="utf-8"))
     CHART.write_text(chart(kept), encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")
     inner = re.compile(f"{BEGIN}.*{END}", re.DOTALL)
-    PAGE.write_text(inner.sub(lambda _: f"{BEGIN}\n{table(kept)}\n{END}", page), encoding="utf-8")
+    PAGE.write_text(inner.sub(lambda _: f"{BEGIN}\n{markdown(kept)}\n{END}", page), encoding="utf-8")
 
 
 if __name__ == "__main__":

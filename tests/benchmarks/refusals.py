@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from tests.benchmarks.contender import OURS, Contender, peers
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.single import unclean
 from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.stand import Run, Stand, measure
 from tests.benchmarks.work import single
@@ -47,12 +46,10 @@ def _runs(stand: Stand, contender: Contender, sizes: Sizes) -> tuple[Run, Run, R
 def _figures(case: str, contender: Contender, run: Run, clean: Run, *, note: str = "") -> Iterator[Figure]:
     yield Figure(case, contender.name, "rate", "events/s", (run.rate,), note=note)
     yield Figure(case, contender.name, "x its rate without it", "", (run.rate / clean.rate,))
-    if contender is OURS:
-        yield unclean(case, contender.name, [run])
-        return
     report = run.report
     of = f"of {report.settled + report.lost:,}"
     held = f"after {contender.seconds:.0f} s" if report.lost else ""
-    yield Figure(case, contender.name, "not delivered", of, (float(report.lost),), note=held)
-    yield Figure(case, contender.name, "doubled", "", (float(report.doubled),))
-    yield Figure(case, contender.name, "out of order", "", (float(report.disordered),))
+    none = 0 if contender is OURS else None
+    yield Figure(case, contender.name, "not delivered", of, (float(report.lost),), at_most=none, note=held)
+    yield Figure(case, contender.name, "doubled", "", (float(report.doubled),), at_most=none)
+    yield Figure(case, contender.name, "out of order", "", (float(report.disordered),), at_most=none)
