@@ -240,6 +240,7 @@ async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, su
     from worker.arenas import share_one_arena  # noqa: PLC0415
     from worker.clock import SystemClock  # noqa: PLC0415
     from worker.garbage import collect_rarely  # noqa: PLC0415
+    from worker.handles import raise_limit  # noqa: PLC0415
     from worker.keeper import Keeper  # noqa: PLC0415
     from worker.watchdog import Watchdog  # noqa: PLC0415
 
@@ -252,6 +253,7 @@ async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, su
     exposition = None if port is None else _exposition(working)
     watchdog = Watchdog(clock)
     watchdog.start()
+    raise_limit()
     collect_rarely()
     try:
         if exposition is not None and port is not None:

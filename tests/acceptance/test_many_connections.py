@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from connectors.connections import Connections
 from tests.acceptance import rig
+from tests.acceptance.lean_server import answer, serving
 from tests.kafka_broker import free_port
 from topics import codec, names
 from topics.event import Event, Operation
 from topics.store import open_store
 from worker.demo.stage import Stage
+from worker.handles import raise_limit
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
@@ -32,48 +31,17 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
 
 
-class FarEnd(asyncio.Protocol):
+class FarEnd:
     """Takes every request; ``PATCH /<connection>/<number>`` is counted."""
 
-    def __init__(self, counts: dict[str, bytearray]) -> None:
-        self._counts = counts
-        self._unread = b""
+    def __init__(self) -> None:
+        self.counts: defaultdict[str, bytearray] = defaultdict(lambda: bytearray(BACKLOG))
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._unread += data
-        while (end := self._unread.find(b"\r\n\r\n")) >= 0:
-            head = self._unread[:end].decode("latin-1")
-            length = next(
-                (int(line[15:]) for line in head.split("\r\n") if line.lower().startswith("content-length:")), 0
-            )
-            if len(self._unread) < end + 4 + length:
-                return
-            self._unread = self._unread[end + 4 + length :]
-            method, path, _ = head.split(" ", 2)
-            if method == "PATCH":
-                _, slug, number = path.split("/")
-                self._counts[slug][int(number)] += 1
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
-
-
-@contextmanager
-def far_end(counts: dict[str, bytearray]) -> Iterator[str]:
-    """Its URL, while it listens in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(loop.create_server(lambda: FarEnd(counts), "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        server.close()
-        loop.close()
+    def __call__(self, method: str, path: str, body: bytes) -> bytes:
+        if method == "PATCH":
+            _, slug, number = path.split("/")
+            self.counts[slug][int(number)] += 1
+        return answer()
 
 
 def connect(stage: Stage, slugs: list[str], url: Callable[[str], str]) -> None:
@@ -117,17 +85,18 @@ def cpu(pid: int) -> float:
 @pytest.mark.parametrize("engine", rig.ENGINES)
 def test_half_of_all_connections_are_dead(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The living are served, once each; the dead keep all they have; memory stays flat while they are probed."""
-    counts: defaultdict[str, bytearray] = defaultdict(lambda: bytearray(BACKLOG))
+    raise_limit()  # ours: the far end has as many sockets as the worker
+    far = FarEnd()
     slugs = [f"c{number}" for number in range(CONNECTIONS)]
     living, dead = slugs[::2], slugs[1::2]
-    with rig.stage_on(engine, tmp_path, request) as stage, far_end(counts) as url:
+    with rig.stage_on(engine, tmp_path, request) as stage, serving(far) as url:
         nobody = f"http://127.0.0.1:{free_port()}"
         connect(stage, slugs, lambda slug: nobody if slug in set(dead) else url)
         emit(stage, slugs, BACKLOG)
         started = time.monotonic()
         worker = stage.worker("worker", WRITEBACK_LOG_LEVEL="warning")
         pid = worker.pid
-        rig.wait_until("the living are served", lambda: all(all(counts[slug]) for slug in living), within=600)
+        rig.wait_until("the living are served", lambda: all(all(far.counts[slug]) for slug in living), within=600)
         seconds = time.monotonic() - started
         rig.wait_until("each dead one is known to be", lambda: _opened(stage) == set(dead), within=120)
         samples = _watch(pid)
@@ -142,7 +111,7 @@ def test_half_of_all_connections_are_dead(engine: str, tmp_path: Path, request: 
         f"{first:.0f} MB, after {PROBING:.0f} s {last:.0f} MB (at most {max(samples['mb']):.0f}), {handles} files; "
         f"CPU while probing: {samples['cpu'][0]:.2f} s a second at first, {samples['cpu'][-1]:.2f} at last"
     )
-    assert {slug: bytes(counts[slug]) for slug in living} == dict.fromkeys(living, b"\x01" * BACKLOG)
+    assert {slug: bytes(far.counts[slug]) for slug in living} == dict.fromkeys(living, b"\x01" * BACKLOG)
     assert left == {living[0]: 0, dead[0]: BACKLOG, dead[-1]: BACKLOG}
     assert held == len(dead) * BACKLOG
     assert rig.letters(stage) == []
