@@ -117,7 +117,7 @@ class Router:
     def _has_room(self, post: Post, assignment: Assignment) -> bool:
         """Polls bring what there is; a lane that has its share takes no more of it when there are many lanes."""
         if post.dispatcher is None or assignment.catching_up:
-            return len(post.waiting) < MOST_WAITING
+            return len(post.waiting) < MOST_WAITING or post.state == "unknown"  # that one does not wait, it is lettered
         return not (self._budget.overfull and self._budget.full(post.records, post.bytes))
 
     def opened(self, post: Post) -> None:
