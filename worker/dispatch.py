@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
 from connectors.connections import Connection
@@ -25,6 +25,8 @@ from worker.settle import Settler
 
 DOOMED = "a worker died while this call may have been under way; it may have happened, and the vendor cannot be asked"
 NEVER_IN_A_LANE = frozenset({"malformed", "unknown-function", "unknown-connection"})
+AT_ONCE = 0.001
+"""Seconds: no request over a network is answered in less."""
 WINDOW_SECONDS = 0.1
 """What is announced ahead of calls that cannot be repeated: what the lane can send in this time."""
 
@@ -123,12 +125,28 @@ class Dispatcher:
 
     def pump(self) -> None:
         """Start every call that may start now, and set the alarm for the next moment that matters."""
+        self._start()
+
+    def _start(self, carrier: asyncio.Task[None] | None = None) -> Batch | None:
+        """The first of what starts is the ``carrier``'s own, and returned to it; the others get one each."""
+        own = None
+        for batch in self._startable():
+            self.out += 1
+            if own is None and carrier is not None:
+                own, task = batch, carrier
+            else:
+                task = asyncio.create_task(self._carry(batch))
+            batch.assignment.calls[id(batch)] = task
+        return own
+
+    def _startable(self) -> Iterator[Batch]:
+        """Batches that may go out now, each to be started before the next is asked for."""
         now = self._clock.monotonic()
         destination = self.destination
         throttle, breaker = destination.throttle, destination.breaker
         alarm = self.lane.release_due(now)
-        while not destination.paused and self.lane.ready and breaker.allows(self.out) and self._desk.awake():
-            if self.out >= int(throttle.concurrency):
+        while self.lane.ready and self.out < int(throttle.concurrency):
+            if destination.paused or not breaker.allows(self.out) or not self._desk.awake():
                 break
             wait = throttle.wait(now)
             if wait > 0:
@@ -141,7 +159,7 @@ class Dispatcher:
                 self._sift(batch, self.park)
             if batch.deliveries:
                 throttle.spend(now)
-                self._start(batch)
+                yield batch
             else:
                 batch.assignment.slots.pop(id(batch), None)
         if breaker.state == "open" and not self._probing:
@@ -204,12 +222,18 @@ class Dispatcher:
 
     # -- deliver ----------------------------------------------------------------------------------------------------
 
-    def _start(self, batch: Batch) -> None:
-        self.out += 1
-        work = self._deliver(batch) if batch.action == "deliver" else self._find(batch)
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._ended)
-        batch.assignment.calls[id(batch)] = task
+    async def _carry(self, batch: Batch) -> None:
+        """One call, and then the next that may start: a task for each would cost as much as all its queueing."""
+        following: Batch | None = batch
+        try:
+            while following is not None:
+                began = self._clock.monotonic()
+                await (self._deliver(following) if following.action == "deliver" else self._find(following))
+                if self._clock.monotonic() - began < AT_ONCE:
+                    await asyncio.sleep(0)  # a call that was none (no field to send) must not keep others from theirs
+                following = self._start(asyncio.current_task())
+        except Exception as error:  # noqa: BLE001 - a bug of ours: the worker ends, and says so
+            self._desk.failed(error)
 
     async def _deliver(self, batch: Batch) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
@@ -235,7 +259,6 @@ class Dispatcher:
         if not batch.assignment.closed:
             trial = self.destination.called(verdicts, ended, self.out)
             self._settler.verdicts(batch, verdicts, Call(at, ended, (ended - started) * 1_000, trial))
-        self.pump()
 
     async def _find(self, batch: Batch) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
@@ -266,7 +289,6 @@ class Dispatcher:
         else:
             self.destination.answered()
             self._settler.findings(batch, findings, Call(at, now, (now - started) * 1_000))
-        self.pump()
 
     def _ask_later(self, batch: Batch, now: float, reason: str) -> None:
         for delivery in batch.deliveries:
