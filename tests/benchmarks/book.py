@@ -21,11 +21,15 @@ class Script:
 
 
 class Book:
-    """An event is settled when it was accepted, or refused for good. ``newest``: the last number of each key."""
+    """An event is settled when it was accepted, or refused for good. ``newest``: the last number of each key.
+
+    ``at_once``: the most requests that waited for their answers at one time.
+    """
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.requests = 0
+        self.at_once = 0
         self.accepted = bytearray(script.events)
         self.refused = bytearray(script.events)
         self.settled = 0
@@ -70,6 +74,7 @@ class Book:
     def report(self) -> dict[str, Any]:
         return {
             "requests": self.requests,
+            "at_once": self.at_once,
             "settled": self.settled,
             "lost": self.script.events - self.settled,
             "doubled": sum(1 for times in self.accepted if times > 1),

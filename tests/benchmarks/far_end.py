@@ -17,6 +17,7 @@ class Report:
     """What really arrived. ``seconds``: from the first request to the answer of the last that settled an event."""
 
     requests: int
+    at_once: int
     settled: int
     lost: int
     doubled: int

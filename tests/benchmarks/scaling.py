@@ -105,6 +105,7 @@ def _figures(
         costs = tuple(run.cpu_us for run in of_it)
         yield Figure(case, who, "CPU", "us/event", costs, at_most=cpu_us)
         yield Figure(case, who, "the far end's CPU", "us/event", tuple(run.far_us for run in of_it))
+        yield Figure(case, who, "most calls at once", "", tuple(float(run.report.at_once) for run in of_it))
         yield Figure(case, who, "peak memory", "MB", tuple(run.peak_mb for run in of_it))
         yield unclean(case, who, of_it)
     pairs = list(zip(runs[2], runs[1], strict=True))

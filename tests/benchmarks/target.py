@@ -96,6 +96,7 @@ class Server:
         answer = ANSWER % (status, headers, len(body), body)
         when = self.loop.time() + self.book.script.ms / 1_000
         self.due.append((when, transport, answer))
+        self.book.at_once = max(self.book.at_once, len(self.due))
         if len(self.due) == 1:
             self.loop.call_at(when, self._answer)
 
