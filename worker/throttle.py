@@ -45,20 +45,24 @@ class Throttle:
         self._day_ends = 0.0
         self._daily = limits.daily
         self._pace = 1.0
+        self._at_once = limits.concurrency
         self.concurrency = float(limits.concurrency)
         self.share(share)
 
     def share(self, share: float) -> None:
-        """Our part of the quota changed: a rebalance. A larger share is used at once."""
+        """Our part of the quota changed: a rebalance. A larger share is used at once.
+
+        Calls at once and calls a day are rounded down, so that all owners together keep the limit; each has one.
+        """
         limits = self._limits
+        self._at_once = max(1, int(limits.concurrency * share + ROUNDING))
         if limits.daily is not None:
-            self._daily = max(1, int(limits.daily * share))
-        if limits.rate is None:
-            return
-        quota = limits.rate * share
-        self._top_rate = quota * HEADROOM / limits.per_seconds
-        self._burst = max(1.0, quota * (1 - HEADROOM))
-        self._tokens = min(self._tokens, self._burst)
+            self._daily = max(1, int(limits.daily * share + ROUNDING))
+        if limits.rate is not None:
+            quota = limits.rate * share
+            self._top_rate = quota * HEADROOM / limits.per_seconds
+            self._burst = max(1.0, quota * (1 - HEADROOM))
+            self._tokens = min(self._tokens, self._burst)
         self._move(self._pace)
 
     @property
@@ -145,7 +149,7 @@ class Throttle:
 
     def _move(self, pace: float) -> None:
         self._pace = pace
-        self.concurrency = max(1.0, self._limits.concurrency * pace)
+        self.concurrency = max(1.0, self._at_once * pace)
         if self._top_rate is not None:
             self._rate = max(min(LEAST_RATE, self._top_rate), self._top_rate * pace)
 

@@ -194,6 +194,18 @@ def test_a_share_that_grows_is_used_at_once() -> None:
     assert throttle.rate == pytest.approx(97)
 
 
+@given(st.integers(1, 300), st.integers(1, 12), st.data())
+def test_calls_at_once_are_shared(limit: int, partitions: int, data: st.DataObject) -> None:
+    """However the partitions fall to owners, together they keep the limit; only one whose part is none has one."""
+    cuts = sorted(data.draw(st.sets(st.integers(1, partitions - 1)))) if partitions > 1 else []
+    owned = [end - start for start, end in pairwise([0, *cuts, partitions])]
+
+    calls = [int(Throttle(Limits(concurrency=limit), share=count / partitions).concurrency) for count in owned]
+
+    assert sum(calls) <= limit + sum(limit * count < partitions for count in owned)
+    assert all(call == max(1, limit * count // partitions) for call, count in zip(calls, owned, strict=True))
+
+
 def test_a_share_that_changes_keeps_the_vendors_no() -> None:
     """A rebalance is no reason to forget that the vendor asked for less."""
     throttle = Throttle(Limits(rate=100))
