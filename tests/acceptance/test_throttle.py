@@ -129,7 +129,7 @@ def test_a_daily_budget_parks_its_connection_alone(tmp_path: Path, request: pyte
         memory = rig.memory(stage, "hubspot")
         stage.stop(worker)
 
-        assert 500 <= rig.left(stage, "hubspot") < 600  # five calls of a hundred; the first with what came while it opened
+        assert 500 <= rig.left(stage, "hubspot") < 600  # the first call has what came while it opened
         assert crm.state()["requests"] == asked == 6
         assert [tries for tries in memory.tries.values() if tries.spent] == []
         assert rig.letters(stage) == []
