@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
@@ -194,8 +194,10 @@ def _process_count(rooms: Rooms, wanted: int) -> int:
 
 
 def _supervise(settings: Settings, count: int, *, archive: bool, metrics_port: int | None) -> int:
-    configure_logging(settings)
-    from worker.clock import SystemClock  # noqa: PLC0415 - every import below is for running, not for help
+    from topics.logs import configure_logging  # noqa: PLC0415 - every import here is for running, not for help
+
+    configure_logging(settings)  # first: what is loaded next finds it as it is to be
+    from worker.clock import SystemClock  # noqa: PLC0415
     from worker.garbage import keep  # noqa: PLC0415
     from worker.nursery import Nursery  # noqa: PLC0415
     from worker.supervisor import Supervisor  # noqa: PLC0415
@@ -234,6 +236,8 @@ def _load(settings: Settings, *, metrics: bool) -> None:
 
 
 def _serve(rooms: Rooms, *, archive: bool, metrics_port: int | None = None, supervised: bool = False) -> None:
+    from topics.logs import configure_logging  # noqa: PLC0415
+
     configure_logging(rooms.settings)
     asyncio.run(_attended(rooms, archive=archive, metrics_port=metrics_port, supervised=supervised))
 
@@ -354,50 +358,6 @@ def _stop_or_exit(stop: asyncio.Event, number: int) -> None:
 def _orphaned(stop: asyncio.Event) -> None:
     asyncio.get_running_loop().remove_reader(STDIN)
     stop.set()
-
-
-def configure_logging(settings: Settings) -> None:
-    """Structlog to stderr: for people on a terminal, JSON lines otherwise, or as ``log_format`` says."""
-    import logging  # noqa: PLC0415
-
-    with _without("rich"):  # 4 MB and a twentieth of a second, for tracebacks that we do not print
-        import structlog  # noqa: PLC0415
-
-    for_people = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
-    # Plain tracebacks in both: the pretty ones print local variables, and those hold payloads and secrets.
-    last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-        if for_people
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    )
-    level = getattr(logging, settings.log_level.upper())
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *last,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    logging.basicConfig(
-        level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
-    )
-
-
-@contextmanager
-def _without(library: str) -> Iterator[None]:
-    """Who tries to import it finds that it is not there; nothing changes for whoever has it, or imports it later."""
-    if library in sys.modules:
-        yield
-        return
-    sys.modules[library] = None  # type: ignore[assignment] # the documented way to say so
-    try:
-        yield
-    finally:
-        del sys.modules[library]
 
 
 def main() -> None:

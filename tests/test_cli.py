@@ -20,6 +20,7 @@ import structlog
 import writeback
 from topics.console import print_listing, run
 from topics.errors import LogUnavailable, WritebackError
+from topics.logs import configure_logging
 from topics.names import RESULTS, SYSTEM_TOPICS
 from topics.result import Result, pack
 from topics.rooms import Rooms
@@ -360,7 +361,7 @@ def _boom(_secret: str) -> None:
 
 def test_logs_are_json_without_locals(capsys: pytest.CaptureFixture[str]) -> None:
     """Not on a terminal each event is a JSON line on stderr; a traceback shows no variables."""
-    writeback.configure_logging(Settings())
+    configure_logging(Settings())
     try:
         _boom("hunter" + "2")
     except ValueError:

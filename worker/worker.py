@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.connections import Connections
-from connectors.errors import UnknownConnection
 from dead_letter.parking import Parking
 from topics import names
-from topics.errors import LogUnavailable, RecordRefused, StoreUnavailable
+from topics.errors import LogUnavailable
 from topics.event import Event
 from topics.log import Commit, Log, Partition, Record
-from topics.result import StateChange, pack_state
 from worker.assignment import Assignment
 from worker.budget import Budget
 from worker.changes import Changes
@@ -25,6 +23,7 @@ from worker.delivery import Delivery
 from worker.desk import Tools
 from worker.events import logger
 from worker.gate import Gate
+from worker.herald import Herald
 from worker.ledger import Ledger
 from worker.metadata import Doom, ForeignMetadata
 from worker.observer import Observer, Question
@@ -36,8 +35,8 @@ from worker.router import Router
 from worker.wakefulness import Wakefulness
 
 POLL_SECONDS = 0.25
-STORE_SECONDS = 1.0
-"""Between two tries at a store or a log that is away."""
+LOG_SECONDS = 1.0
+"""Between two tries at a log that is away."""
 CONFIRM_SECONDS = 0.02
 REVOKE_SECONDS = 0.8
 """What a revocation waits for calls under way: more would starve the partitions that stay."""
@@ -75,7 +74,6 @@ class Worker:
         self._settings = settings or WorkerSettings()
         self._log = log
         self._clock = clock or SystemClock()
-        self._connections = connections
         self._consumer = log.consumer(
             self._settings.group, pattern=names.EVENTS_PATTERN, rebalance=self, member=self._settings.member
         )
@@ -100,6 +98,7 @@ class Worker:
             caught_up=self._router.caught_up,
             parking=parking,
         )
+        self._herald = Herald(connections, results, self._clock, self._spawn)
         self.observer = Observer(
             router=self._router,
             committer=self._committer,
@@ -108,7 +107,7 @@ class Worker:
             log=log,
             clock=self._clock,
             window=self._settings.budget_records,
-            tell=self._tell,
+            tell=self._herald.tell,
         )
         self._changes = Changes(
             connections,
@@ -172,7 +171,7 @@ class Worker:
             return await self._consumer.poll(POLL_SECONDS)
         except LogUnavailable as error:
             logger().warning("log.unavailable", error=str(error))
-            await self._clock.sleep(STORE_SECONDS)
+            await self._clock.sleep(LOG_SECONDS)
             return []
 
     async def _stop(self, committing: asyncio.Task[None]) -> None:
@@ -279,7 +278,7 @@ class Worker:
         if (dispatcher := self._router.posts[slug].dispatcher) is not None:
             dispatcher.destination.pause()
         self.observer.states.changed(slug, "quarantined", reason)
-        self._spawn(self._write_state(slug, reason))
+        self._herald.quarantined(slug, reason)
 
     def failed(self, error: BaseException) -> None:
         self._failure = self._failure or error
@@ -303,36 +302,6 @@ class Worker:
                 self.dirty(assignment)
 
         self._spawn(settle())
-
-    async def _write_state(self, slug: str, reason: str) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self._connections.set_state, slug, "quarantined", reason)
-            except StoreUnavailable as error:
-                logger().warning("store.unavailable", error=str(error))
-                await self._clock.sleep(STORE_SECONDS)
-            except UnknownConnection:
-                return  # removed meanwhile: ``changes.py`` sees that
-            else:
-                return
-
-    def _tell(self, change: StateChange) -> None:
-        self._spawn(self._publish_state(change))
-        self._spawn(self._store_state(change))
-
-    async def _store_state(self, change: StateChange) -> None:
-        """For listings; a store that is away now learns of the next change."""
-        try:
-            await asyncio.to_thread(self._connections.saw, change)
-        except StoreUnavailable as error:
-            logger().warning("store.unavailable", error=str(error))
-
-    async def _publish_state(self, change: StateChange) -> None:
-        results = self._couriers[-1]
-        try:
-            await results.publish(names.RESULTS, key=change.connection.encode(), value=pack_state(change))
-        except RecordRefused as error:  # the topic was made too small by hand: metrics and log events say it too
-            logger().error("state.refused", connection=change.connection, state=change.state, error=str(error))
 
     async def unready(self) -> str:
         """Why this worker cannot work now, or nothing when it can."""

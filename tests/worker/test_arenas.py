@@ -35,11 +35,13 @@ for thread in threads:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has no such arenas")
 def test_threads_share_one_arena() -> None:
-    """glibc aligns each further arena to 64 MiB: there are some by default, and none in a worker."""
+    """glibc aligns each further arena to 64 MiB: eight threads have several by default, and none in a worker.
+
+    One of another mapping's may begin at such a place by chance.
+    """
     default, shared = (
         int(subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True).stdout)
         for how in ("default", "shared")
     )
 
-    assert default > 0
-    assert shared == 0
+    assert shared <= 2 < default

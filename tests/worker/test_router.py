@@ -256,7 +256,9 @@ async def test_many_lanes_stay_within_the_budget_together(bench: Bench) -> None:
             one.open.set()
         await bench.eventually(all_done)
 
-    assert most <= 125 + 20 * 20  # and what each lane had while it was opened
+    # The n-th lane to begin has its share, a n-th of the budget, while the others still hold their larger ones; a poll
+    # may go over it by a quarter; and each lane has what it was given while it was opened.
+    assert most <= 25 + sum(100 / lanes for lanes in range(1, 21)) + 20 * 20
     assert held <= most + 20 * 20
     for one in saas:
         assert len(one.seen) == 200
