@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
 from dead_letter.tables import LETTERS, MARKS
+from topics.store import inserting
 
 IDS_AT_ONCE = 500
 """Ids in one statement; both databases take far more, their planners are happier with fewer."""
@@ -21,7 +21,7 @@ def insert_letters(connection: Connection, rows: Sequence[dict[str, Any]]) -> in
         return 0
     ids = [row["id"] for row in rows]
     before = _count(connection, ids)
-    connection.execute(_upsert(connection)(LETTERS).on_conflict_do_nothing(), rows)
+    connection.execute(inserting(connection, LETTERS).on_conflict_do_nothing(), rows)
     # a letter of a replayed event proves that the first letter was replayed, also in a store made anew
     for origins in parts(sorted({row["replay_of"] for row in rows} - {None})):
         first = update(LETTERS).where(LETTERS.c.id.in_(origins), LETTERS.c.state == "open", LETTERS.c.replays == 0)
@@ -30,7 +30,7 @@ def insert_letters(connection: Connection, rows: Sequence[dict[str, Any]]) -> in
 
 
 def set_mark(connection: Connection, partition: int, end: int, *, backwards: bool) -> None:
-    statement = _upsert(connection)(MARKS).values(partition=partition, next_offset=end)
+    statement = inserting(connection, MARKS).values(partition=partition, next_offset=end)
     ahead = None if backwards else MARKS.c.next_offset < end
     connection.execute(
         statement.on_conflict_do_update(index_elements=["partition"], set_={"next_offset": end}, where=ahead)
@@ -62,8 +62,3 @@ def _distinct(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[di
 def _count(connection: Connection, ids: Sequence[str]) -> int:
     query = select(func.count()).select_from(LETTERS)
     return sum(connection.scalar(query.where(LETTERS.c.id.in_(part))) or 0 for part in parts(ids))
-
-
-def _upsert(connection: Connection) -> Callable[..., Any]:
-    """The insert of this very database: a module brings every driver of its own, and a store has one of the two."""
-    return import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert  # type: ignore[no-any-return]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -29,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from topics.store import create_tables, reading
+from topics.store import create_tables, inserting, reading
 
 METADATA = MetaData()
 PARKED = Table(
@@ -117,10 +116,7 @@ class Parking:
         self._prepare()
         key = Key(connection, record_key)
         row = {"key_hash": key.hash, **key._asdict(), "first": letter, "offset": offset, "last": letter}
-        upsert: Any = import_module(
-            f"sqlalchemy.dialects.{self._engine.dialect.name}"
-        ).insert  # of the two, one is loaded
-        parking = upsert(PARKED).values(**row, barred=barred, since=now)
+        parking = inserting(self._engine, PARKED).values(**row, barred=barred, since=now)
         changes = {"last": letter, "barred": or_(PARKED.c.barred, parking.excluded.barred)}
         parking = parking.on_conflict_do_update(index_elements=["key_hash"], set_=changes)
         with self._engine.begin() as transaction:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, make_url, text
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 
@@ -102,3 +103,11 @@ def _name_the_store(context: ExceptionContext) -> None:
     if down:
         where = context.engine.url.render_as_string() if context.engine else "the store"
         raise StoreUnavailable(f"the store {where} does not answer: {original}".strip()) from original
+
+
+def inserting(bind: Engine | Connection, table: Table) -> Any:
+    """An INSERT into ``table`` as this very database has it, with ``on_conflict_do_update`` and ``_do_nothing``.
+
+    A dialect's module brings its drivers along, and a store has one of the two: only that one is loaded.
+    """
+    return import_module(f"sqlalchemy.dialects.{bind.dialect.name}").insert(table)
