@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from topics.console import INTERRUPTED, note, pass_rooms, run
-from topics.rooms import Rooms
+from topics.cli.console import INTERRUPTED, note, pass_rooms, run
+from topics.cli.context import Rooms
 
 if TYPE_CHECKING:
-    from connectors.connections import Connection, Connections
+    from connectors.connections.store import Connection, Connections
     from connectors.contract import Connector
     from topics.settings import Settings
-    from worker.exposition import Exposition
-    from worker.keeper import Keeper
+    from worker.observe.endpoints import Exposition
+    from worker.process.secret_writer import Keeper
     from worker.worker import Worker
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
@@ -30,20 +30,29 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "demo": ("worker.demo.play:demo", "See the main job at work on this machine, reckoned to the last event."),
         "up": ("writeback:up", "Everything in one process: the worker and the archive of dead letters."),
         "worker": ("writeback:worker", "A worker, one of as many as you like, on the log that WRITEBACK_LOG names."),
-        "doctor": ("worker.cli:doctor", "Check log, store, secrets and connections; say what is wrong and what to do."),
+        "doctor": (
+            "worker.observe.doctor_command:doctor",
+            "Check log, store, secrets and connections; say what is wrong and what to do.",
+        ),
     },
     "Send": {
-        "emit": ("pq.cli:emit", "Send one event, or one per line of stdin."),
-        "import": ("pq.cli_import:import_csv", "Send an event for each row of a CSV file."),
+        "emit": ("pq.cli.emit:emit", "Send one event, or one per line of stdin."),
+        "import": ("pq.cli.import_csv:import_csv", "Send an event for each row of a CSV file."),
     },
     "Look": {
-        "results": ("topics.cli:results", "What became of each event: the ledger of outcomes."),
-        "topics": ("topics.cli:topics", "The topics of the log, and how far the workers are in each."),
-        "dead-letters": ("dead_letter.cli:dead_letters", "What could not be delivered: list, show, replay, discard."),
+        "results": ("topics.cli.commands:results", "What became of each event: the ledger of outcomes."),
+        "topics": ("topics.cli.commands:topics", "The topics of the log, and how far the workers are in each."),
+        "dead-letters": (
+            "dead_letter.cli.commands:dead_letters",
+            "What could not be delivered: list, show, replay, discard.",
+        ),
     },
     "Set up": {
-        "connections": ("connectors.cli:connections", "The SaaS accounts that events can be sent to."),
-        "connectors": ("connectors.cli:connectors", "The SaaS applications that can be connected, and their objects."),
+        "connections": ("connectors.cli.commands:connections", "The SaaS accounts that events can be sent to."),
+        "connectors": (
+            "connectors.cli.commands:connectors",
+            "The SaaS applications that can be connected, and their objects.",
+        ),
     },
 }
 
@@ -73,20 +82,20 @@ KEEP_SECONDS = 5.0
 
 LOADED = (
     "concurrent.futures.thread",
-    "connectors.http.connector",
-    "connectors.runner",
-    "dead_letter.archive",
-    "dead_letter.parking",
-    "dead_letter.store",
+    "connectors.saas.http.connector",
+    "connectors.engine.runner.runner",
+    "dead_letter.store.archive",
+    "dead_letter.store.parking",
+    "dead_letter.store.store",
     "encodings.idna",
-    "worker.arenas",
-    "worker.handles",
-    "worker.keeper",
-    "worker.watchdog",
+    "worker.process.malloc",
+    "worker.process.open_files",
+    "worker.process.secret_writer",
+    "worker.process.watchdog",
     "worker.worker",
 )
 """What every worker runs; METERED: what one runs that serves its metrics, SEALED: that can open secrets."""
-METERED = ("worker.exposition", "worker.metrics")
+METERED = ("worker.observe.endpoints", "worker.observe.metrics")
 SEALED = ("cryptography.fernet", "cryptography.hazmat.primitives.kdf.scrypt")
 
 
@@ -194,13 +203,13 @@ def _process_count(rooms: Rooms, wanted: int) -> int:
 
 
 def _supervise(settings: Settings, count: int, *, archive: bool, metrics_port: int | None) -> int:
-    from topics.logs import configure_logging  # noqa: PLC0415 - every import here is for running, not for help
+    from topics.cli.logging import configure_logging  # noqa: PLC0415 - every import here is for running, not for help
 
     configure_logging(settings)  # first: what is loaded next finds it as it is to be
     from worker.clock import SystemClock  # noqa: PLC0415
-    from worker.garbage import keep  # noqa: PLC0415
-    from worker.nursery import Nursery  # noqa: PLC0415
-    from worker.supervisor import Supervisor  # noqa: PLC0415
+    from worker.process.children import Nursery  # noqa: PLC0415
+    from worker.process.gc import keep  # noqa: PLC0415
+    from worker.process.supervisor import Supervisor  # noqa: PLC0415
 
     _load(settings, metrics=(settings.metrics_port if metrics_port is None else metrics_port) is not None)
     keep()
@@ -236,7 +245,7 @@ def _load(settings: Settings, *, metrics: bool) -> None:
 
 
 def _serve(rooms: Rooms, *, archive: bool, metrics_port: int | None = None, supervised: bool = False) -> None:
-    from topics.logs import configure_logging  # noqa: PLC0415
+    from topics.cli.logging import configure_logging  # noqa: PLC0415
 
     configure_logging(rooms.settings)
     asyncio.run(_attended(rooms, archive=archive, metrics_port=metrics_port, supervised=supervised))
@@ -244,12 +253,12 @@ def _serve(rooms: Rooms, *, archive: bool, metrics_port: int | None = None, supe
 
 async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, supervised: bool) -> None:
     """The worker, and what looks after it: a watchdog, the metrics, whoever keeps its secrets."""
-    from worker.arenas import share_one_arena  # noqa: PLC0415
     from worker.clock import SystemClock  # noqa: PLC0415
-    from worker.garbage import collect_rarely  # noqa: PLC0415
-    from worker.handles import raise_limit  # noqa: PLC0415
-    from worker.keeper import Keeper  # noqa: PLC0415
-    from worker.watchdog import Watchdog  # noqa: PLC0415
+    from worker.process.gc import collect_rarely  # noqa: PLC0415
+    from worker.process.malloc import share_one_arena  # noqa: PLC0415
+    from worker.process.open_files import raise_limit  # noqa: PLC0415
+    from worker.process.secret_writer import Keeper  # noqa: PLC0415
+    from worker.process.watchdog import Watchdog  # noqa: PLC0415
 
     settings, clock = rooms.settings, SystemClock()
     share_one_arena()
@@ -265,7 +274,7 @@ async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, su
     try:
         if exposition is not None and port is not None:
             await exposition.start(settings.metrics_host, port)
-        loading = asyncio.create_task(asyncio.to_thread(import_module, "connectors.runner"))
+        loading = asyncio.create_task(asyncio.to_thread(import_module, "connectors.engine.runner.runner"))
         await _run_until_signalled(parts, supervised=supervised)
         await loading  # it was, while the log let us in; the first connection would have waited for it
     finally:
@@ -276,21 +285,21 @@ async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, su
 
 
 def _exposition(working: Worker) -> Exposition:
-    from worker.exposition import Exposition  # noqa: PLC0415
-    from worker.metrics import collect  # noqa: PLC0415
+    from worker.observe.endpoints import Exposition  # noqa: PLC0415
+    from worker.observe.metrics import collect  # noqa: PLC0415
 
     return Exposition(partial(collect, working.observer), working.unready)
 
 
 def _connections(rooms: Rooms) -> Connections:
-    from connectors.connections import Connections  # noqa: PLC0415
+    from connectors.connections.store import Connections  # noqa: PLC0415
 
     return Connections(rooms.store(), rooms.settings.secret_key)
 
 
 def _worker(rooms: Rooms, keeper: Keeper) -> Worker:
     from connectors import registry  # noqa: PLC0415
-    from dead_letter.parking import Parking  # noqa: PLC0415
+    from dead_letter.store.parking import Parking  # noqa: PLC0415
     from worker.worker import Worker, WorkerSettings  # noqa: PLC0415
 
     settings = rooms.settings
@@ -318,8 +327,8 @@ def _worker(rooms: Rooms, keeper: Keeper) -> Worker:
 
 
 def _archive(rooms: Rooms) -> Part:
-    from dead_letter.archive import Archive  # noqa: PLC0415
-    from dead_letter.store import LetterStore  # noqa: PLC0415
+    from dead_letter.store.archive import Archive  # noqa: PLC0415
+    from dead_letter.store.store import LetterStore  # noqa: PLC0415
 
     return Archive(rooms.log(), LetterStore(rooms.store()))
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from topics.event import Event, Operation
+from topics.event.event import Event, Operation
 
 MAX_EXCERPT = 4_096
 """Characters of a vendor's answer that are kept as evidence."""

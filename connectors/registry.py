@@ -7,17 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from connectors.configuration import check as check_configuration
 from connectors.contract import Connector
+from connectors.engine.manifest import Manifest, load
+from connectors.engine.manifest.configuration import check as check_configuration
 from connectors.errors import BadConnection, BadManifest
-from connectors.manifest import Manifest, load
 
 if TYPE_CHECKING:
-    from connectors.connection import Connection
-    from connectors.credentials import SaveSecret
+    from connectors.connections.table import Connection
+    from connectors.engine.runner.credentials import SaveSecret
 
 NAMES: Final = ("hubspot", "http", "slack")
-FOLDER: Final = Path(__file__).parent
+FOLDER: Final = Path(__file__).parent / "saas"
 
 
 def names() -> tuple[str, ...]:
@@ -50,8 +50,8 @@ def build(connection: Connection, secrets: Mapping[str, str], *, save_secret: Sa
     ``save_secret(name, value)`` is told when the vendor replaces a refresh token.
     Raises ``BadConnection``, ``BadManifest``.
     """
-    from connectors.http.connector import RawConnector  # noqa: PLC0415 - the HTTP library is not for listings
-    from connectors.runner import HttpConnector  # noqa: PLC0415
+    from connectors.engine.runner.runner import HttpConnector  # noqa: PLC0415
+    from connectors.saas.http.connector import RawConnector  # noqa: PLC0415 - the HTTP library is not for listings
 
     made = RawConnector if connection.connector == "http" else HttpConnector
     return made(

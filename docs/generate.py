@@ -15,8 +15,8 @@ from pydantic_core import PydanticUndefined
 
 from docs.operating import events_page, metrics_page
 from topics import names
+from topics.event.result import MAX_PACKED
 from topics.log import FOREVER_MS, TopicSpec
-from topics.result import MAX_PACKED
 from topics.settings import PREFIX, Settings
 
 REFERENCE = Path(__file__).with_name("reference")

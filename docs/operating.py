@@ -8,15 +8,15 @@ import re
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
-import dead_letter.events
-import topics.events
-import topics.result
-import worker.events
+import dead_letter.log_events
+import topics.event.result
+import topics.log_events
+import worker.log_events
 from worker.clock import FakeClock
-from worker.ledger import Ledger
-from worker.metrics import collect
-from worker.observer import Observer
-from worker.tally import COMMIT_SECONDS, Histogram, Tally
+from worker.counters import COMMIT_SECONDS, Histogram, Tally
+from worker.observe.metrics import collect
+from worker.observe.observer import Observer
+from worker.settlement.ledger import Ledger
 
 GENERATED = "<!-- Written by `make docs`; change the code, not this page. -->\n\n"
 EVENT = re.compile(r'^ {4}"([a-z_]+\.[a-z_]+)",(?:  # (.*))?$', re.MULTILINE)
@@ -66,15 +66,15 @@ def events_page() -> str:
 
 ## The worker
 
-{_events(worker.events)}
+{_events(worker.log_events)}
 
 ## The archive of dead letters
 
-{_events(dead_letter.events)}
+{_events(dead_letter.log_events)}
 
 ## The log
 
-{_events(topics.events)}
+{_events(topics.log_events)}
 """
 
 
@@ -88,7 +88,7 @@ def _events(module: ModuleType) -> str:
 
 def _states() -> str:
     """The docstring under ``ConnectionState``, as it stands in the code."""
-    found = re.search(r'ConnectionState = .*?"""(.*?)"""', inspect.getsource(topics.result), re.DOTALL)
+    found = re.search(r'ConnectionState = .*?"""(.*?)"""', inspect.getsource(topics.event.result), re.DOTALL)
     assert found is not None
     return found[1].replace("``", "`").strip()
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import to_json
 
-from connectors.connections import Connection
+from connectors.connections.store import Connection
 from connectors.contract import Connector
 from connectors.errors import UnknownFunction
 from pq._values import to_json_fields
 from pq.errors import BadField
 from pq.receipt import LONGEST_WAIT_S, SHORT_WAIT_S, Receipt
-from topics.codec import Encoded, Stamp
 from topics.errors import WritebackError
-from topics.event import Operation, Options, new_id, now_text
+from topics.event.codec import Encoded, Stamp
+from topics.event.event import Operation, Options, new_id, now_text
 from topics.log import Position
 from topics.names import events_topic
 

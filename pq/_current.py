@@ -62,9 +62,11 @@ def flush(timeout: float | None = None) -> None:
 
 
 def _open() -> Transport:
-    from connectors.connections import Connections  # noqa: PLC0415 - `import pq` is quick; SQL comes with the first use
+    from connectors.connections.store import (  # noqa: PLC0415 - `import pq` is quick; SQL comes with the first use
+        Connections,
+    )
     from pq._session import Session  # noqa: PLC0415
-    from topics.rooms import Rooms  # noqa: PLC0415
+    from topics.cli.context import Rooms  # noqa: PLC0415
 
     rooms = Rooms()
     connections = Connections(rooms.store(), rooms.settings.secret_key)

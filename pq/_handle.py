@@ -11,7 +11,7 @@ from pq._transport import Channel
 from pq._values import merged
 from pq.errors import Ambiguous, BadField, NotFound
 from pq.receipt import Receipt
-from topics.event import Operation
+from topics.event.event import Operation
 
 SETTLE_S = 30.0
 """How long a read waits for the script's own writes on the same connection before it goes ahead."""

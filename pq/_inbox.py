@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from topics.event import new_id
+from topics.event.event import new_id
+from topics.event.result import Result, unpack
 from topics.log import Log, Partition, Reader
 from topics.names import REPLIES
-from topics.result import Result, unpack
 
 if TYPE_CHECKING:
     from pq.receipt import Receipt

@@ -6,9 +6,9 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Final
 
-from connectors.connections import Connections
+from connectors.connections.store import Connections
+from topics.event.result import StateChange
 from topics.log import Log, Position
-from topics.result import StateChange
 
 IN_WORDS: Final = {
     "held": "a worker cannot open the connection",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from connectors import registry
-from connectors.connections import Connection, Connections
+from connectors.connections.store import Connection, Connections
 from connectors.contract import Connector
 from pq._background import Background
 from pq._channel import Channel

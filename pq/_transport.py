@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from connectors.connections import Connection
+from connectors.connections.store import Connection
 from connectors.contract import Answer, Page
 from pq.receipt import Receipt
-from topics.event import Operation
+from topics.event.event import Operation
 
 
 class Channel(Protocol):

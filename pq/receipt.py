@@ -7,8 +7,8 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from topics.errors import LogError
+from topics.event.result import Result
 from topics.log import Position
-from topics.result import Result
 
 LONGEST_WAIT_S = 1_800.0
 """As in the seed system: it retries a 429 for up to 30 minutes before a script goes on."""

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from connectors.connections import Connection
+from connectors.connections.store import Connection
 from connectors.contract import Answer, Page
 from pq import _current
 from pq._values import to_json_fields
 from pq.receipt import Receipt
-from topics.event import Operation, new_id
+from topics.event.event import Operation, new_id
 
 Reading = Callable[[str, str, Mapping[str, Any]], list[dict[str, Any]]]
 

@@ -18,12 +18,12 @@ import pytest
 import structlog
 
 import writeback
-from topics.console import print_listing, run
+from topics.cli.console import print_listing, run
+from topics.cli.context import Rooms
+from topics.cli.logging import configure_logging
 from topics.errors import LogUnavailable, WritebackError
-from topics.logs import configure_logging
+from topics.event.result import Result, pack
 from topics.names import RESULTS, SYSTEM_TOPICS
-from topics.result import Result, pack
-from topics.rooms import Rooms
 from topics.settings import Settings
 
 COMMANDS = [name for section in writeback.SECTIONS.values() for name in section]
@@ -145,7 +145,7 @@ def test_wrong_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_a_reader_that_goes_away() -> None:
     """`writeback ... | head -1` ends without a word."""
     text = (
-        "from topics.console import run; from topics.rooms import Rooms; import click, sys\n"
+        "from topics.cli.console import run; from topics.cli.context import Rooms; import click, sys\n"
         "@click.command()\ndef talk():\n    for _ in range(100_000): click.echo('x' * 100)\n"
         "sys.exit(run(talk, Rooms(), []))"
     )

@@ -1,4 +1,4 @@
-"""The contract of a log: what ``topics/kafka.py`` and ``topics/sqlite.py`` both keep.
+"""The contract of a log: what ``topics/kafka/log.py`` and ``topics/sqlite/log.py`` both keep.
 
 A log has topics, a topic has partitions, a partition is an ordered, durable sequence of records. Nothing above this
 file knows which engine runs. ``tests/conformance/log.py`` is the contract as a test suite; both engines inherit it.

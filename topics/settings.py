@@ -163,7 +163,7 @@ class Settings(BaseSettings):
 
     def open_log(self) -> Log:
         """The log that ``log`` names; does not connect (``Log.probe`` does)."""
-        from topics.engines import open_log  # noqa: PLC0415 - an engine costs its import only where it runs
+        from topics.open import open_log  # noqa: PLC0415 - an engine costs its import only where it runs
 
         return open_log(self.log, kafka=self.kafka())
 

@@ -7,32 +7,32 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.connections import Connections
-from dead_letter.parking import Parking
+from connectors.connections.store import Connections
+from dead_letter.store.parking import Parking
 from topics import names
 from topics.errors import LogUnavailable
-from topics.event import Event
+from topics.event.event import Event
 from topics.log import Commit, Log, Partition, Record
-from worker.assignment import Assignment
-from worker.budget import Budget
-from worker.changes import Changes
 from worker.clock import Clock, SystemClock
-from worker.committer import Committer
-from worker.courier import Courier
-from worker.delivery import Delivery
-from worker.desk import Tools
-from worker.events import logger
-from worker.gate import Gate
-from worker.herald import Herald
-from worker.ledger import Ledger
-from worker.metadata import Doom, ForeignMetadata
-from worker.observer import Observer, Question
-from worker.offsets import Progress
-from worker.outcomes import Outcomes
-from worker.post import Build, Opener
-from worker.retry import RetryPolicy
-from worker.router import Router
-from worker.wakefulness import Wakefulness
+from worker.decide.retry import RetryPolicy
+from worker.intake.budget import Budget
+from worker.intake.changes import Changes
+from worker.intake.gate import Gate
+from worker.intake.intake import Build, Opener
+from worker.intake.router import Router
+from worker.lane.assignment import Assignment
+from worker.lane.delivery import Delivery
+from worker.log_events import logger
+from worker.observe.announce import Herald
+from worker.observe.observer import Observer, Question
+from worker.ports import Tools
+from worker.process.suspension import Wakefulness
+from worker.progress.metadata import Doom, ForeignMetadata
+from worker.progress.offsets import Progress
+from worker.settlement.committer import Committer
+from worker.settlement.ledger import Ledger
+from worker.settlement.outcomes import Outcomes
+from worker.settlement.publisher import Courier
 
 POLL_SECONDS = 0.25
 LOG_SECONDS = 1.0

@@ -17,13 +17,14 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.kafka_broker import Broker
-from topics import codec, names
-from topics.engines import open_log
-from topics.event import Event, Operation, Options
+from topics import names
+from topics.event import codec
+from topics.event.event import Event, Operation, Options
+from topics.event.result import Result
 from topics.log import Partition
-from topics.result import Result
+from topics.open import open_log
 from worker.demo.stage import Sandbox, Stage
-from worker.metadata import Memory, decode
+from worker.progress.metadata import Memory, decode
 
 _LIBRARY_TRACEBACK = re.compile(r"^ERROR kafka\.net\.\S+ .*\nTraceback .*\n(?: .*\n)*\w+Error: .*$", re.MULTILINE)
 ENGINES = ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)]

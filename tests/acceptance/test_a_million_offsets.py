@@ -17,12 +17,13 @@ import pytest
 
 from tests.acceptance import rig
 from tests.acceptance.lean_server import answer, serving
-from topics import codec, names
-from topics.engines import open_log
-from topics.event import Event, Operation
+from topics import names
+from topics.event import codec
+from topics.event.event import Event, Operation
 from topics.log import METADATA_BUDGET, Partition
+from topics.open import open_log
 from worker.demo.stage import Stage
-from worker.metadata import Tries, decode
+from worker.progress.metadata import Tries, decode
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1_200), pytest.mark.kafka]
 

@@ -14,9 +14,10 @@ import pytest
 
 from tests.acceptance import rig
 from tests.kafka_broker import Broker
-from topics import codec, names
-from topics.event import Event
-from topics.kafka_client import SESSION_MS
+from topics import names
+from topics.event import codec
+from topics.event.event import Event
+from topics.kafka.client import SESSION_MS
 from worker.demo.stage import Sandbox, Stage
 
 SECONDS = 300.0 if os.environ.get("WRITEBACK_TEST_LONG") else 30.0

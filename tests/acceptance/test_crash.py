@@ -12,7 +12,7 @@ from tests.acceptance import rig
 from tests.benchmarks.far_end import FarEnd
 from tests.benchmarks.work import single
 from topics import names
-from topics.event import Operation
+from topics.event.event import Operation
 from topics.log import Partition
 from worker.demo.stage import Stage
 

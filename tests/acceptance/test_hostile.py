@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance import rig
-from topics import codec, names
-from topics.event import Event, Operation
+from topics import names
+from topics.event import codec
+from topics.event.event import Event, Operation
 from topics.log import Headers
 from worker.demo.stage import Stage
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dead_letter.replay import BATCH
+from dead_letter.replay.replay import BATCH
 from tests.acceptance import rig
 from topics import names
-from topics.pace import LAG_LIMIT
+from topics.cli.pace import LAG_LIMIT
 from worker.demo.stage import Sandbox, Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from connectors.connections import Connections
+from connectors.connections.store import Connections
 from tests.acceptance import rig
 from tests.acceptance.lean_server import answer, serving
 from tests.kafka_broker import free_port
-from topics import codec, names
-from topics.event import Event, Operation
+from topics import names
+from topics.event import codec
+from topics.event.event import Event, Operation
 from topics.store import open_store
 from worker.demo.stage import Stage
-from worker.handles import raise_limit
+from worker.process.open_files import raise_limit
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 

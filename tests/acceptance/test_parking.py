@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import rig
-from topics.event import Event, Operation
+from topics.event.event import Event, Operation
 from worker.demo.stage import Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import rig
-from topics import codec, names
-from topics.event import Event
+from topics import names
+from topics.event import codec
+from topics.event.event import Event
 from worker.demo.stage import Sandbox, Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.kafka, pytest.mark.timeout(180)]

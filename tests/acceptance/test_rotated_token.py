@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import rig
-from topics.event import Event, Operation
+from topics.event.event import Event, Operation
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 

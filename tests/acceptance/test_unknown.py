@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import rig
-from topics.event import Event, Operation
+from topics.event.event import Event, Operation
 from worker.demo.stage import Sandbox, Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]

@@ -11,7 +11,7 @@ from tests.benchmarks.peer import FASTSTREAM, FASTSTREAM_ORDERED, PARALLEL_CONSU
 from tests.benchmarks.sizes import TINY, Sizes
 from tests.benchmarks.stand import Process, Stand
 from topics import names
-from topics.event import Event
+from topics.event.event import Event
 
 Start = Callable[[], list[Process]]
 OURS_SECONDS = 120.0

@@ -17,7 +17,7 @@ from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.stand import Stand, stop
 from tests.benchmarks.work import single
 from tests.kafka_broker import free_port
-from topics.event import Event
+from topics.event.event import Event
 
 CASE = "one dead connection of ten"
 CONNECTIONS = 10

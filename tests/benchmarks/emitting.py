@@ -29,8 +29,8 @@ print(json.dumps(events / (time.perf_counter() - began)))
 RAW = """
 import json, sys, time
 from kafka import KafkaProducer
-from topics import codec
-from topics.event import Event, Operation, Options
+from topics.event import codec
+from topics.event.event import Event, Operation, Options
 events = int(sys.argv[1])
 records = []
 for n in range(events):

@@ -18,7 +18,7 @@ from tests.benchmarks.sizes import TINY, Sizes
 from tests.benchmarks.stand import Stand, stop
 from tests.benchmarks.work import batched, single
 from topics import names
-from topics.event import Event, Operation
+from topics.event.event import Event, Operation
 
 HALF_WAY = "kill -9 half-way"
 STEADY = "kill -9 in steady load"

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.limit httpx|transport URL EVENTS KEYS CONCURRENCY
 
 ``httpx``: an httpx client on the aiohttp transport, what one would write by hand. ``transport``: our own way of calling
-(``connectors/transport.py``), without the worker around it.
+(``connectors/engine/transport/session.py``), without the worker around it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from connectors.addresses import AddressGuard
-from connectors.transport import Transport
+from connectors.engine.transport.addresses import AddressGuard
+from connectors.engine.transport.session import Transport
 from tests.benchmarks.work import fields_of
 
 Ask = Callable[[str, dict[str, object]], Awaitable[int]]

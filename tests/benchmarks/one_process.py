@@ -12,8 +12,8 @@ import time
 
 import pq
 from connectors import registry
-from connectors.connections import Connections
-from topics.rooms import Rooms
+from connectors.connections.store import Connections
+from topics.cli.context import Rooms
 from worker.worker import Worker
 
 

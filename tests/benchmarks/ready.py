@@ -19,8 +19,9 @@ from kafka.errors import CoordinatorNotAvailableError
 
 from tests.benchmarks.processes import tree
 from tests.benchmarks.stand import Process, Run, Stand, follow, stop
-from topics import codec, names
-from topics.event import Event
+from topics import names
+from topics.event import codec
+from topics.event.event import Event
 
 WARM = 2_000
 PATIENCE = 60.0

@@ -18,7 +18,7 @@ from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.stand import Run, Stand
 from tests.benchmarks.work import batched, single
 from topics import names
-from topics.event import Event
+from topics.event.event import Event
 
 GROWTH = 1.1
 NOTE = "broker and far end share the two cores"

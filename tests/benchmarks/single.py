@@ -11,7 +11,7 @@ from tests.benchmarks.figures import Figure
 from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.stand import Run, Stand, measure
 from tests.benchmarks.work import single
-from topics.event import Operation
+from topics.event.event import Operation
 
 AT_ONCE = 256
 NOTE = "no order, no log, no retries"

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connectors.connections import Connections
+from connectors.connections.store import Connections
 from tests.benchmarks.far_end import FarEnd, Report
 from tests.benchmarks.footprint import Footprint
 from tests.benchmarks.processes import cpu_seconds
-from topics import codec, names
-from topics.event import Event
+from topics import names
+from topics.event import codec
+from topics.event.event import Event
 from topics.log import Log
 from topics.store import open_store
 from worker.demo.stage import WRITEBACK, Stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from topics.event import Event, Operation
+from topics.event.event import Event, Operation
 
 HOT = "hot"
 

@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 
 from tests.compose import specification
 from topics.settings import PREFIX, Settings
-from worker.exposition import Exposition
+from worker.observe.endpoints import Exposition
 
 DOCUMENT = specification.load()
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]

@@ -21,11 +21,11 @@ from connectors.contract import (
     Unknown,
     Verdict,
 )
+from connectors.engine.runner.runner import HttpConnector
 from connectors.errors import CallFailed, Unreachable
 from connectors.registry import manifest
-from connectors.runner import HttpConnector
 from tests.conformance.vendor import Told, Vendor, refused_port
-from topics.event import Event, Options
+from topics.event.event import Event, Options
 
 NOW = 1_790_000_000.0
 SECRET = "the-very-secret-token"

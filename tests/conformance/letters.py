@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Engine
 
 from dead_letter.errors import UnknownLetter
-from dead_letter.filters import Filter
-from dead_letter.letter import Attempt, raw
-from dead_letter.rows import Copying, Edit
-from dead_letter.store import Arrival, LetterStore
+from dead_letter.letter.letter import Attempt, raw
+from dead_letter.store.filters import Filter
+from dead_letter.store.rows import Copying, Edit
+from dead_letter.store.store import Arrival, LetterStore
 from tests.dead_letter.samples import START, a_letter, a_record, an_event, arrivals, as_record
 from topics.log import Headers, Partition, Record
 

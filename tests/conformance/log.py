@@ -1,4 +1,4 @@
-"""What a log is, as a test suite; ``topics/kafka.py`` and ``topics/sqlite.py`` both inherit it.
+"""What a log is, as a test suite; ``topics/kafka/log.py`` and ``topics/sqlite/log.py`` both inherit it.
 
 A test class of an engine is ``class TestSqlite(LogContract)`` with the fixture ``log_url``: what ``open_log`` takes, in
 this process and in the child processes that the suite starts, freezes and kills. The log may be shared with other
@@ -18,8 +18,8 @@ from tests.conformance.log_flow import LogFlow
 from tests.conformance.log_groups import LogGroups, fill
 from tests.conformance.log_harness import PATIENCE, Member, child
 from tests.conformance.log_records import LogRecords
-from topics.engines import open_log
 from topics.log import Commit, Log, Partition, TopicSpec
+from topics.open import open_log
 
 
 class LogContract(LogRecords, LogGroups, LogFlow):

@@ -19,9 +19,9 @@ from typing import Any
 
 import structlog
 
-from topics.engines import open_log
 from topics.errors import CommitFenced
 from topics.log import Commit, Log, Partition, Position, Record, TopicSpec
+from topics.open import open_log
 
 _speaking = threading.Lock()
 

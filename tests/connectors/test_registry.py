@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from connectors.connection import Connection
+from connectors.connections.table import Connection
 from connectors.contract import Connector
+from connectors.engine.runner.runner import HttpConnector
 from connectors.errors import BadConnection, BadManifest, UnknownFunction
 from connectors.registry import FOLDER, build, check, manifest, names
-from connectors.runner import HttpConnector
 from tests.conformance.connectors import ConnectorContract
-from topics.event import Operation
+from topics.event.event import Operation
 
 
 def connection(connector: str = "hubspot", **changed: Any) -> Connection:
@@ -37,8 +37,8 @@ def connection(connector: str = "hubspot", **changed: Any) -> Connection:
 
 @pytest.mark.parametrize("name", names())
 def test_every_connector_keeps_the_contract(name: str) -> None:
-    """Every name in the registry has a conformance class of its own in tests/connectors/test_<name>.py."""
-    module = importlib.import_module(f"tests.connectors.test_{name}")
+    """Every name in the registry has a conformance class of its own in tests/connectors/saas/test_<name>.py."""
+    module = importlib.import_module(f"tests.connectors.saas.test_{name}")
     classes = [one for _, one in inspect.getmembers(module, inspect.isclass) if issubclass(one, ConnectorContract)]
 
     assert [one for one in classes if one is not ConnectorContract and one.name == name]

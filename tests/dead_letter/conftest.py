@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from dead_letter.store import LetterStore
-from topics.engines import open_log
+from dead_letter.store.store import LetterStore
 from topics.log import Log
 from topics.names import SYSTEM_TOPICS, events_spec
+from topics.open import open_log
 from topics.store import open_store
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dead_letter.letter import Attempt, Letter, encode, letter_id
-from dead_letter.store import Arrival
-from topics import codec
-from topics.event import Event, Operation
+from dead_letter.letter.letter import Attempt, Letter, encode, letter_id
+from dead_letter.store.store import Arrival
+from topics.event import codec
+from topics.event.event import Event, Operation
 from topics.log import Partition, Record
 from topics.names import DEAD_LETTER, events_topic
 

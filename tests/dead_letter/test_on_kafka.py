@@ -7,20 +7,20 @@ from uuid import uuid4
 
 import pytest
 
-from dead_letter.archive import Archive, catch_up
-from dead_letter.filters import Filter
-from dead_letter.letter import Letter, encode
-from dead_letter.replay import Replayer
-from dead_letter.selection import survey
-from dead_letter.store import LetterStore
+from dead_letter.letter.letter import Letter, encode
+from dead_letter.replay.replay import Replayer
+from dead_letter.replay.selection import survey
+from dead_letter.store.archive import Archive, catch_up
+from dead_letter.store.filters import Filter
+from dead_letter.store.store import LetterStore
 from tests.dead_letter.samples import START, a_letter, a_record, an_event
 from tests.kafka_broker import Broker
-from topics import codec
-from topics.engines import open_log
-from topics.event import Replay
+from topics.cli.pace import Pace
+from topics.event import codec
+from topics.event.event import Replay
 from topics.log import Log, Partition, Record
 from topics.names import DEAD_LETTER, MAX_EVENT_BYTES, MAX_LETTER_BYTES, SYSTEM_TOPICS, events_spec
-from topics.pace import Pace
+from topics.open import open_log
 
 pytestmark = pytest.mark.kafka
 

@@ -11,9 +11,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from connectors.contract import Connector, Delivered, Found, Rejected, Throttled
-from connectors.manifest import parse
-from connectors.manifest.__main__ import schema
-from connectors.runner import HttpConnector
+from connectors.engine.manifest import parse
+from connectors.engine.manifest.__main__ import schema
+from connectors.engine.runner.runner import HttpConnector
 from tests.conformance.connectors import NOW, SECRET, ConnectorContract
 from tests.conformance.vendor import Told, Vendor
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from topics.codec import decode
+from topics.event.codec import decode
 from topics.log import Headers, Partition, Record
 from writeback import cli
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from connectors import registry
-from connectors.connections import Connections
+from connectors.connections.store import Connections
 from pq import _current
 from pq._session import Session
-from topics.codec import decode
-from topics.event import Event
+from topics.event.codec import decode
+from topics.event.event import Event
+from topics.event.result import Outcome, Result, pack
 from topics.log import Log, Partition, Record
 from topics.names import REPLIES, events_topic
-from topics.result import Outcome, Result, pack
 from topics.settings import Settings
 from topics.store import open_store
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.connections import Connections
-from topics.event import Event
+from connectors.connections.store import Connections
+from topics.event.event import Event
 
 Emitted = Callable[[str], list[Event]]
 Script = Callable[[str], "subprocess.Popen[str]"]

@@ -11,8 +11,8 @@ import pytest
 
 from pq.receipt import Receipt
 from topics.errors import LogUnavailable
+from topics.event.result import Outcome, Result
 from topics.log import Partition, Position
-from topics.result import Outcome, Result
 
 
 class Channel:

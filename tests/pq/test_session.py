@@ -8,14 +8,14 @@ from collections.abc import Callable
 import pytest
 
 import pq
-from connectors.connections import Connections
+from connectors.connections.store import Connections
 from connectors.errors import UnknownConnection, UnknownFunction
 from pq import _channel, _handle
 from pq._session import Session
 from topics.errors import RecordRefused
-from topics.event import Event, Operation
+from topics.event.event import Event, Operation
+from topics.event.result import ConnectionState, StateChange
 from topics.log import Commit, Log, Partition
-from topics.result import ConnectionState, StateChange
 
 Emitted = Callable[[str], list[Event]]
 Answer = Callable[..., None]

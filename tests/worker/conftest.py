@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.bench import Bench
+from tests.tools.one_process_profile import Bench
 
 
 @pytest.fixture

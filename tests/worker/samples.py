@@ -6,13 +6,14 @@ import itertools
 from typing import Any
 
 from connectors.contract import Function
-from topics import codec, names
-from topics.event import Event, Operation, Options, Replay
+from topics import names
+from topics.event import codec
+from topics.event.event import Event, Operation, Options, Replay
 from topics.log import Commit, Partition, Record
-from worker.assignment import Assignment
-from worker.delivery import Delivery
-from worker.lane import Lane
-from worker.offsets import Progress
+from worker.lane.assignment import Assignment
+from worker.lane.delivery import Delivery
+from worker.lane.lane import Lane
+from worker.progress.offsets import Progress
 
 SLUG = "acme"
 PARTITION = Partition(names.events_topic(SLUG), 0)

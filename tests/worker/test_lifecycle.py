@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.worker.bench import Bench
+from tests.tools.one_process_profile import Bench
 from tests.worker.samples import event
 
 

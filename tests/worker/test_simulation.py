@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.worker.simulation import World
+from tests.tools.simulation import World
 
 SEEDS = int(os.environ.get("WRITEBACK_TEST_SEEDS", "2000"))
 SHARDS = 20

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from connectors.connections import Connections
+from connectors.connections.store import Connections
 from connectors.contract import (
     Absent,
     CannotTell,
@@ -25,18 +25,18 @@ from connectors.contract import (
     Verdict,
 )
 from connectors.errors import Unreachable
-from dead_letter.letter import Letter
-from tests.worker.bench import Bench
+from dead_letter.letter.letter import Letter
+from tests.tools.one_process_profile import Bench
 from tests.worker.samples import event
 from topics import names
 from topics.errors import LogUnavailable
-from topics.event import Event, Operation, Options
+from topics.event.event import Event, Operation, Options
 from topics.log import Commit, Partition
-from worker.destination import Destination
-from worker.dispatch import Dispatcher
-from worker.metadata import Doom, Memory, Tries, decode, encode
-from worker.outcomes import Outcomes
-from worker.settle import Settler
+from worker.destination.destination import Destination
+from worker.dispatch.dispatch import Dispatcher
+from worker.dispatch.settle import Settler
+from worker.progress.metadata import Doom, Memory, Tries, decode, encode
+from worker.settlement.outcomes import Outcomes
 from worker.worker import Worker
 
 ACME = Partition(names.events_topic("acme"), 0)
@@ -565,7 +565,7 @@ async def test_letters_go_out_when_no_commit_has_room_for_them(bench: Bench, mon
     refused = {f"e{number}" for number in range(3_000) if dice.random() < 0.5}
     saas.answer = lambda of: Rejected("no") if of.id in refused else Delivered()
     monkeypatch.setattr(Destination, "judge", lambda *_, **__: None)  # quarantine is not its subject
-    monkeypatch.setattr("worker.metadata.METADATA_BUDGET", 300)
+    monkeypatch.setattr("worker.progress.metadata.METADATA_BUDGET", 300)
     bench.emit(*(event(number) for number in range(3_000)))
 
     async with bench.working():

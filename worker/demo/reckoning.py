@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from topics.result import Result
+from topics.event.result import Result
 from worker.demo.scripts import ALERTS_PER_CHANNEL, CHANNELS, LAST_STAGE, NEW, STAGED
 
 

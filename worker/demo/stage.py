@@ -19,10 +19,10 @@ from urllib.request import Request, urlopen
 from cryptography.fernet import Fernet
 
 from topics import names
-from topics.engines import open_log
 from topics.errors import WritebackError
+from topics.event.result import Result, unpack
 from topics.log import Log, Partition
-from topics.result import Result, unpack
+from topics.open import open_log
 
 WRITEBACK = (sys.executable, "-m", "writeback")
 STOP_SECONDS = 30.0

@@ -1,0 +1,128 @@
+"""``writeback connections add``, ``set`` and ``remove``: the ones that change more than a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connectors.cli.context import current_connections, name_argument, pending_of, tell
+from connectors.cli.options import ask_missing, change_options, limits_of, policy_of, secrets_of, settings_of
+from topics.cli.console import json_option, note, pass_rooms
+from topics.cli.context import Rooms
+from topics.errors import LogError
+from topics.names import events_spec, events_topic
+
+if TYPE_CHECKING:
+    from connectors.connections.store import Connection, Connections
+
+
+@click.command()
+@name_argument
+@click.option("--connector", help="Which SaaS it is (`writeback connectors list`); none given: the one of that name.")
+@click.option("--partitions", type=click.IntRange(1, 64), default=1, show_default=True, help="Fixed for ever.")
+@change_options
+@json_option
+@pass_rooms
+def add(rooms: Rooms, /, *, name: str, connector: str | None, partitions: int, as_json: bool, **said: Any) -> None:
+    """Add a connection, and make its topic.
+
+    \b
+      writeback connections add Hubspot --connector hubspot --secret access_token
+      writeback connections add Slack --connector slack --secret access_token=env:SLACK_TOKEN
+
+    On a terminal the secrets that are missing are asked for, hidden.
+    """  # noqa: D301 - click's own mark for lines that it shall not join
+    from connectors import registry  # noqa: PLC0415
+
+    manifest = registry.manifest(connector or name.strip().lower())
+    settings = settings_of(said["settings"], manifest)
+    secrets = secrets_of(said["secrets"])
+    secrets |= ask_missing(manifest, settings, secrets, can_encrypt=bool(rooms.settings.secret_key))
+    store = current_connections(rooms)
+    made = store.add(
+        name,
+        manifest.name,
+        settings=settings,
+        secrets=secrets,
+        partitions=partitions,
+        limits=limits_of(said),
+        policy=policy_of(said),
+    )
+    _make_topic(rooms, store, made)
+    tell(made, as_json=as_json, text=f"Added {made.name}: {manifest.title}, topic {events_topic(made.slug)}")
+
+
+@click.command("set")
+@name_argument
+@click.option("--unset", multiple=True, metavar="NAME", help="Remove a setting, secret or limit.")
+@change_options
+@json_option
+@pass_rooms
+def set_(rooms: Rooms, /, *, name: str, unset: tuple[str, ...], as_json: bool, **said: Any) -> None:
+    """Change settings, secrets, limits or policy; what is not named stays.
+
+    \b
+      writeback connections set Hubspot --secret access_token --rate 10
+      writeback connections set Slack --on-unknown add=dead_letter
+    """  # noqa: D301 - click's own mark for lines that it shall not join
+    from connectors import registry  # noqa: PLC0415
+
+    store = current_connections(rooms)
+    old = store.get(name)
+    manifest = registry.manifest(old.connector, old.version)
+    policy = policy_of(said)
+    if "on_unknown" in policy:
+        policy["on_unknown"] = {**old.policy.get("on_unknown", {}), **policy["on_unknown"]}
+    sealed = store.secret_names(old)
+    settings, secrets = settings_of(said["settings"], manifest), secrets_of(said["secrets"])
+    if not unset:  # another way in may need other secrets
+        there, kept = {**old.settings, **settings}, {**sealed, **secrets}
+        secrets |= ask_missing(manifest, there, kept, can_encrypt=bool(rooms.settings.secret_key))
+    changed = store.update(
+        old.id,
+        settings=settings | _without(unset, old.settings),
+        secrets=secrets | _without(unset, sealed),
+        limits=limits_of(said) | _without(unset, old.limits),
+        policy=policy | _without(unset, old.policy),
+    )
+    tell(changed, as_json=as_json, text=f"Changed {changed.name}")
+
+
+@click.command()
+@name_argument
+@click.option("--force", is_flag=True, help="Also with events pending: they are deleted, undelivered.")
+@json_option
+@pass_rooms
+def remove(rooms: Rooms, /, *, name: str, force: bool, as_json: bool) -> None:
+    """Forget a connection, its secrets, and then its topic."""
+    store = current_connections(rooms)
+    connection = store.get(name)
+    topic = events_topic(connection.slug)
+    pending = pending_of(rooms, connection.slug)
+    if pending and not force:
+        events = "1 event is" if pending == 1 else f"{pending:,} events are"
+        raise click.ClickException(
+            f"{events} pending for {connection.name} in {topic}: let them be delivered, or delete them with --force"
+        )
+    store.remove(connection.id)
+    rooms.log().delete_topic(topic)
+    lost = f"; {pending:,} pending events were deleted" if pending else ""
+    tell(connection, as_json=as_json, text=f"Removed {connection.name}{lost}")
+
+
+def _make_topic(rooms: Rooms, store: Connections, made: Connection) -> None:
+    """A connection without a topic would swallow nothing and deliver nothing: it is taken back."""
+    try:
+        rooms.log().ensure_topics([events_spec(made.slug, made.partitions)])
+        waiting = pending_of(rooms, made.slug)
+    except LogError:
+        store.remove(made.id)
+        raise
+    if waiting:
+        note(f"{events_topic(made.slug)} was there already, with {waiting:,} events: they will be delivered")
+
+
+def _without(unset: tuple[str, ...], there: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None for name in unset if name in there}

@@ -1,0 +1,169 @@
+"""``writeback connections``: the SaaS accounts that events can be sent to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from connectors.cli.catalogue import connectors
+from connectors.cli.change import add, remove, set_
+from connectors.cli.context import current_connections, name_argument, pending_of, tell
+from topics.cli.console import FAILED, json_option, pass_rooms, print_json, print_listing, print_table, when
+from topics.cli.context import Rooms
+from topics.errors import LogError
+from topics.names import events_topic
+
+__all__ = ["connections", "connectors"]
+
+_COLUMNS = ("name", "slug", "connector", "version", "state", "state_reason", "seen")
+
+
+class _Seen(dict[str, Any]):
+    """A worker's last word on a connection: an object in JSON, a few words in a table."""
+
+    def __str__(self) -> str:
+        reason = f": {self['reason']}" if self["reason"] else ""
+        return f"{self['state']} since {when(self['time'])}{reason}"
+
+
+@click.group()
+def connections() -> None:
+    """The SaaS accounts that events can be sent to."""
+
+
+for command in (add, set_, remove):
+    connections.add_command(command)
+
+
+@connections.command("list")
+@json_option
+@pass_rooms
+def list_connections(rooms: Rooms, /, *, as_json: bool) -> None:
+    """All connections, and how a worker last saw each (`writeback results --states` has the story)."""
+    store = current_connections(rooms)
+    seen = store.seen()
+    rows: list[dict[str, Any]] = []
+    for connection in store.list():
+        change = seen.get(connection.slug)
+        rows.append(asdict(connection) | {"seen": _Seen(asdict(change)) if change else None})
+    print_listing(rows, as_json=as_json, columns=_COLUMNS, empty="No connections yet: `writeback connections add`.")
+
+
+@connections.command()
+@name_argument
+@json_option
+@pass_rooms
+def show(rooms: Rooms, /, *, name: str, as_json: bool) -> None:
+    """Everything about a connection but its secrets, and how many events wait for it."""
+    store = current_connections(rooms)
+    connection = store.get(name)
+    shown: dict[str, Any] = asdict(connection) | {
+        "secrets": store.secret_names(connection),
+        "topic": events_topic(connection.slug),
+        "pending": _pending_or_why(rooms, connection.slug),
+        "seen": _Seen(asdict(change)) if (change := store.seen().get(connection.slug)) else None,
+    }
+    if as_json:
+        print_json(shown)
+        return
+    print_table(("", ""), [[name.replace("_", " "), _text(value)] for name, value in shown.items()])
+
+
+@connections.command()
+@name_argument
+@json_option
+@pass_rooms
+def test(rooms: Rooms, /, *, name: str, as_json: bool) -> int:
+    """Ask the SaaS whether it is up and takes the credentials."""
+    import asyncio  # noqa: PLC0415
+
+    from connectors.cli.probe import probe  # noqa: PLC0415
+
+    store = current_connections(rooms)
+    connection = store.get(name)
+    good, said = asyncio.run(probe(connection, store.secrets(connection)))
+    if as_json:
+        print_json({"connection": connection.slug, "ok": good, "reason": said})
+    else:
+        click.echo(f"{connection.name}: {said}")
+    return 0 if good else FAILED
+
+
+@connections.command()
+@name_argument
+@click.argument("new_name")
+@json_option
+@pass_rooms
+def rename(rooms: Rooms, /, *, name: str, new_name: str, as_json: bool) -> None:
+    """Give it another name; its topic keeps the old one."""
+    changed = current_connections(rooms).update(name, name=new_name)
+    tell(changed, as_json=as_json, text=f"Renamed to {changed.name}; its topic stays {events_topic(changed.slug)}")
+
+
+@connections.command()
+@name_argument
+@click.option("--reason", default="paused by an operator", show_default=True)
+@json_option
+@pass_rooms
+def pause(rooms: Rooms, /, *, name: str, reason: str, as_json: bool) -> None:
+    """Send nothing until it is resumed; events wait in its topic."""
+    changed = current_connections(rooms).set_state(name, "paused", reason)
+    tell(changed, as_json=as_json, text=f"Paused {changed.name}")
+
+
+@connections.command()
+@name_argument
+@json_option
+@pass_rooms
+def resume(rooms: Rooms, /, *, name: str, as_json: bool) -> None:
+    """Send again, after a pause or a quarantine."""
+    changed = current_connections(rooms).set_state(name, "active")
+    tell(changed, as_json=as_json, text=f"Resumed {changed.name}")
+
+
+@connections.command()
+@name_argument
+@json_option
+@pass_rooms
+def upgrade(rooms: Rooms, /, *, name: str, as_json: bool) -> None:
+    """Use the newest version of its connector."""
+    from connectors import registry  # noqa: PLC0415
+
+    store = current_connections(rooms)
+    old = store.get(name)
+    newest = registry.manifest(old.connector).version
+    changed = old if old.version == newest else store.update(old.id, version=newest)
+    text = f"{changed.name} uses {old.connector} {newest}" + ("" if changed is old else f" (it was {old.version})")
+    tell(changed, as_json=as_json, text=text)
+
+
+@connections.command("new-key")
+def new_key() -> None:
+    """Print a fresh key for WRITEBACK_SECRET_KEY."""
+    from connectors.connections.secrets import new_key as make  # noqa: PLC0415
+
+    click.echo(make())
+
+
+@connections.command("rotate-secrets")
+@pass_rooms
+def rotate_secrets(rooms: Rooms) -> None:
+    """Encrypt all secrets anew with the first key of WRITEBACK_SECRET_KEY."""
+    click.echo(f"Encrypted the secrets of {current_connections(rooms).rotate_secrets()} connections anew")
+
+
+def _pending_or_why(rooms: Rooms, slug: str) -> int | str:
+    try:
+        return pending_of(rooms, slug)
+    except LogError as error:
+        return f"unknown: {error}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if type(value) is dict:
+        return ", ".join(f"{name}={item}" for name, item in value.items())
+    return str(value)

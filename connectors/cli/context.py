@@ -1,0 +1,37 @@
+"""What the commands about connections stand on: the store, how much waits, and how a change is told."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from topics.cli.console import print_json
+from topics.cli.context import Rooms
+from topics.names import events_topic
+
+if TYPE_CHECKING:
+    from connectors.connections.store import Connection, Connections
+
+name_argument = click.argument("name")
+
+
+def current_connections(rooms: Rooms) -> Connections:
+    from connectors import registry  # noqa: PLC0415
+    from connectors.connections.store import Connections  # noqa: PLC0415 - SQLAlchemy only where there is a table
+
+    return Connections(rooms.store(), rooms.settings.secret_key, check=registry.check)
+
+
+def pending_of(rooms: Rooms, slug: str) -> int:
+    topic = events_topic(slug)
+    lag = rooms.log().lag(rooms.settings.group, topic)
+    return sum(behind.records for partition, behind in lag.items() if partition.topic == topic)
+
+
+def tell(connection: Connection, *, as_json: bool, text: str) -> None:
+    if as_json:
+        print_json(asdict(connection))
+    else:
+        click.echo(text)

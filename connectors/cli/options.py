@@ -1,0 +1,143 @@
+"""What is typed behind ``writeback connections add`` and ``set``, read into settings, secrets, limits and policy."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from topics.cli.console import note
+from topics.event.event import Operation
+
+if TYPE_CHECKING:
+    from connectors.engine.manifest import Manifest
+    from connectors.engine.manifest.model import Setting
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+UNKNOWN_POLICIES = ("retry", "dead_letter")
+REFRESHES = ("never", "after_writeback")
+
+_OPTIONS = (
+    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the connector."),
+    click.option(
+        "--secret",
+        "secrets",
+        multiple=True,
+        metavar="NAME[=VALUE]",
+        help="A secret; VALUE env:VARIABLE is a reference, - reads a line of stdin, none asks for it.",
+    ),
+    click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Calls per --per-seconds at most."),
+    click.option("--per-seconds", type=click.FloatRange(min=0, min_open=True), help="The time that --rate is for."),
+    click.option("--concurrency", type=click.IntRange(1, 1_024), help="Calls at once at most."),
+    click.option("--daily", type=click.IntRange(1), help="Calls per day at most."),
+    click.option(
+        "--on-unknown",
+        multiple=True,
+        metavar="OPERATION=retry|dead_letter",
+        help="What to do when nobody can say whether a call has happened.",
+    ),
+    click.option(
+        "--on-dead",
+        type=click.Choice(["continue", "park"]),
+        help="park: after a dead letter the later events of the same record wait.",
+    ),
+    click.option("--coalesce/--no-coalesce", default=None, help="Merge waiting updates of one record into one write."),
+    click.option("--refresh", type=click.Choice(REFRESHES), help="Read the source again after every writeback."),
+)
+
+
+def change_options(command: _F) -> _F:
+    """The options that ``add`` and ``set`` share; the command gets them as keywords, for the functions below."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def limits_of(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: said[name] for name in ("rate", "per_seconds", "concurrency", "daily") if said[name] is not None}
+
+
+def policy_of(said: Mapping[str, Any]) -> dict[str, Any]:
+    policy = {name: said[name] for name in ("on_dead", "coalesce", "refresh") if said[name] is not None}
+    on_unknown = dict(_pair(item, "--on-unknown") for item in said["on_unknown"])
+    for operation, choice in on_unknown.items():
+        if operation not in set(Operation) or choice not in UNKNOWN_POLICIES:
+            raise click.UsageError(
+                f"--on-unknown {operation}={choice}: it is OPERATION=POLICY, one of {', '.join(Operation)}, "
+                f"and one of {', '.join(UNKNOWN_POLICIES)}"
+            )
+    return policy | ({"on_unknown": on_unknown} if on_unknown else {})
+
+
+def settings_of(items: Iterable[str], manifest: Manifest) -> dict[str, Any]:
+    """Each value as the type that the manifest gives it; a name it does not have stays text, for ``check`` to name."""
+    from connectors.engine.manifest.configuration import EVERYWHERE  # noqa: PLC0415 - only where a manifest is at hand
+
+    known: dict[str, Setting] = {**EVERYWHERE, **manifest.settings}
+    pairs = [_pair(item, "--set") for item in items]
+    return {name: _typed(name, value, known[name].type if name in known else "string") for name, value in pairs}
+
+
+def secrets_of(items: Iterable[str]) -> dict[str, str]:
+    secrets: dict[str, str] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals:
+            value = ask(name)
+        elif value == "-":
+            value = sys.stdin.readline().rstrip("\r\n")
+        if not name or not value:
+            raise click.UsageError(f"--secret {name}: it is empty; give NAME=VALUE, NAME=env:VARIABLE, NAME=- or NAME")
+        secrets[name] = value
+    return secrets
+
+
+def missing_secrets(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> list[str]:
+    """Secrets to ask a person for: the required ones, and when no way in is complete those of the one begun."""
+    from connectors.engine.manifest.auth import settings_of as needed  # noqa: PLC0415
+
+    given = {*settings, *secrets, *(name for name, spec in manifest.settings.items() if spec.default is not None)}
+    missing = [name for name, spec in manifest.settings.items() if spec.secret and spec.required]
+    wanted = settings.get("auth")
+    ways = [way for way in manifest.auth if wanted is None or way.type == wanted]
+    if ways and not any(given.issuperset(needed(way)) for way in ways):
+        begun = max(ways, key=lambda way: len({*settings, *secrets}.intersection(needed(way))))  # none begun: the first
+        missing += [name for name in needed(begun) if manifest.settings[name].secret]
+    return [name for name in dict.fromkeys(missing) if name not in secrets]
+
+
+def ask_missing(
+    manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str], *, can_encrypt: bool
+) -> dict[str, str]:
+    """What a person at a terminal types for the secrets that are missing; nobody is asked anywhere else."""
+    names = missing_secrets(manifest, settings, secrets) if sys.stdin.isatty() else []
+    if names and not can_encrypt:
+        note(
+            "WRITEBACK_SECRET_KEY is not set, so a secret can only be a reference: env:VARIABLE. To have it stored, "
+            "stop here (Ctrl-C) and set the key first: `writeback connections new-key` makes one."
+        )
+    return {name: ask(name) for name in names}
+
+
+def ask(name: str) -> str:
+    return str(click.prompt(name, hide_input=True, err=True))
+
+
+def _pair(item: str, option: str) -> tuple[str, str]:
+    name, equals, value = item.partition("=")
+    if not name or not equals:
+        raise click.UsageError(f"{option} {item}: it is NAME=VALUE")
+    return name, value
+
+
+def _typed(name: str, value: str, kind: str) -> Any:
+    if kind == "string":
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        example = {"boolean": "true", "object": '{"a": 1}'}.get(kind, "5")
+        raise click.UsageError(f"--set {name}={value}: it is a JSON value of type {kind}, like {example}") from error

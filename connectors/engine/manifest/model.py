@@ -1,0 +1,122 @@
+"""The manifest: what there is to know of one SaaS, as data. ``connectors/engine/runner/runner.py`` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from connectors.engine.manifest.auth import Auth, OAuth2, settings_of
+from connectors.engine.manifest.errors import ErrorRow, ErrorShape
+from connectors.engine.manifest.parts import Part, Path, Text
+from connectors.engine.manifest.requests import Operation, Read, Request
+from connectors.engine.template.placeholders import references
+from topics.event.event import Operation as OperationName
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")]
+
+
+class Setting(Part):
+    """Something that a connection says. A secret one is kept encrypted."""
+
+    type: Literal["string", "integer", "number", "boolean", "object"] = "string"
+    secret: bool = False
+    required: bool = False
+    default: Any = None
+    choices: list[str] | None = None
+    help: str = ""
+
+
+class RateHeaders(Part):
+    """Names of the headers that carry a rate, where they are none of the usual ones."""
+
+    limit: str | None = None
+    remaining: str
+    reset: str | None = Field(default=None, description="Seconds until the reset, or the time of it.")
+
+
+class LimitsSpec(Part):
+    """What the vendor allows one connection; a connection can say otherwise."""
+
+    rate: float | None = Field(default=None, gt=0, description="Calls per per_seconds; none given: unlimited.")
+    per_seconds: float = Field(default=1.0, gt=0)
+    concurrency: int = Field(default=16, ge=1, le=1_024)
+    headers: RateHeaders | None = None
+
+
+class ObjectSpec(Part):
+    """One kind of record."""
+
+    variables: dict[str, str] = Field(default={}, description="Used as {object.name} and $object.name.")
+    unique: str | None = Field(default=None, description="The property whose values no two records share.")
+    aliases: dict[str, str | Annotated[list[str], Field(min_length=2)]] = Field(
+        default={},
+        description="Other names for fields of a write. A list takes a text apart at its last blanks: with too few "
+        "words the last fields are left alone. A field that is given under its own name wins over its alias.",
+    )
+    operations: dict[OperationName, Operation]
+    read: Read | None = None
+
+    @model_validator(mode="after")
+    def _aliases_are_no_fields(self) -> ObjectSpec:
+        for name, meant in self.aliases.items():
+            for target in [meant] if isinstance(meant, str) else meant:
+                if target in self.aliases:
+                    raise ValueError(f"aliases.{name}: {target!r} is itself an alias; say which field of the vendor's")
+        return self
+
+
+class Manifest(Part):
+    """One connector, one version."""
+
+    name: Name
+    version: Version
+    title: str
+    docs: str = ""
+    settings: dict[str, Setting] = Field(default={})
+    base_url: Text
+    headers: dict[str, Text] = Field(default={})
+    auth: list[Auth] = Field(min_length=1, description="The ways in; the first whose settings are given is used.")
+    limits: LimitsSpec = LimitsSpec()
+    timeout_seconds: float = Field(default=120.0, gt=0, le=3_600, description="Longest wait for an answer.")
+    fails_when: Path | None = Field(
+        default=None, description="True in the body of a 2xx that is a failure; such an answer must be readable."
+    )
+    error: ErrorShape = ErrorShape()
+    errors: list[ErrorRow] = Field(default=[])
+    unique_setting: str | None = Field(
+        default=None, description="A setting that maps kinds of records to their unique property."
+    )
+    probe: Request = Field(description="Asked to see whether the vendor is up and the credentials are good.")
+    objects: dict[Name, ObjectSpec] = Field(default={})
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Manifest:
+        for place, source, name in self._references():
+            if source == "settings" and name not in self.settings:
+                raise ValueError(f"{place}: there is no setting {name!r} in settings ({', '.join(self.settings)})")
+        if self.unique_setting is not None and self.unique_setting not in self.settings:
+            raise ValueError(f"unique_setting: there is no setting {self.unique_setting!r}")
+        for place, spec in self.objects.items():
+            for source, name in references(spec.model_dump(mode="json")):
+                if source == "object" and name not in spec.variables:
+                    raise ValueError(f"objects.{place}: there is no variable {name!r} in its variables")
+        return self
+
+    def _references(self) -> Iterator[tuple[str, str, str]]:
+        for place in ("base_url", "headers", "probe"):
+            for source, name in references(self.model_dump(mode="json", include={place})):
+                yield place, source, name
+        for place, spec in self.objects.items():
+            for source, name in references(spec.model_dump(mode="json")):
+                yield f"objects.{place}", source, name
+        for index, auth in enumerate(self.auth):
+            yield from ((f"auth.{index}", "settings", name) for name in settings_of(auth))
+            if isinstance(auth, OAuth2):
+                yield from ((f"auth.{index}", source, name) for source, name in references(auth.scope))
+
+    def functions(self) -> list[str]:
+        """``contact.add``, ``contact.update``, ...: what there is, for messages and listings."""
+        return [f"{name}.{operation}" for name, spec in self.objects.items() for operation in spec.operations]

@@ -1,0 +1,39 @@
+"""What the parts of a manifest are made of: checked strings, and a base that refuses unknown names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from connectors.engine.template.paths import compile_path
+from connectors.engine.template.placeholders import problems, text_problems
+
+
+class Part(BaseModel):
+    """Frozen, and a misspelt name is an error and not silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _is_path(expression: str) -> str:
+    compile_path(expression)
+    return expression
+
+
+def _is_text(text: str) -> str:
+    for problem in text_problems(text):
+        raise ValueError(problem)
+    return text
+
+
+def _is_shape(shape: Any) -> Any:
+    for problem in problems(shape):
+        raise ValueError(problem)
+    return shape
+
+
+Path = Annotated[str, AfterValidator(_is_path), Field(description="JMESPath")]
+Text = Annotated[str, AfterValidator(_is_text), Field(description="Text with {field} and {settings.name} in it.")]
+Shape = Annotated[Any, AfterValidator(_is_shape), Field(description="A JSON value with $ placeholders.")]
+Status = Annotated[int, Field(ge=100, le=599)]

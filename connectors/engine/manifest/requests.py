@@ -1,0 +1,123 @@
+"""The requests of a manifest: one call, a batch of them, the question whether a call has happened, and reading."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from connectors.engine.manifest.errors import ErrorRow
+from connectors.engine.manifest.parts import Part, Path, Shape, Status, Text
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class Request(Part):
+    """One HTTP call."""
+
+    method: Method = "POST"
+    path: Text = Field(description="Put behind the base URL.")
+    params: dict[str, Shape] = Field(default={}, description="Query parameters; lists are joined with commas.")
+    headers: dict[str, Text] = Field(default={})
+    body: Shape = Field(default=None, description="The JSON body; none given: no body.")
+    success: list[Status] | None = Field(default=None, description="Statuses that mean done; none given: every 2xx.")
+    id: Path | None = Field(default=None, description="Path to the vendor's id of the record in the answer.")
+    detail: Path = Field(default="@", description="Path to what the caller gets to see of the answer.")
+
+
+class Match(Part):
+    """One way of telling which event a result or an error is about: all three must hold the same value."""
+
+    input: Path = Field(description="In the item we sent.")
+    result: Path | None = Field(default=None, description="In a result.")
+    error: Path | None = Field(default=None, description="In an error; a value or a list of them.")
+
+
+class ByMatch(Part):
+    """Results and errors name their events; what names nobody is never guessed by its position."""
+
+    by: Literal["match"]
+    results: Path
+    errors: Path | None = None
+    match: list[Match] = Field(min_length=1, description="Tried in this order.")
+
+
+class ByOrder(Part):
+    """One result per item, promised by the vendor to be in the order of the request."""
+
+    by: Literal["order"]
+    results: Path
+    failed: Path = Field(description="Path in a result that is true when this item failed.")
+
+
+class AllOrNothing(Part):
+    """Success means every item; a refusal means none."""
+
+    by: Literal["all_or_nothing"]
+
+
+Attribution = Annotated[ByMatch | ByOrder | AllOrNothing, Field(discriminator="by")]
+
+
+class Batch(Request):
+    """One call for many events. ``$inputs`` in the body stands for the items."""
+
+    maximum: int = Field(ge=1, le=10_000)
+    input: Shape = Field(description="The item of one event.")
+    attribution: Attribution
+    item_status: Path | None = Field(default=None, description="Path to an HTTP status inside one item's error.")
+
+
+class Find(Request):
+    """Asks for many records by their unique property. ``$values`` in the body stands for the items."""
+
+    input: Shape = Field(default="$fields.value", description="The item of one value, which is $fields.value.")
+    maximum: int = Field(default=100, ge=1, le=10_000)
+    records: Path = Field(description="The records that exist.")
+    value: Path = Field(description="In a record: where the properties are; the unique one is looked up there.")
+    created: Path | None = Field(
+        default=None, description="In a record: when it was made. One made before the event is not the event's work."
+    )
+    errors: Path | None = Field(default=None, description="In a partial answer: the errors.")
+    absent: list[str] = Field(default=[], description="Codes of errors that only say that a record does not exist.")
+
+
+class Operation(Part):
+    """What is done for one operation on one kind of record."""
+
+    request: Request | None = None
+    batch: Batch | None = None
+    find: Find | None = None
+    key: Shape = Field(default=None, description="The ordering key of an event, from its fields.")
+    key_interval: float = Field(default=0.0, ge=0, description="Least seconds between two calls of one key.")
+    idempotent: bool | None = Field(default=None, description="None given: update, upsert and delete are, add is not.")
+    idempotency_header: str | None = Field(
+        default=None, description="Carries the event's id; makes the call idempotent."
+    )
+    settle_after: float = Field(default=2.0, ge=0, description="Seconds before asking whether a call has happened.")
+    on_unknown: Literal["retry", "dead_letter"] = "dead_letter"
+    errors: list[ErrorRow] = Field(default=[], description="Rows that come before the connector's.")
+
+    @model_validator(mode="after")
+    def _something_to_call(self) -> Operation:
+        if self.request is None and self.batch is None:
+            raise ValueError("needs a request, a batch, or both")
+        return self
+
+
+class ReadRequest(Request):
+    """A call that reads. Its ``$fields`` are the query of the script."""
+
+    method: Method = "GET"
+    records: Path = Field(default="@", description="The records in the answer; a single one is taken as a list of one.")
+    bookmark: Path | None = Field(default=None, description="Where the next page starts; empty after the last page.")
+    absent: list[Status] = Field(default=[], description="Statuses that mean: there is no such record.")
+
+
+class Read(Part):
+    """``get`` by id, ``find`` by searchfield and searchterm (``find_unique`` where the field is unique), ``list``."""
+
+    get: ReadRequest | None = None
+    list: ReadRequest | None = None
+    find: ReadRequest | None = None
+    find_unique: ReadRequest | None = None

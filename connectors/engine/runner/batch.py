@@ -1,0 +1,127 @@
+"""Whose result is which: the answer to a batch, taken apart event by event. Pure.
+
+A result is never given to an event because of its position, unless the vendor promises that order. What an answer
+leaves unsaid stays unsaid: ``lost`` is the verdict of an event that the answer does not account for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.contract import Delivered, Verdict
+from connectors.engine.manifest.requests import AllOrNothing, Attribution, ByMatch, ByOrder
+from connectors.engine.template.paths import Look, compile_path
+
+MULTI_STATUS = 207
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """How one piece of the answer becomes a verdict."""
+
+    done: Callable[[Any], Delivered]
+    refused: Callable[[Any], Verdict]
+    lost: Verdict
+
+
+Attribute = Callable[[int, Sequence[Any], Any, Judges], list[Verdict]]
+"""(HTTP status, the items we sent, the body, the judges) to as many verdicts as items."""
+
+
+def compile_attribution(spec: Attribution) -> Attribute:
+    match spec:
+        case ByMatch():
+            return _by_match(spec)
+        case ByOrder():
+            return _by_order(spec)
+        case AllOrNothing():
+            return lambda _status, items, _body, judges: [judges.done(None) for _ in items]
+
+
+def _by_order(spec: ByOrder) -> Attribute:
+    results_at, failed_at = compile_path(spec.results), compile_path(spec.failed)
+
+    def attribute(_status: int, items: Sequence[Any], body: Any, judges: Judges) -> list[Verdict]:
+        results = results_at(body)
+        if not isinstance(results, list) or len(results) != len(items):
+            return [judges.lost for _ in items]
+        return [judges.refused(result) if failed_at(result) else judges.done(result) for result in results]
+
+    return attribute
+
+
+@dataclass(frozen=True, slots=True)
+class _Matcher:
+    input: Look
+    result: Look | None
+    error: Look | None
+
+
+def _by_match(spec: ByMatch) -> Attribute:
+    matchers = [
+        _Matcher(
+            compile_path(match.input),
+            compile_path(match.result) if match.result else None,
+            compile_path(match.error) if match.error else None,
+        )
+        for match in spec.match
+    ]
+    results_at = compile_path(spec.results)
+    errors_at = compile_path(spec.errors) if spec.errors else None
+
+    def attribute(status: int, items: Sequence[Any], body: Any, judges: Judges) -> list[Verdict]:
+        results = _list(results_at(body))
+        errors = _list(errors_at(body)) if errors_at else []
+        indexes = [_index(matcher, items) for matcher in matchers]
+        verdicts: list[Verdict | None] = [None] * len(items)
+        nameless = 0
+        for result in results:
+            owners = _owners([matcher.result for matcher in matchers], indexes, result)
+            nameless += not owners
+            for owner in owners:
+                verdicts[owner] = judges.done(result)
+        all_named = True
+        for error in errors:
+            owners = _owners([matcher.error for matcher in matchers], indexes, error)
+            all_named = all_named and bool(owners)
+            for owner in owners:
+                verdicts[owner] = judges.refused(error)
+        rest = _rest(status, errors, verdicts.count(None), nameless, judges, all_named=all_named)
+        return [rest if verdict is None else verdict for verdict in verdicts]
+
+    return attribute
+
+
+def _rest(
+    status: int, errors: list[Any], open_items: int, nameless: int, judges: Judges, *, all_named: bool
+) -> Verdict:
+    """Who was not named: done, when the answer leaves no other possibility."""
+    all_good = not errors and status != MULTI_STATUS
+    counted = all_named and nameless == open_items
+    return Delivered() if all_good or counted else judges.lost
+
+
+def _index(matcher: _Matcher, items: Sequence[Any]) -> dict[str, list[int]]:
+    index: dict[str, list[int]] = {}
+    for number, item in enumerate(items):
+        token = matcher.input(item)
+        if isinstance(token, str | int):
+            index.setdefault(str(token), []).append(number)
+    return index
+
+
+def _owners(looks: list[Look | None], indexes: list[dict[str, list[int]]], piece: Any) -> list[int]:
+    for look, index in zip(looks, indexes, strict=True):
+        tokens = look(piece) if look is not None else None
+        owners = [number for token in _list(tokens) for number in index.get(str(token), ())]
+        if owners:
+            return owners
+    return []
+
+
+def _list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,113 @@
+"""Events out, verdicts back: one event in one call, or many in a call to the batch endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from connectors.contract import Rejected, Retry, Unknown, Verdict
+from connectors.engine.runner.batch import MULTI_STATUS, Judges
+from connectors.engine.runner.calls import Call, needs
+from connectors.engine.runner.credentials import NoToken
+from connectors.engine.runner.plan import BatchPlan, Plan
+from connectors.engine.runner.sender import Sender
+from connectors.engine.runner.verdicts import (
+    UNREADABLE,
+    Rules,
+    after_answer,
+    after_failure,
+    after_item,
+    after_refusal,
+    body_of,
+    delivered,
+    request_id,
+    succeeded,
+)
+from connectors.engine.template.template import Missing, Scope
+from connectors.engine.transport.failures import TransportFailure
+from connectors.engine.transport.session import MAX_READ, Reply
+from topics.event.event import Event
+
+UNSAID = "the answer to the batch does not say what became of this record"
+
+
+async def deliver_one(sender: Sender, call: Call, rules: Rules, scope: Scope, event: Event) -> Verdict:
+    """One event in a call of its own."""
+    try:
+        prepared = call.prepare(scope)
+    except Missing as missing:
+        return Rejected(needs(event, missing))
+    except ValueError as error:
+        return Rejected(f"{event.operation} {event.object} cannot be put into a request: {error}")
+    try:
+        reply = await sender.send(prepared, event.options.timeout_s)
+    except TransportFailure as failure:
+        return after_failure(failure, rules)
+    except NoToken as none:
+        return none.verdict
+    return after_answer(
+        reply,
+        body_of(reply),
+        rules,
+        success=call.success,
+        id_at=call.id_at,
+        detail_at=call.detail_at,
+        now=sender.now(),
+    )
+
+
+async def deliver_batch(sender: Sender, plan: Plan, batch: BatchPlan, events: Sequence[Event]) -> list[Verdict]:
+    """Events that cannot be put into the request are refused alone; the others travel together."""
+    verdicts: dict[int, Verdict] = {}
+    items: dict[int, Any] = {}
+    for place, event in enumerate(events):
+        try:
+            items[place] = batch.item(plan.scope(event))
+        except Missing as missing:
+            verdicts[place] = Rejected(needs(event, missing))
+    if items:
+        seconds = max((event.options.timeout_s or 0.0 for event in events), default=0.0) or None
+        verdicts.update(zip(items, await _send(sender, plan, batch, list(items.values()), seconds), strict=True))
+    return [verdicts[place] for place in range(len(events))]
+
+
+async def _send(sender: Sender, plan: Plan, batch: BatchPlan, items: list[Any], seconds: float | None) -> list[Verdict]:
+    call, rules = batch.call, batch.rules
+    try:
+        reply = await sender.send(call.prepare(Scope({}, unique=plan.unique, items=items)), seconds, MAX_READ)
+    except TransportFailure as failure:
+        return _each(items, after_failure(failure, rules))
+    except NoToken as none:
+        return _each(items, none.verdict)
+    except (Missing, ValueError) as error:
+        return _each(items, Rejected(f"cannot be put into a request: {error}"))
+    body = body_of(reply)
+    if not succeeded(reply, body, rules, call.success):
+        return _each(items, after_refusal(reply, body, rules, sender.now()))
+    return _attribute(batch, items, reply, body)
+
+
+def _each(items: list[Any], verdict: Verdict) -> list[Verdict]:
+    """What holds for the whole batch, for each of its events; a refusal asks to be bisected."""
+    if isinstance(verdict, Rejected) and len(items) > 1:
+        verdict = replace(verdict, whole=True)
+    return [verdict] * len(items)
+
+
+def _attribute(batch: BatchPlan, items: list[Any], reply: Reply, body: Any) -> list[Verdict]:
+    call, rules = batch.call, batch.rules
+    if body is UNREADABLE and reply.status != MULTI_STATUS:
+        return [delivered(reply, body, rules, None, call.detail_at)] * len(items)
+    asked = request_id(reply, body, rules)
+    judges = Judges(
+        done=lambda result: delivered(reply, result, rules, call.id_at, call.detail_at),
+        refused=lambda error: after_item(error, _status(batch.item_status, error), rules, asked),
+        lost=Retry(UNSAID) if rules.idempotent else Unknown(UNSAID),
+    )
+    return batch.attribute(reply.status, items, None if body is UNREADABLE else body, judges)
+
+
+def _status(status_at: Callable[[Any], Any] | None, error: Any) -> int | None:
+    status = status_at(error) if status_at is not None else None
+    return status if isinstance(status, int) else None

@@ -1,0 +1,108 @@
+"""Has it happened? Asked in batches, by the property whose values no two records share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from connectors.contract import Absent, CannotTell, Delivered, Finding, Found, Rejected
+from connectors.engine.runner.credentials import NoToken
+from connectors.engine.runner.plan import FindPlan, Plan
+from connectors.engine.runner.sender import Sender
+from connectors.engine.runner.verdicts import UNREADABLE, Rules, after_refusal, body_of, succeeded
+from connectors.engine.template.template import Missing, Scope, unique_of
+from connectors.engine.template.text import fold
+from connectors.engine.transport.failures import TransportFailure
+from connectors.engine.transport.session import MAX_READ
+from connectors.errors import Unreachable
+from topics.event.event import Event
+
+SKEW_SECONDS: Final = 300.0
+"""How far the vendor's clock and a producer's may be apart."""
+
+NOT_ASKABLE: Final = CannotTell("this connector has no way to ask whether the call has happened")
+
+
+async def find(sender: Sender, plan: Plan, rules: Rules, events: Sequence[Event]) -> list[Finding]:
+    """As many findings as events. Raises ``Unreachable``."""
+    if plan.find is None:
+        return [NOT_ASKABLE] * len(events)
+    findings: list[Finding] = []
+    for start in range(0, len(events), plan.find.maximum):
+        findings += await _find(sender, plan, plan.find, rules, events[start : start + plan.find.maximum])
+    return findings
+
+
+async def _find(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, events: Sequence[Event]) -> list[Finding]:
+    sought = [_value(plan, event) for event in events]
+    values = list(dict.fromkeys(value for _, value in sought if value is not None))
+    if not values:
+        return [CannotTell(f"the event has no {name or 'unique property'}") for name, _ in sought]
+    answer = await _ask(sender, plan, how, rules, values)
+    if isinstance(answer, CannotTell):
+        return [answer] * len(events)
+    return [
+        CannotTell(f"the event has no {name}") if value is None else _finding(how, answer, name, value, event)
+        for (name, value), event in zip(sought, events, strict=True)
+    ]
+
+
+def _value(plan: Plan, event: Event) -> tuple[str | None, str | None]:
+    name, value = unique_of(plan.scope(event))
+    if name != plan.unique or value is None or isinstance(value, dict | list):
+        return name, None  # one question is about one property: the one that is configured
+    return name, fold(value)
+
+
+async def _ask(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, values: list[str]) -> Any:
+    """The body of a whole and clean answer, or why it cannot be had."""
+    try:
+        items = [how.item(Scope({"value": value})) for value in values]
+        scope = Scope({}, unique=plan.unique, items=items)
+        reply = await sender.send(how.call.prepare(scope), limit=MAX_READ)
+    except TransportFailure as failure:
+        raise Unreachable(sender.redact(failure.reason)) from failure
+    except NoToken as none:
+        raise Unreachable(none.verdict.reason) from none
+    except Missing as missing:
+        return CannotTell(f"the question needs {missing}")
+    body = body_of(reply)
+    if not succeeded(reply, body, rules, how.call.success):
+        verdict = after_refusal(reply, body, rules, sender.now())
+        if isinstance(verdict, Rejected):
+            return CannotTell(verdict.reason)
+        assert not isinstance(verdict, Delivered)
+        raise Unreachable(verdict.reason)
+    if body is UNREADABLE:
+        raise Unreachable(f"HTTP {reply.status}, but the answer cannot be read")
+    return _clean(how, rules, body)
+
+
+def _clean(how: FindPlan, rules: Rules, body: Any) -> Any:
+    """A partial answer proves nothing about who is missing, unless its errors only say that they do not exist."""
+    for error in (how.errors(body) if how.errors else None) or ():
+        codes = {look(error) for look in rules.codes}
+        if codes.isdisjoint(how.absent):
+            return CannotTell(f"the vendor could answer in part only: {str(error)[:200]}")
+    return body
+
+
+def _finding(how: FindPlan, body: Any, name: str | None, value: str, event: Event) -> Finding:
+    for record in how.records(body) or ():
+        properties = how.properties(record)
+        if isinstance(properties, dict) and name in properties and fold(properties[name]) == value:
+            if how.created is not None and _older(how.created(record), event):
+                return Absent()  # somebody else's record: trying again lets the vendor say so
+            record_id = how.call.id_at(record) if how.call.id_at else None
+            return Found(record, None if record_id is None else str(record_id))
+    return Absent()
+
+
+def _older(created: Any, event: Event) -> bool:
+    """Was the record there before the event was? Then the event did not make it."""
+    try:
+        made = datetime.fromisoformat(created).timestamp()
+    except (TypeError, ValueError):
+        return False
+    return made < event.time.timestamp() - SKEW_SECONDS

@@ -1,0 +1,173 @@
+"""Runs a manifest: one connection's connector over HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from connectors.contract import (
+    Answer,
+    Delivered,
+    Down,
+    Finding,
+    Function,
+    Limits,
+    Page,
+    Quota,
+    Retry,
+    Throttled,
+    UnknownPolicy,
+    Verdict,
+)
+from connectors.engine.manifest.configuration import configure
+from connectors.engine.manifest.model import LimitsSpec, Manifest
+from connectors.engine.runner.calls import Prepared, compile_call
+from connectors.engine.runner.credentials import NoToken, SaveSecret
+from connectors.engine.runner.delivery import deliver_batch, deliver_one
+from connectors.engine.runner.find import find
+from connectors.engine.runner.plan import Compiler, Plan
+from connectors.engine.runner.read import choose, read
+from connectors.engine.runner.sender import Sender
+from connectors.engine.runner.verdicts import UNREADABLE, after_refusal, body_of, succeeded
+from connectors.engine.template.template import Scope
+from connectors.engine.transport.failures import TransportFailure
+from connectors.errors import CallFailed, UnknownFunction
+from topics.event.event import Event, Operation
+
+
+class HttpConnector:
+    """One connection of one SaaS, as its manifest describes it; see ``connectors.contract.Connector``.
+
+    ``now`` is the time of day, for dates in ``Retry-After``. ``newest``: the newest manifest there is, for the message
+    about a function that only it has. ``save_secret`` is told when the vendor replaces a refresh token.
+    Raises ``BadConnection``.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        settings: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        limits: Mapping[str, Any] | None = None,
+        *,
+        on_unknown: Mapping[str, UnknownPolicy] | None = None,
+        newest: Manifest | None = None,
+        now: Callable[[], float] = time.time,  # noqa: TID251 - the edge: everything behind it is told the time
+        save_secret: SaveSecret | None = None,
+    ) -> None:
+        self.name = manifest.name
+        self.version = manifest.version
+        self.manifest = manifest
+        self.limits = _limits(manifest.limits, limits or {})
+        configuration = configure(manifest, settings, secrets)
+        self.values = configuration.values
+        self.sender = Sender(manifest, configuration, now=now, save_secret=save_secret)
+        self.compiler = Compiler(manifest, configuration, self.sender.base, self.sender.redact, dict(on_unknown or {}))
+        self.asking = self.compiler.rules(idempotent=True)
+        """The rules for calls that only ask."""
+        self._newest = newest
+        self._plans = self.compiler.plans()
+        self._reads = self.compiler.reads()
+
+    def function(self, object_name: str, operation: Operation) -> Function:
+        return self.plan(object_name, operation).function
+
+    def plan(self, object_name: str, operation: Operation) -> Plan:
+        """How a function is done. Raises ``UnknownFunction``."""
+        plan = self._plans.get((object_name, operation))
+        if plan is None:
+            raise UnknownFunction(_unknown_function(f"{object_name}.{operation}", self.manifest, self._newest))
+        return plan
+
+    def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
+        key = self.plan(object_name, operation).key
+        return None if key is None else key(fields)
+
+    async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
+        plan = self.plan(batch[0].object, batch[0].operation)
+        if plan.batch is not None and (len(batch) > 1 or plan.call is None):
+            return await deliver_batch(self.sender, plan, plan.batch, batch)
+        assert plan.call is not None
+        return [await deliver_one(self.sender, plan.call, plan.rules, plan.scope(event), event) for event in batch]
+
+    async def find(self, events: Sequence[Event]) -> list[Finding]:
+        plan = self.plan(events[0].object, events[0].operation)
+        return await find(self.sender, plan, self.asking, events)
+
+    async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:
+        """``id`` in the query: that record. ``searchfield`` and ``searchterm``: those with that value. Else: a list."""
+        unique = self.compiler.unique(object_name, self.manifest.objects.get(object_name))
+        plan = choose(self._reads, object_name, query, unique)
+        return await read(self.sender, plan, self.asking, query, bookmark=bookmark, unique=unique)
+
+    async def call(
+        self,
+        path: str,
+        *,
+        method: str = "get",
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        try:
+            url = self.sender.absolute(path)
+        except ValueError as error:
+            raise CallFailed(str(error)) from error
+        import httpx  # noqa: PLC0415 - deliveries do without
+
+        request = httpx.Request(
+            method.upper(),
+            httpx.URL(url).copy_merge_params({**self.sender.base.params, **(params or {})}),
+            json=body,
+            headers={**self.sender.base.headers, **(headers or {})},
+        )
+        sent = {name: value for name, value in request.headers.items() if name not in {"host", "content-length"}}
+        reply = await self.sender.ask(Prepared(request.method, str(request.url), sent, request.content or None))
+        detail = body_of(reply)
+        if reply.status >= 400:
+            raise self.sender.call_failed(reply, detail, self.asking)
+        text = reply.body.decode("utf-8", errors="replace") if detail is UNREADABLE else detail
+        return Answer(reply.status, text, dict(reply.headers))
+
+    async def probe(self) -> Delivered | Down | Throttled:
+        call = compile_call(self.manifest.probe, self.sender.base, {"settings": self.values, "object": {}})
+        try:
+            reply = await self.sender.send(call.prepare(Scope({})))
+        except TransportFailure as failure:
+            return Down(self.sender.redact(failure.reason))
+        except NoToken as none:
+            return none.verdict
+        body = body_of(reply)
+        if succeeded(reply, body, self.asking, call.success):
+            return Delivered(None if body is UNREADABLE else call.detail_at(body))
+        match after_refusal(reply, body, self.asking, self.sender.now()):
+            case Throttled() | Down() as verdict:
+                return verdict
+            case Retry(reason=reason, after=after, evidence=evidence):
+                return Down(reason, after, evidence)
+            case _:
+                # it answers, and lets us in: what it thinks of this question is not what was asked
+                return Delivered({"note": f"HTTP {reply.status}"})
+
+    def quota(self) -> Quota | None:
+        return self.sender.take_quota()
+
+    async def close(self) -> None:
+        await self.sender.close()
+
+
+def _limits(spec: LimitsSpec, own: Mapping[str, Any]) -> Limits:
+    return Limits(
+        rate=own.get("rate", spec.rate),
+        per_seconds=own.get("per_seconds", spec.per_seconds),
+        concurrency=own.get("concurrency", spec.concurrency),
+    )
+
+
+def _unknown_function(wanted: str, manifest: Manifest, newest: Manifest | None) -> str:
+    known = ", ".join(manifest.functions())
+    message = f"unknown function {wanted}: connector {manifest.name} {manifest.version} has {known}"
+    if newest is not None and newest.version != manifest.version and wanted in newest.functions():
+        message += f"; {newest.version} has it: run a full resync (or `writeback connectors upgrade`)"
+    return message

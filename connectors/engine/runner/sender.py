@@ -1,0 +1,115 @@
+"""One connection's way out: its sockets, its credentials, its redactor, and what the vendor's rate headers said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from connectors.contract import Delivered, Quota
+from connectors.engine.manifest.configuration import Configuration
+from connectors.engine.manifest.model import LimitsSpec, Manifest
+from connectors.engine.runner.calls import Base, Prepared
+from connectors.engine.runner.credentials import NoToken, SaveSecret, credentials
+from connectors.engine.runner.verdicts import Rules, after_refusal
+from connectors.engine.template.template import Static, compile_text
+from connectors.engine.transport.failures import TransportFailure
+from connectors.engine.transport.redact import Redactor
+from connectors.engine.transport.session import MAX_READ, MIB, Reply, Transport
+from connectors.engine.transport.waits import quota
+from connectors.errors import CallFailed
+
+MAX_DELIVERY: Final = MIB
+"""The most that is taken of the answer to one event; a batch may answer with ``MAX_READ``."""
+
+
+class Sender:
+    """Sends requests for one connection. ``now`` is the time of day, for dates in ``Retry-After``."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        configuration: Configuration,
+        *,
+        now: Callable[[], float],
+        save_secret: SaveSecret | None = None,
+    ) -> None:
+        self.redact = Redactor(configuration.secrets)
+        self.now = now
+        self._seconds = configuration.timeout_seconds
+        self._transport = Transport(configuration.guard)
+        self._credentials = credentials(configuration, self._transport, self.redact, now=now, save_secret=save_secret)
+        self._quota: Quota | None = None
+        self._quota_names = _quota_names(manifest.limits)
+        self.base = _base(manifest, configuration, self._credentials.params)
+
+    async def send(self, prepared: Prepared, seconds: float | None = None, limit: int = MAX_DELIVERY) -> Reply:
+        """One request under this connection's credentials. Raises ``TransportFailure``, ``NoToken``.
+
+        A 401 under a token that can be renewed is asked again, once: nothing was done under a token that is refused.
+        """
+        auth = await self._credentials.headers()
+        reply = await self._exchange(prepared, auth, seconds or self._seconds, limit)
+        if reply.status == 401 and self._credentials.refused(auth):
+            auth = await self._credentials.headers()
+            reply = await self._exchange(prepared, auth, seconds or self._seconds, limit)
+        return reply
+
+    async def _exchange(self, prepared: Prepared, auth: Mapping[str, str], seconds: float, limit: int) -> Reply:
+        method, url, headers, body = prepared
+        reply = await self._transport.exchange(method, url, {**headers, **auth}, body, seconds=seconds, limit=limit)
+        self._quota = quota(reply.headers, self.now(), self._quota_names) or self._quota
+        return reply
+
+    async def ask(self, prepared: Prepared) -> Reply:
+        """A request somebody waits for. Raises ``CallFailed`` when there is no answer, or one too large to read."""
+        try:
+            reply = await self.send(prepared, limit=MAX_READ)
+        except TransportFailure as failure:
+            raise CallFailed(self.redact(failure.reason)) from failure
+        except NoToken as none:
+            raise CallFailed(none.verdict.reason, status=none.verdict.evidence.status) from none
+        if reply.truncated:
+            reason = f"HTTP {reply.status}, but the answer is larger than {MAX_READ // MIB} MiB or broke off"
+            raise CallFailed(reason, status=reply.status)
+        return reply
+
+    def call_failed(self, reply: Reply, body: Any, rules: Rules) -> CallFailed:
+        """The error for an answer that refuses a read or a raw call."""
+        verdict = after_refusal(reply, body, rules, self.now())
+        if isinstance(verdict, Delivered):
+            return CallFailed(f"HTTP {reply.status}", status=reply.status)
+        return CallFailed(verdict.reason, status=reply.status, excerpt=verdict.evidence.excerpt)
+
+    def absolute(self, path: str) -> str:
+        """A path of this API as a URL. Raises ``ValueError`` for another host: the credentials stay at home."""
+        if path.startswith(self.base.url + "/"):
+            return path
+        if "://" in path.partition("?")[0] or path.startswith("//"):
+            raise ValueError(
+                f"{path!r} is not a path behind {self.base.url}; another API needs a connection of its own"
+            )
+        return f"{self.base.url}/{path.lstrip('/')}"
+
+    def take_quota(self) -> Quota | None:
+        known, self._quota = self._quota, None
+        return known
+
+    async def close(self) -> None:
+        await self._transport.aclose()
+
+
+def _base(manifest: Manifest, configuration: Configuration, params: Mapping[str, str]) -> Base:
+    """What every request of this connection carries."""
+    static: Static = {"settings": configuration.values, "object": {}}
+    own = {name: compile_text(text, static, in_path=False) for name, text in manifest.headers.items()}
+    headers = {
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "User-Agent": f"writeback ({manifest.name} {manifest.version})",
+        **{name: text for name, text in own.items() if isinstance(text, str)},
+    }
+    return Base(configuration.base_url, headers, params)
+
+
+def _quota_names(spec: LimitsSpec) -> tuple[str | None, str, str | None] | None:
+    return None if spec.headers is None else (spec.headers.limit, spec.headers.remaining, spec.headers.reset)

@@ -1,0 +1,238 @@
+"""From a vendor's answer, or its silence, to a verdict: pure, and one table.
+
+    not sent (refused, not resolved, not trusted)      Down
+    broken or silent after it was sent                 Retry when the call is idempotent, else Unknown
+    2xx                                                Delivered, unless the connector says what a failure looks like
+    401 403 407                                        Down (the credentials)
+    404 410 of a delete                                Delivered (it is gone)
+    408 5xx 303                                        Retry when the call is idempotent, else Unknown
+    423 425                                            Retry
+    429                                                Throttled
+    409                                                Rejected (conflict)
+    every other 3xx 4xx, 501 505                       Rejected
+
+A connector's own rows come first. ``Retry-After`` wins over every wait of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from connectors.contract import Delivered, Down, Evidence, Rejected, Retry, Throttled, Unknown, Verdict
+from connectors.engine.manifest.errors import ErrorRow, ErrorShape, Meaning
+from connectors.engine.template.paths import Look, compile_path
+from connectors.engine.transport.failures import MaybeSent, NotSent, TransportFailure
+from connectors.engine.transport.session import Reply
+from connectors.engine.transport.waits import quota, retry_after
+
+THROTTLE_SECONDS: Final = 5.0
+"""The wait after a 429 that says nothing, from a vendor of whom nothing is known."""
+SHORTEST_THROTTLE: Final = 0.1
+REASON_CHARACTERS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table, ready to be compared."""
+
+    statuses: frozenset[int] | None
+    codes: frozenset[str] | None
+    meaning: Meaning
+    wait: float | None = None
+
+    def matches(self, status: int | None, codes: frozenset[str]) -> bool:
+        return (self.statuses is None or status in self.statuses) and (
+            self.codes is None or not self.codes.isdisjoint(codes)
+        )
+
+
+BUILT_IN: Final = (
+    Row(frozenset({401, 403, 407}), None, "down"),
+    Row(frozenset({409}), None, "conflict"),
+    Row(frozenset({423, 425}), None, "retry"),
+    Row(frozenset({429}), None, "throttled"),
+    Row(frozenset({501, 505}), None, "rejected"),
+    Row(frozenset({303, 408, *range(100, 200), *range(500, 600)}), None, "unknown"),
+    Row(None, None, "rejected"),
+)
+GONE: Final = Row(frozenset({404, 410}), None, "delivered")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The table of one operation, compiled from its manifest."""
+
+    rows: tuple[Row, ...]
+    codes: tuple[Look, ...] = ()
+    message: Look | None = None
+    request_id: Look | None = None
+    request_id_headers: tuple[str, ...] = ()
+    fails: Look | None = None
+    idempotent: bool = False
+    redact: Callable[[str], str] = str
+
+
+def compile_rules(
+    shape: ErrorShape,
+    rows: Iterable[ErrorRow],
+    *,
+    fails_when: str | None,
+    delete: bool,
+    idempotent: bool,
+    redact: Callable[[str], str],
+) -> Rules:
+    own = tuple(Row(row.statuses, row.codes, row.verdict, row.wait) for row in rows)
+    return Rules(
+        rows=(*own, *((GONE,) if delete else ()), *BUILT_IN),
+        codes=tuple(compile_path(path) for path in shape.codes),
+        message=compile_path(shape.message) if shape.message else None,
+        request_id=compile_path(shape.request_id) if shape.request_id else None,
+        request_id_headers=tuple(shape.request_id_headers),
+        fails=compile_path(fails_when) if fails_when else None,
+        idempotent=idempotent,
+        redact=redact,
+    )
+
+
+class Unreadable:
+    """The body is not JSON, or not whole."""
+
+    __slots__ = ()
+
+
+UNREADABLE: Final = Unreadable()
+
+
+def body_of(reply: Reply) -> Any:
+    """The JSON of an answer; None for an empty one, ``UNREADABLE`` for anything else."""
+    if reply.truncated:
+        return UNREADABLE
+    if not reply.body:
+        return None
+    try:
+        return from_json(reply.body)
+    except (ValueError, RecursionError):
+        return UNREADABLE
+
+
+def after_failure(failure: TransportFailure, rules: Rules) -> Verdict:
+    """The verdict when no answer came."""
+    reason = rules.redact(failure.reason)
+    match failure:
+        case NotSent():
+            return Down(reason)
+        case MaybeSent(kind=kind):
+            return Retry(reason, kind=kind) if rules.idempotent else Unknown(reason)
+        case _:
+            return Rejected(reason)
+
+
+def succeeded(reply: Reply, body: Any, rules: Rules, success: frozenset[int] | None) -> bool:
+    """Is this answer a success, as far as its status and, where the connector says so, its body tell?"""
+    good = 200 <= reply.status < 300 if success is None else reply.status in success
+    if not good or rules.fails is None:
+        return good
+    return body is not UNREADABLE and not rules.fails(body)
+
+
+def after_answer(
+    reply: Reply,
+    body: Any,
+    rules: Rules,
+    *,
+    success: frozenset[int] | None,
+    id_at: Look | None,
+    detail_at: Look,
+    now: float,
+) -> Verdict:
+    """The verdict on one call about one event."""
+    if succeeded(reply, body, rules, success):
+        return delivered(reply, body, rules, id_at, detail_at)
+    return after_refusal(reply, body, rules, now)
+
+
+def delivered(reply: Reply, body: Any, rules: Rules, id_at: Look | None, detail_at: Look) -> Delivered:
+    if body is UNREADABLE:
+        # the status says that it was done: trying again because the words are garbled would do it twice
+        excerpt = rules.redact(_text(reply))
+        return Delivered({"note": f"HTTP {reply.status}; the answer could not be read", "excerpt": excerpt[:500]})
+    record_id = id_at(body) if id_at is not None and body is not None else None
+    return Delivered(detail_at(body), None if record_id is None else str(record_id))
+
+
+def after_refusal(reply: Reply, body: Any, rules: Rules, now: float) -> Verdict:
+    """The verdict on an answer that is no success."""
+    evidence = Evidence(reply.status, rules.redact(_text(reply)), request_id(reply, body, rules))
+    codes = _codes(body, rules)
+    words = _words(body, rules) or evidence.excerpt.strip() or reply.headers.get("Location", "")
+    reason = rules.redact(": ".join(part for part in (f"HTTP {reply.status}", *sorted(codes)[:2], words) if part))
+    if 200 <= reply.status < 300 and body is UNREADABLE:
+        reason = f"HTTP {reply.status}, but the answer cannot be read and so does not say whether it was done"
+        return _verdict("unknown", reason[:REASON_CHARACTERS], None, evidence, rules)
+    row = next(row for row in rules.rows if row.matches(reply.status, codes))
+    wait = retry_after(reply.headers, now)
+    if wait is None and row.meaning == "throttled":
+        wait = _until_reset(reply.headers, now)
+    return _verdict(row.meaning, reason[:REASON_CHARACTERS], row.wait if wait is None else wait, evidence, rules)
+
+
+def after_item(error: Any, status: int | None, rules: Rules, request_id: str | None) -> Verdict:
+    """The verdict on one event of a batch that was done in part; ``error`` is what the vendor said about it."""
+    codes = _codes(error, rules)
+    row = next(row for row in rules.rows if row.matches(status, codes))
+    excerpt = rules.redact(_json_text(error))
+    reason = rules.redact(": ".join([*sorted(codes)[:2], _words(error, rules) or excerpt]))
+    return _verdict(row.meaning, reason[:REASON_CHARACTERS], row.wait, Evidence(status, excerpt, request_id), rules)
+
+
+def _verdict(meaning: Meaning, reason: str, wait: float | None, evidence: Evidence, rules: Rules) -> Verdict:
+    match meaning:
+        case "delivered":
+            return Delivered({"note": reason})
+        case "throttled":
+            return Throttled(max(THROTTLE_SECONDS if wait is None else wait, SHORTEST_THROTTLE), reason, evidence)
+        case "down":
+            return Down(reason, wait, evidence)
+        case "retry":
+            return Retry(reason, wait, evidence)
+        case "unknown":
+            return Retry(reason, wait, evidence) if rules.idempotent else Unknown(reason, evidence)
+        case _:
+            return Rejected(reason, evidence, conflict=meaning == "conflict")
+
+
+def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
+    known = quota(headers, now)
+    return known.reset_after if known is not None and known.remaining == 0 else None
+
+
+def _codes(body: Any, rules: Rules) -> frozenset[str]:
+    if not isinstance(body, dict | list):
+        return frozenset()
+    return frozenset(str(code) for look in rules.codes if isinstance(code := look(body), str | int))
+
+
+def _words(body: Any, rules: Rules) -> str:
+    words = rules.message(body) if rules.message is not None and isinstance(body, dict | list) else None
+    return words if isinstance(words, str) else ""
+
+
+def request_id(reply: Reply, body: Any, rules: Rules) -> str | None:
+    """The vendor's own id of a request, for whoever asks the vendor about it."""
+    named = rules.request_id(body) if rules.request_id is not None and isinstance(body, dict | list) else None
+    if isinstance(named, str):
+        return named[:200]
+    found = next((reply.headers[name] for name in rules.request_id_headers if name in reply.headers), None)
+    return None if found is None else found[:200]
+
+
+def _text(reply: Reply) -> str:
+    return reply.body[:16_384].decode("utf-8", errors="replace")
+
+
+def _json_text(value: Any) -> str:
+    return to_json(value).decode()

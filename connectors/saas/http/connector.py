@@ -1,0 +1,191 @@
+"""Raw calls to any API.
+
+The event's object is a label, for people and for order; its fields are the call:
+
+    path      behind the connection's base URL; another host is refused
+    method    default by operation: add and message POST, update PATCH, upsert PUT, delete DELETE
+    params    query parameters
+    headers   besides the connection's own
+    body      a JSON value, or text
+
+The operation says what the call means. ``update``, ``upsert`` and ``delete`` promise that doing it twice is the same as
+doing it once, whatever the method; ``add`` and ``message`` promise nothing, unless the method itself does (PUT, DELETE)
+or the connection has an ``idempotency_header``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import quote
+
+from pydantic_core import to_json
+
+from connectors.contract import Function, Page, Verdict
+from connectors.engine.runner.calls import Base, Prepared, idempotency_key, with_params
+from connectors.engine.runner.delivery import deliver_one
+from connectors.engine.runner.plan import IDEMPOTENT, Plan
+from connectors.engine.runner.runner import HttpConnector
+from connectors.engine.runner.sender import Sender
+from connectors.engine.runner.verdicts import UNREADABLE, body_of
+from connectors.engine.template.keys import short_key
+from connectors.engine.template.paths import Look, compile_path
+from connectors.engine.template.template import Scope
+from connectors.engine.template.text import as_text
+from connectors.errors import CallFailed
+from topics.event.event import Event, Operation
+
+METHODS: Final = {
+    Operation.ADD: "POST",
+    Operation.MESSAGE: "POST",
+    Operation.UPDATE: "PATCH",
+    Operation.UPSERT: "PUT",
+    Operation.DELETE: "DELETE",
+}
+ALLOWED: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+SAFE_TWICE: Final = frozenset({"GET", "PUT", "DELETE"})
+FIELDS: Final = frozenset({"path", "method", "params", "headers", "body"})
+OURS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding", "connection", "cookie"})
+
+
+ID_AT: Final = compile_path("id")
+WHOLE: Final = compile_path("@")
+
+
+@dataclass(slots=True)
+class RawCall:
+    """Makes the request that an event describes."""
+
+    sender: Sender
+    base: Base
+    idempotency_header: str | None
+    success: frozenset[int] | None = None
+    id_at: Look | None = ID_AT
+    detail_at: Look = WHOLE
+
+    def prepare(self, scope: Scope) -> Prepared:
+        fields, event = scope.fields, scope.event
+        if not FIELDS.issuperset(fields):
+            known, unknown = ", ".join(sorted(FIELDS)), min(set(fields) - FIELDS)
+            raise ValueError(f"a raw call takes {known}, and not {unknown!r}: what is to be sent goes into body")
+        params = _mapping(fields, "params")
+        if self.base.params:
+            params = {**self.base.params, **params}
+        headers = self._headers(fields, event)
+        body = fields.get("body")
+        if body is None:
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+        content = None if body is None else body.encode() if isinstance(body, str) else to_json(body)
+        method = method_of(fields, event.operation if event else Operation.ADD)
+        url = self._url(fields)
+        return Prepared(method, with_params(url, params) if params else url, headers, content)
+
+    def _url(self, fields: Mapping[str, Any]) -> str:
+        path = fields.get("path")
+        if not isinstance(path, str) or not path:
+            raise ValueError("a raw call needs path, the text behind the connection's base URL")
+        if ".." in path.partition("?")[0].split("/"):
+            raise ValueError(f"the path {path!r} climbs out of the connection's base URL")
+        return quoted(self.sender.absolute(path))
+
+    def _headers(self, fields: Mapping[str, Any], event: Event | None) -> dict[str, str]:
+        own = {str(name): str(as_text(value)) for name, value in _mapping(fields, "headers").items()}
+        if not own and not self.idempotency_header:
+            return dict(self.base.headers)
+        for name in own:
+            if name.lower() in OURS:
+                raise ValueError(f"the header {name} is the connection's own business")
+        replaced = {name.lower() for name in own}
+        headers = {name: value for name, value in self.base.headers.items() if name.lower() not in replaced}
+        if self.idempotency_header and event is not None:
+            headers[self.idempotency_header] = idempotency_key(event)
+        return {**headers, **own}
+
+
+class RawConnector(HttpConnector):
+    """The connector ``http``: every object and every operation exists."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        header = self.values.get("idempotency_header") or None
+        extra = {str(name): str(as_text(value)) for name, value in _mapping(self.values, "headers").items()}
+        base = self.sender.base
+        self.sender.base = Base(base.url, {**base.headers, **extra}, base.params)
+        self._call = RawCall(self.sender, self.sender.base, header)
+        self._any = {operation: self._plan(operation, sure=header is not None) for operation in Operation}
+        self._twice = {name: replace(plan.rules, idempotent=True) for name, plan in self._any.items()}
+
+    def plan(self, object_name: str, operation: Operation) -> Plan:
+        plan = self._any[operation]
+        return replace(plan, function=replace(plan.function, object=object_name))
+
+    def _plan(self, operation: Operation, *, sure: bool) -> Plan:
+        idempotent = sure or operation in IDEMPOTENT
+        policy = self.compiler.on_unknown.get(operation, "retry" if operation is Operation.MESSAGE else "dead_letter")
+        return Plan(
+            function=Function("any", operation, idempotent=idempotent, on_unknown=policy),
+            unique=None,
+            rules=self.compiler.rules(idempotent=idempotent, delete=operation is Operation.DELETE),
+            call=self._call,
+        )
+
+    def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - a label
+        """The path, where it names a record: what an ``add`` makes has no name yet, and what is posted to is a list."""
+        path = fields.get("path")
+        names_a_record = operation in IDEMPOTENT and _method(fields, operation) != "POST"
+        return short_key(path) if names_a_record and isinstance(path, str) else None
+
+    async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
+        return [await self._deliver(event) for event in batch]
+
+    async def _deliver(self, event: Event) -> Verdict:
+        twice = _method(event.fields, event.operation) in SAFE_TWICE
+        rules = self._twice[event.operation] if twice else self._any[event.operation].rules
+        return await deliver_one(self.sender, self._call, rules, Scope(event.fields, event), event)
+
+    async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:  # noqa: ARG002 - a label, one page
+        """``path``, ``params``, and ``records``: the JMESPath of the records in the answer. One page."""
+        try:
+            records_at = compile_path(str(query.get("records", "@")))
+            fields = {name: value for name, value in query.items() if name in {"path", "params", "headers"}}
+            prepared = self._call.prepare(Scope({**fields, "method": "GET"}))
+        except ValueError as error:
+            raise CallFailed(str(error)) from error
+        reply = await self.sender.ask(prepared)
+        body = body_of(reply)
+        if not 200 <= reply.status < 300 or body is UNREADABLE:
+            raise self.sender.call_failed(reply, body, self.asking)
+        found = records_at(body)
+        records = found if isinstance(found, list) else [found]
+        return Page([one if isinstance(one, dict) else {"value": one} for one in records if one is not None])
+
+
+def method_of(fields: Mapping[str, Any], operation: Operation) -> str:
+    """The HTTP method of an event. Raises ``ValueError``."""
+    method = _method(fields, operation)
+    if method not in ALLOWED:
+        raise ValueError(f"the method {method!r} is none of {', '.join(sorted(ALLOWED))}")
+    return method
+
+
+def _method(fields: Mapping[str, Any], operation: Operation) -> str:
+    return str(fields.get("method") or METHODS[operation]).upper()
+
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9/:?#\[\]@!$&'()*+,;=%~._-]*")
+
+
+def quoted(url: str) -> str:
+    """What a URL cannot hold, percent-encoded; what is encoded already stays as it is."""
+    return url if _PLAIN.fullmatch(url) else quote(url, safe="/:?#[]@!$&'()*+,;=%~-._")
+
+
+def _mapping(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = fields.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} is a {type(value).__name__}, not an object of names and values")  # noqa: TRY004 - what prepare promises
+    return value

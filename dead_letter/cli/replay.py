@@ -1,0 +1,196 @@
+"""``writeback dead-letters replay`` and ``discard``: the two ways in which a letter is done with."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dead_letter.cli.context import (
+    all_option,
+    confirm,
+    confirm_typed,
+    current_store,
+    ids_argument,
+    now,
+    selected,
+    who,
+    yes_option,
+)
+from dead_letter.cli.options import filter_options, reason_option
+from dead_letter.cli.parked import close_overdue, tell_keys
+from topics.cli.console import (
+    INCOMPLETE,
+    INTERRUPTED,
+    OK,
+    json_option,
+    note,
+    pass_rooms,
+    print_json,
+    print_listing,
+    progress,
+)
+from topics.cli.context import Rooms
+
+if TYPE_CHECKING:
+    from dead_letter.replay.closing import Closing
+    from dead_letter.replay.replay import Item
+    from dead_letter.replay.selection import Planned
+    from dead_letter.store.rows import Summary
+    from dead_letter.store.store import LetterStore
+
+
+@click.command()
+@ids_argument
+@filter_options
+@reason_option
+@all_option
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second at the most.")
+@click.option("--superseded", is_flag=True, help="Also those that a later event has overtaken.")
+@click.option("--new-id", is_flag=True, help="Edited events get a new id: they are other events.")
+@yes_option
+@json_option
+@pass_rooms
+def replay(
+    rooms: Rooms,
+    /,
+    *,
+    ids: tuple[str, ...],
+    everything: bool,
+    dry_run: bool,
+    rate: float | None,
+    superseded: bool,
+    new_id: bool,
+    yes: bool,
+    as_json: bool,
+    **said: Any,
+) -> int:
+    """Put letters back onto their topics, in the order of their events."""
+    from dead_letter.replay.closing import closings  # noqa: PLC0415
+    from dead_letter.replay.selection import survey  # noqa: PLC0415
+
+    store = current_store(rooms, needs_log=True)
+    letters = selected(store, ids, everything=everything, said=said)
+    planned = survey(rooms.log(), store, letters, superseded=superseded)
+    going = sum(item.goes for item in planned)
+    keys = closings(store, *_going(planned))
+    if not dry_run and not going:
+        keys = close_overdue(rooms, store)
+    if dry_run or not going:
+        return _print_plan(planned, keys, as_json=as_json)
+    if not ids and not yes:
+        _tell_plan(planned, keys)
+        confirm(f"Replay {going:,} letters?")
+    return _replay(rooms, store, planned, rate=rate, new_id=new_id, as_json=as_json)
+
+
+@click.command()
+@ids_argument
+@filter_options
+@all_option
+@click.option("--reason", "why", required=True, help="Why; it is kept.")
+@yes_option
+@json_option
+@pass_rooms
+def discard(
+    rooms: Rooms, /, *, ids: tuple[str, ...], everything: bool, why: str, yes: bool, as_json: bool, **said: Any
+) -> int:
+    """Give letters up. They stay readable (--state discarded)."""
+    from dead_letter.replay.closing import closings  # noqa: PLC0415
+
+    store = current_store(rooms)
+    letters = {letter.id: letter for letter in selected(store, ids, everything=everything, said=said)}
+    if letters and not yes:
+        confirm_typed(f"discard {len(letters)}")
+    done = store.discard(list(letters), why, who=who(), now=now())
+    keys = [one for one in closings(store, [letters[letter] for letter in done]) if not one.flows]
+    keys += close_overdue(rooms, store)
+    not_open = sorted(set(letters) - set(done))
+    if as_json:
+        print_json({"discarded": done, "not_open": not_open, "keys": [asdict(one) for one in keys]})
+    else:
+        click.echo(f"{len(done):,} discarded" + (f", {len(not_open):,} were not open" if not_open else ""))
+        tell_keys(keys)
+    return INCOMPLETE if not_open or any(one.trouble for one in keys) else OK
+
+
+def _replay(
+    rooms: Rooms, store: LetterStore, planned: list[Planned], *, rate: float | None, new_id: bool, as_json: bool
+) -> int:
+    from dead_letter.replay.replay import Replayer  # noqa: PLC0415
+    from topics.cli.pace import Pace  # noqa: PLC0415
+
+    pace = Pace(time.monotonic, time.sleep, rate=rate, group=rooms.settings.group)  # noqa: TID251 - the edge
+    replayer = Replayer(rooms.log(), store, who=who(), now=now, pace=pace, new_id=new_id)
+    items: list[Item] = []
+    told = ""
+
+    def waiting(why: str) -> None:
+        nonlocal told
+        if why.split(" has ", maxsplit=1)[0] != told:  # once per topic, not once per look
+            told = why.split(" has ", maxsplit=1)[0]
+            note(f"{why}; waiting for the workers (Ctrl-C stops, the same command goes on)")
+
+    interrupted = False
+    run = replayer.run(planned, waiting=waiting)
+    try:
+        with progress("Replaying", sum(item.goes for item in planned)) as advance, closing(run):
+            for item in run:
+                items.append(item)
+                advance(1)
+    except KeyboardInterrupt:
+        interrupted = True
+    keys = replayer.closed + ([] if interrupted else close_overdue(rooms, store, replayer.closed))
+    _tell_outcome(items, [item for item in planned if not item.goes], keys, as_json=as_json)
+    if interrupted:
+        note("Stopped. What was acknowledged is marked; the same command goes on with the rest.")
+        return INTERRUPTED
+    all_went = sum(item.outcome in {"replayed", "found"} for item in items) == len(planned)
+    return OK if all_went and not any(one.trouble for one in keys) else INCOMPLETE
+
+
+def _tell_outcome(items: Sequence[Item], left: Sequence[Planned], keys: Sequence[Closing], *, as_json: bool) -> None:
+    if as_json:
+        done, said = [asdict(item) for item in items], [asdict(one) for one in keys]
+        print_json({"items": done, "left": [_told(item) for item in left], "keys": said})
+        return
+    counts = Counter([str(item.outcome) for item in items] + [str(item.fate) for item in left])
+    click.echo(", ".join(f"{count:,} {outcome}" for outcome, count in counts.items()))
+    reasons = Counter([item.why for item in items if item.why] + [item.why for item in left])
+    for why, count in reasons.most_common(10):
+        note(f"  {count:,} x {why}")
+    tell_keys(keys)
+
+
+def _going(planned: Sequence[Planned]) -> tuple[list[Summary], set[str]]:
+    going = [item.letter for item in planned if item.goes]
+    return going, {letter.id for letter in going}
+
+
+def _print_plan(planned: list[Planned], keys: Sequence[Closing], *, as_json: bool) -> int:
+    if as_json:
+        print_json({"items": [_told(item) for item in planned], "keys": [asdict(one) for one in keys]})
+    else:
+        rows = [{**_told(item), "id": item.letter.id[:12]} for item in planned]
+        print_listing(rows, as_json=False, columns=("id", "what", "fate", "why"), empty="No letter matches.")
+        _tell_plan(planned, keys)
+    return OK if all(item.goes for item in planned) else INCOMPLETE
+
+
+def _told(item: Planned) -> dict[str, Any]:
+    from dead_letter.cli.page import what  # noqa: PLC0415
+
+    return {"id": item.letter.id, "what": what(item.letter), "fate": item.fate, "why": item.why}
+
+
+def _tell_plan(planned: list[Planned], keys: Sequence[Closing]) -> None:
+    counts = Counter(str(item.fate) for item in planned)
+    if counts:
+        note(", ".join(f"{count:,} {fate}" for fate, count in counts.items()))
+    tell_keys(keys)

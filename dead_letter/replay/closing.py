@@ -1,0 +1,107 @@
+"""The end of a replay of parked keys, and of a discard: a record on their topic that lets them go.
+
+It follows the replayed events, when the log has acknowledged them. It names the newest letter that was diverted, when
+nothing of the key is open any more, and otherwise none: then the key stays parked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass, replace
+
+from dead_letter.replay.lineage import key_of, lineage_of_keys
+from dead_letter.store.parking import Parked
+from dead_letter.store.rows import Summary
+from dead_letter.store.store import LetterStore
+from topics.errors import LogError
+from topics.event.unpark import NO_LETTER, Unpark, encode_unpark
+from topics.log import Partition, Position, Producer
+from topics.names import events_topic
+
+ACK_SECONDS = 150.0
+"""Longer than the producer's own delivery time-out, so that what it gave up is told as that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """``flows``: the key is let go when its worker gets there; otherwise ``open`` are the letters that keep it parked.
+
+    With none of these something was diverted that is not in the store yet. ``trouble``: why the record was not sent.
+    """
+
+    connection: str
+    record_key: str
+    partition: int
+    names: str
+    flows: bool
+    open: tuple[str, ...]
+    trouble: str = ""
+
+
+def closings(
+    store: LetterStore, letters: Iterable[Summary], going: Collection[str] = frozenset(), *, barred: bool = False
+) -> list[Closing]:
+    """What is to be said of the keys of these letters that are parked; of the barred ones only, when ``barred``.
+
+    Letters in ``going`` count as done with.
+    """
+    keys = dict.fromkeys(key for key in map(key_of, letters) if key is not None)
+    found = store.parking.find(keys)
+    parked = [found[key] for key in keys if key in found]
+    return _closings(store, [one for one in parked if one.barred or not barred], going)
+
+
+def overdue(store: LetterStore) -> list[Closing]:
+    """For parked keys of which nothing is open: what let them go was not sent, or is still on its way."""
+    return [one for one in _closings(store, store.parking.parked(), frozenset()) if one.flows]
+
+
+def lift(producer: Producer, topics: Mapping[str, int], several: Sequence[Closing]) -> list[Closing]:
+    """Let replayed events pass again, and no key go: a replay that was cut off may have left them barred."""
+    return send(producer, topics, [replace(one, names=NO_LETTER) for one in several])
+
+
+def send(producer: Producer, topics: Mapping[str, int], several: Sequence[Closing]) -> list[Closing]:
+    """The same, acknowledged, or with what went wrong."""
+    flying = [_send(producer, one) if _there(one, topics) else None for one in several]
+    return [replace(one, trouble=_trouble(one, future)) for one, future in zip(several, flying, strict=True)]
+
+
+def _send(producer: Producer, one: Closing) -> Future[Position] | LogError:
+    encoded = encode_unpark(one.connection, Unpark(one.record_key, one.names))
+    try:
+        return producer.send(events_topic(one.connection), **encoded._asdict(), partition=one.partition)
+    except LogError as error:
+        return error
+
+
+def _trouble(one: Closing, sent: Future[Position] | LogError | None) -> str:
+    if sent is None:
+        return f"there is no {Partition(events_topic(one.connection), one.partition)} any more"
+    if isinstance(sent, LogError):
+        return str(sent)
+    try:
+        sent.result(ACK_SECONDS)
+    except (NotYet, LogError) as error:
+        return f"the log has not acknowledged it: {error}"
+    return ""
+
+
+def _there(one: Closing, topics: Mapping[str, int]) -> bool:
+    return one.partition < topics.get(events_topic(one.connection), 0)
+
+
+def _closings(store: LetterStore, parked: Sequence[Parked], going: Collection[str]) -> list[Closing]:
+    kin = lineage_of_keys(store, [one.key for one in parked])
+    return [_closing(one, kin.of_key(one.key), going) for one in parked]
+
+
+def _closing(parked: Parked, letters: Sequence[Summary], going: Collection[str]) -> Closing:
+    waiting = tuple(letter.id for letter in letters if letter.state == "open" and letter.id not in going)
+    newest = next((letter for letter in letters if letter.id == parked.last), None)
+    flows = newest is not None and not waiting  # a letter that is not here yet is open
+    partition = max(letters, key=lambda letter: letter.offset).partition if letters else 0
+    names = parked.last if flows else NO_LETTER
+    return Closing(parked.connection, parked.record_key, partition, names, flows, waiting)

@@ -1,0 +1,37 @@
+"""Copies that a replay made and could not mark any more: it was killed, or the store went away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dead_letter.store.backlog import partitions_of, read_to_end
+from dead_letter.store.rows import Summary
+from topics.event.codec import REPLAY_LETTER, REPLAY_NUMBER
+from topics.log import Log, Partition, Position, Record
+
+
+def find_copies(log: Log, letters: Iterable[Summary]) -> dict[str, Position]:
+    """Where the copies lie that were announced and not marked, as far as they were made."""
+    sought: dict[tuple[str, str], str] = {}
+    starts: dict[Partition, int] = {}
+    for letter in letters:
+        if letter.copying is None:
+            continue
+        sought[letter.id, str(letter.copying.number)] = letter.id
+        for number, offset in letter.copying.starts.items():
+            place = Partition(letter.copying.topic, number)
+            starts[place] = min(offset, starts.get(place, offset))
+    there = {place for topic in {place.topic for place in starts} for place in partitions_of(log, topic)}
+    found: dict[str, Position] = {}
+    for records in read_to_end(log, {place: start for place, start in starts.items() if place in there}):
+        for record in records:
+            letter_id = sought.get(_mark(record))
+            if letter_id is not None:
+                found[letter_id] = Position(record.partition, record.offset)
+    return found
+
+
+def _mark(record: Record) -> tuple[str, str]:
+    headers = {name.lower(): value for name, value in record.headers}
+    letter, number = ((headers.get(name) or b"").decode("utf-8", "replace") for name in (REPLAY_LETTER, REPLAY_NUMBER))
+    return letter, number

@@ -1,0 +1,56 @@
+"""What the ledger says of the records of some letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dead_letter.replay.lineage import Lineage, record_of
+from dead_letter.store.backlog import partitions_of, read_to_end
+from dead_letter.store.rows import Summary
+from dead_letter.store.store import LetterStore
+from topics.errors import MalformedEvent
+from topics.event.result import Result, unpack
+from topics.log import Log
+from topics.names import RESULTS
+
+Place = tuple[str, int, str]
+Delivered = Mapping[Place, int]
+"""By topic, partition and record: the offset at which its last delivered event lay first."""
+
+
+def place_of(letter: Summary) -> Place:
+    return letter.topic, letter.partition, record_of(letter)
+
+
+def deliveries(log: Log, store: LetterStore, letters: Iterable[Summary], kin: Lineage) -> Delivered:
+    """A replayed event counts where it lay first: one that came while it waited is later, though its offset is not."""
+    wanted = {place_of(letter): letter for letter in letters if letter.event_key is not None}
+    found: dict[Place, int] = {}
+    if not wanted:
+        return found
+    copies = _first_offsets(store, wanted.values(), kin)
+    for records in read_to_end(log, dict.fromkeys(partitions_of(log, RESULTS), 0)):
+        for result in (result for record in records for result in _results(record.value)):
+            place = (result.topic, result.partition, f"{result.object}/{result.key}")
+            if result.outcome == "delivered" and place in wanted:
+                offset = copies.get((place, result.offset), result.offset)
+                found[place] = max(found.get(place, -1), offset)
+    return found
+
+
+def _first_offsets(store: LetterStore, letters: Iterable[Summary], kin: Lineage) -> dict[tuple[Place, int], int]:
+    """Where the events of the copies on these records' places lay first, by where the copies lie."""
+    replayed = {other.id: other for letter in letters for other in kin.queue(letter) if other.replays}
+    return {
+        ((copy.partition.topic, copy.partition.number, record_of(replayed[letter])), copy.offset): first
+        for letter, copies in store.copies_of(sorted(replayed)).items()
+        for first in (kin.first_offset(replayed[letter]),)
+        for copy in copies
+    }
+
+
+def _results(value: bytes | None) -> list[Result]:
+    try:
+        return unpack(value)
+    except MalformedEvent:
+        return []  # a record of a later version is no reason to refuse a replay

@@ -1,0 +1,202 @@
+"""From ``writeback.dead-letter`` into the letter store.
+
+Two ways lead there, and both may run at the same time: ``Archive``, for as long as the process lives, and
+``catch_up``, before a command looks at the letters, so that a listing is never behind. Both begin at the store's own
+marks and go on in the topic's order, and saving twice is the same as saving once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from dead_letter.errors import LetterRefused
+from dead_letter.letter.letter import decode, raw
+from dead_letter.log_events import EventName, logger
+from dead_letter.store.backlog import partitions_of, read_to_end
+from dead_letter.store.store import Arrival, LetterStore
+from topics.errors import CommitFenced, LogUnavailable, StoreUnavailable
+from topics.log import Commit, Consumer, Log, Partition, Record
+from topics.names import ARCHIVE_GROUP, DEAD_LETTER
+
+POLL_SECONDS = 1.0
+AT_ONCE = 200
+"""Letters in one transaction; the largest take 2 MB each."""
+
+
+def pause(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: 1, 2, 4, 8, 16, 30, 30 ..."""
+    return min(30.0, 2.0 ** min(failures - 1, 10))
+
+
+def catch_up(log: Log, store: LetterStore) -> int:
+    """Bring the store to the present end of the topic; how many letters were new.
+
+    Raises ``LogUnavailable`` when the log stops answering on the way; what was read until then is kept.
+    """
+    places = partitions_of(log, DEAD_LETTER)
+    if not places:
+        return 0
+    return sum(keep(store, records) for records in read_to_end(log, starts(store, log.end_offsets(places))))
+
+
+def starts(store: LetterStore, ends: Mapping[Partition, int]) -> dict[Partition, int]:
+    """Where to read on. A mark beyond the end belongs to a topic that is gone: the new one is read from its start."""
+    marks = store.marks()
+    for place, end in ends.items():
+        if marks.get(place.number, 0) > end:
+            logger().warning("archive.topic_made_anew", partition=place.number, mark=marks[place.number], end=end)
+            store.rewind(place.number)
+            marks[place.number] = 0
+    return {place: marks.get(place.number, 0) for place in ends}
+
+
+def keep(store: LetterStore, records: Sequence[Record]) -> int:
+    """Store these, in their order; how many were new. What the database does not take as a letter is stored raw."""
+    new = 0
+    for start in range(0, len(records), AT_ONCE):
+        part = records[start : start + AT_ONCE]
+        try:
+            new += store.save_batch([Arrival(decode(record), record) for record in part])
+        except LetterRefused:
+            new += sum(_keep_one(store, record) for record in part)
+    return new
+
+
+def _keep_one(store: LetterStore, record: Record) -> int:
+    try:
+        return store.save_batch([Arrival(decode(record), record)])
+    except LetterRefused as error:
+        logger().warning(
+            "archive.stored_raw", partition=record.partition.number, offset=record.offset, reason=str(error)
+        )
+        return store.save_batch([Arrival(raw(record, str(error)), record)])
+
+
+class Archive:
+    """A member of the archive's group.
+
+    While the store is away it holds what it has, says so, and tries again. Its commits only show how far it is: the
+    store's own marks say where to go on.
+    """
+
+    def __init__(self, log: Log, store: LetterStore, *, pause: Callable[[int], float] = pause) -> None:
+        self._topics = log
+        self._store = store
+        self._pause = pause
+        self._fresh: set[Partition] = set()
+        self._owned: set[Partition] = set()
+        self._waiting: list[Record] = []
+        self._kept: dict[Partition, int] = {}
+        self._failures = 0
+        self._log_failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set; whatever happens to the log or the store."""
+        while not stop.is_set():
+            self._forget(self._owned | self._fresh)
+            consumer = self._topics.consumer(ARCHIVE_GROUP, pattern=re.escape(DEAD_LETTER), rebalance=self)
+            try:
+                await consumer.start()
+                await self._consume(consumer, stop)
+            except LogUnavailable as error:
+                await self._fail(stop, "archive.log_unavailable", error)
+            finally:
+                await consumer.close()
+
+    async def _consume(self, consumer: Consumer, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            if not self._failures:  # else it was _hold that polled
+                await self._poll(consumer, POLL_SECONDS)
+            try:
+                await self._take_up(consumer)
+                await self._save()
+                self._well(consumer)
+            except StoreUnavailable as error:
+                consumer.pause(sorted(self._owned))
+                await self._hold(consumer, stop, error)
+                continue
+            await self._commit(consumer)
+
+    async def _poll(self, consumer: Consumer, timeout: float) -> None:
+        records = await consumer.poll(timeout)
+        self._log_failures = 0
+        self._waiting += [record for record in records if record.partition in self._owned]
+
+    async def _take_up(self, consumer: Consumer) -> None:
+        """Begin at the store's marks, not at the commit: a store that was lost is filled again from the topic."""
+        fresh = sorted(self._fresh)
+        if not fresh:
+            return
+        ends = await asyncio.to_thread(self._topics.end_offsets, fresh)
+        for place, start in (await asyncio.to_thread(starts, self._store, ends)).items():
+            if place in self._fresh:
+                consumer.seek(place, start)
+                self._fresh.discard(place)
+                self._owned.add(place)
+
+    async def _save(self) -> None:
+        records = self._waiting
+        if not records:
+            return
+        await asyncio.to_thread(keep, self._store, records)
+        self._waiting = []
+        self._kept.update(
+            (record.partition, record.offset + 1) for record in records if record.partition in self._owned
+        )
+
+    async def _commit(self, consumer: Consumer) -> None:
+        commits = {place: Commit(offset) for place, offset in self._kept.items() if place in self._owned}
+        if not commits:
+            return
+        try:
+            await consumer.commit(commits)
+            self._kept.clear()
+        except CommitFenced:
+            self._kept.clear()  # its next owner begins at the store's marks, which know better
+
+    async def _hold(self, consumer: Consumer, stop: asyncio.Event, error: StoreUnavailable) -> None:
+        """Wait, and stay a member of the group meanwhile: it is the polling that keeps us in it."""
+        self._failures += 1
+        seconds = self._pause(self._failures)
+        logger().warning("archive.held", reason=str(error), failures=self._failures, next_try_s=seconds)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while not stop.is_set() and (left := until - loop.time()) > 0:
+            await self._poll(consumer, min(left, POLL_SECONDS))
+
+    def _well(self, consumer: Consumer) -> None:
+        if self._failures:
+            logger().info("archive.resumed", failures=self._failures)
+            consumer.resume(sorted(self._owned))
+            self._failures = 0
+
+    async def _fail(self, stop: asyncio.Event, event: EventName, error: Exception) -> None:
+        self._log_failures += 1
+        seconds = self._pause(self._log_failures)
+        logger().warning(event, reason=str(error), failures=self._log_failures, next_try_s=seconds)
+        try:
+            await asyncio.wait_for(stop.wait(), seconds)
+        except TimeoutError:
+            return
+
+    # -- Rebalance ----------------------------------------------------------------------------------------------------
+
+    def assigned(self, commits: Mapping[Partition, Commit | None]) -> None:
+        self._fresh.update(commits)
+
+    async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, Commit]:
+        kept = {place: Commit(self._kept[place]) for place in partitions if place in self._kept}
+        self._forget(partitions)
+        return kept
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        self._forget(partitions)
+
+    def _forget(self, partitions: Iterable[Partition]) -> None:
+        gone = set(partitions)
+        self._fresh -= gone
+        self._owned -= gone
+        self._waiting = [record for record in self._waiting if record.partition not in gone]
+        self._kept = {place: offset for place, offset in self._kept.items() if place not in gone}

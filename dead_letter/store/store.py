@@ -1,0 +1,284 @@
+"""The letter store: every letter, searchable, and what operators did to each. SQLite or PostgreSQL.
+
+It holds nothing that cannot be had again except the operators' own doings: the letters themselves stay in
+``writeback.dead-letter``, and ``dead_letter/store/archive.py`` fills an empty store from there.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, func, insert, select, tuple_, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from dead_letter.errors import LetterRefused, UnknownLetter
+from dead_letter.letter.letter import Letter
+from dead_letter.store.filling import IDS_AT_ONCE, insert_letters, parts, set_mark
+from dead_letter.store.filters import EVERYTHING, Filter
+from dead_letter.store.parking import Parking
+from dead_letter.store.rows import BODY, SUMMARY, Copying, Edit, Stored, Summary, to_row, to_stored, to_summary
+from dead_letter.store.tables import ACTIONS, LETTERS, MARKS, METADATA
+from topics.log import Partition, Position, Record
+from topics.store import create_tables, reading
+
+
+class Arrival(NamedTuple):
+    """A letter, and the record of ``writeback.dead-letter`` it came in."""
+
+    letter: Letter
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Letters of one fingerprint; ``sample`` is the newest one's reason."""
+
+    fingerprint: str
+    connection: str
+    verdict: str
+    count: int
+    first_seen: float
+    last_seen: float
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    time: float
+    who: str
+    what: str
+    detail: dict[str, Any]
+
+
+class LetterStore:
+    """Synchronous and thread-safe. Raises ``topics.errors.StoreUnavailable`` while the database cannot be reached now.
+
+    ``who`` and ``now`` of every change go to the audit trail, in the transaction of the change. ``parking``: the
+    parked keys, in the same database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.parking = Parking(engine)
+        self._engine = engine
+        self._ready = False
+
+    # -- filling ------------------------------------------------------------------------------------------------------
+
+    def save(self, letter: Letter) -> bool:
+        """Keep a letter that came by no topic; False when it is there already."""
+        with _refusing(), self._writing() as connection:
+            return insert_letters(connection, [to_row(letter, None)]) == 1
+
+    def save_batch(self, arrivals: Sequence[Arrival]) -> int:
+        """Keep letters of the topic, in its order; how many were new.
+
+        Again is the same as once: by the letter's id (a crash writes a letter twice), and by its place in the topic.
+        The marks go with them, so the records must follow the marks without a gap. Raises ``LetterRefused``, and keeps
+        none, when the database does not take one of them.
+        """
+        with _refusing(), self._writing() as connection:
+            new = insert_letters(connection, [to_row(letter, record) for letter, record in arrivals])
+            ends: dict[int, int] = {}
+            for _, record in arrivals:
+                ends[record.partition.number] = max(ends.get(record.partition.number, 0), record.offset + 1)
+            for number, end in ends.items():
+                set_mark(connection, number, end, backwards=False)
+        return new
+
+    def marks(self) -> dict[int, int]:
+        """Per partition of the dead-letter topic, the first offset that may be missing here."""
+        with self._reading() as connection:
+            return {row.partition: row.next_offset for row in connection.execute(select(MARKS))}
+
+    def rewind(self, partition: int) -> None:
+        """Begin that partition again: its topic is another one than it was."""
+        with self._writing() as connection:
+            set_mark(connection, partition, 0, backwards=True)
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def list(
+        self, filters: Filter = EVERYTHING, *, limit: int = 50, before: str | None = None
+    ) -> builtins.list[Summary]:
+        """The newest first; ``before``: the id that the last page ended with."""
+        query = select(*SUMMARY).where(*filters.clauses()).order_by(LETTERS.c.row.desc()).limit(limit)
+        if before is not None:
+            query = query.where(LETTERS.c.row < self._row_of(before).row)
+        with self._reading() as connection:
+            return [to_summary(row) for row in connection.execute(query)]
+
+    def count(self, filters: Filter = EVERYTHING) -> int:
+        with self._reading() as connection:
+            return connection.scalar(select(func.count()).select_from(LETTERS).where(*filters.clauses())) or 0
+
+    def groups(self, filters: Filter = EVERYTHING, *, limit: int = 50) -> builtins.list[Group]:
+        """The most numerous first."""
+        columns = LETTERS.c
+        counted = (
+            select(
+                func.count().label("count"),
+                func.min(columns.time).label("first_seen"),
+                func.max(columns.time).label("last_seen"),
+                func.max(columns.row).label("newest"),
+            )
+            .where(*filters.clauses())
+            .group_by(columns.fingerprint)
+            .subquery()
+        )
+        query = (
+            select(columns.fingerprint, columns.connection, columns.verdict, columns.reason.label("sample"), counted)
+            .join(counted, columns.row == counted.c.newest)
+            .order_by(counted.c.count.desc(), columns.fingerprint)
+            .limit(limit)
+        )
+        with self._reading() as connection:
+            return [
+                Group(**{name: getattr(row, name) for name in Group.__dataclass_fields__})
+                for row in connection.execute(query)
+            ]
+
+    def get(self, prefix: str) -> Stored:
+        """The letter of that id, or the only one whose id begins so. Raises ``UnknownLetter``."""
+        return self.load([self._row_of(prefix).id])[0]
+
+    def load(self, ids: Sequence[str]) -> builtins.list[Stored]:
+        """The letters of these ids, bytes and all, in this order; unknown ones are left out."""
+        found: dict[str, Stored] = {}
+        with self._reading() as connection:
+            for part in parts(ids):
+                query = select(*SUMMARY, *BODY).where(LETTERS.c.id.in_(part))
+                found.update((row.id, to_stored(row)) for row in connection.execute(query))
+        return [found[known] for known in ids if known in found]
+
+    def in_order(self, filters: Filter) -> Iterator[Summary]:
+        """All that match, by topic, partition and offset of their events, read page by page."""
+        place = (LETTERS.c.topic, LETTERS.c.partition, LETTERS.c.offset, LETTERS.c.row)
+        last: tuple[Any, ...] | None = None
+        while True:
+            query = select(*SUMMARY).where(*filters.clauses()).order_by(*place).limit(IDS_AT_ONCE)
+            if last is not None:
+                query = query.where(tuple_(*place) > last)
+            with self._reading() as connection:
+                page = [to_summary(row) for row in connection.execute(query)]
+            yield from page
+            if len(page) < IDS_AT_ONCE:
+                return
+            last = (page[-1].topic, page[-1].partition, page[-1].offset, page[-1].row)
+
+    def same_records(self, hashes: Sequence[str]) -> builtins.list[Summary]:
+        """All letters, whatever their state, of these records (``Summary.record_hash``)."""
+        found: builtins.list[Summary] = []
+        with self._reading() as connection:
+            for part in parts(hashes):
+                query = select(*SUMMARY).where(LETTERS.c.record_hash.in_(part))
+                found += [to_summary(row) for row in connection.execute(query)]
+        return found
+
+    def trail(self, letter: str) -> builtins.list[Action]:
+        """What operators did to the letter, in the order they did it."""
+        query = select(ACTIONS).where(ACTIONS.c.letter == letter).order_by(ACTIONS.c.row)
+        with self._reading() as connection:
+            return [Action(row.time, row.who, row.what, row.detail) for row in connection.execute(query)]
+
+    def copies_of(self, letters: Sequence[str]) -> dict[str, builtins.list[Position]]:
+        """Where the replays of these have put their events, as the trail has it."""
+        found: dict[str, builtins.list[Position]] = {}
+        with self._reading() as connection:
+            for part in parts(letters):
+                query = select(ACTIONS.c.letter, ACTIONS.c.detail)
+                query = query.where(ACTIONS.c.letter.in_(part), ACTIONS.c.what == "replay")
+                for letter, said in connection.execute(query):
+                    place = Partition(said["topic"], said["partition"])
+                    found.setdefault(letter, []).append(Position(place, said["offset"]))
+        return found
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    def edit(self, letter: str, edit: Edit | None, *, who: str, now: float) -> None:
+        """What a replay sends instead; None takes the edit back. The original stays as it is."""
+        after = edit and asdict(edit)
+        with self._writing() as connection:
+            before = connection.scalar(select(LETTERS.c.edited).where(LETTERS.c.id == letter))
+            connection.execute(update(LETTERS).where(LETTERS.c.id == letter).values(edited=after))
+            _write_down(connection, [letter], "edit", {"before": before, "after": after}, who, now)
+
+    def begin_copying(self, copies: Mapping[str, Copying]) -> None:
+        """Said before a copy is sent, so that a crash between the copy and its mark can be cleared up."""
+        with self._writing() as connection:
+            for letter, copying in copies.items():
+                connection.execute(update(LETTERS).where(LETTERS.c.id == letter).values(copying=asdict(copying)))
+
+    def mark_replayed(self, details: Mapping[str, Mapping[str, Any]], *, who: str, now: float) -> None:
+        """Said after the log has acknowledged the copies; ``details`` per letter go to the trail."""
+        values = {"state": "replayed", "copying": None, "replays": LETTERS.c.replays + 1}
+        with self._writing() as connection:
+            for letter, detail in details.items():
+                connection.execute(update(LETTERS).where(LETTERS.c.id == letter).values(values))
+                _write_down(connection, [letter], "replay", detail, who, now)
+
+    def discard(self, letters: Sequence[str], reason: str, *, who: str, now: float) -> builtins.list[str]:
+        """Give these up; they stay readable. Only open ones can be; returns those that were."""
+        done: builtins.list[str] = []
+        with self._writing() as connection:
+            for part in parts(letters):
+                query = select(LETTERS.c.id).where(LETTERS.c.id.in_(part), LETTERS.c.state == "open")
+                open_ones = list(connection.scalars(query.with_for_update()))
+                connection.execute(update(LETTERS).where(LETTERS.c.id.in_(open_ones)).values(state="discarded"))
+                _write_down(connection, open_ones, "discard", {"reason": reason}, who, now)
+                done += open_ones
+        return done
+
+    def note(self, letter: str, text: str, *, who: str, now: float) -> None:
+        with self._writing() as connection:
+            _write_down(connection, [letter], "note", {"text": text}, who, now)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _row_of(self, prefix: str) -> Summary:
+        query = select(*SUMMARY).where(LETTERS.c.id.startswith(prefix, autoescape=True)).order_by(LETTERS.c.id).limit(6)
+        with self._reading() as connection:
+            found = [to_summary(row) for row in connection.execute(query)]
+        if not prefix or not found:
+            raise UnknownLetter(f"no dead letter {prefix!r}; `writeback dead-letters list` shows what there is")
+        if len(found) > 1 and found[0].id != prefix:
+            several = ", ".join(summary.id for summary in found[:5])
+            raise UnknownLetter(f"{prefix!r} fits several letters ({several}, ...); give more of the id")
+        return found[0]
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        self._make_ready()
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        self._make_ready()
+        with reading(self._engine) as connection:
+            yield connection
+
+    def _make_ready(self) -> None:
+        if not self._ready:
+            create_tables(self._engine, METADATA)
+            self._ready = True
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """A database that is away raises ``StoreUnavailable`` (topics/store.py); all else is about what was handed in."""
+    try:
+        yield
+    except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
+        raise LetterRefused(f"the store does not take it: {str(error)[:500]}") from error
+
+
+def _write_down(  # noqa: PLR0917 - a row of the trail, in the order of its columns
+    connection: Connection, letters: Sequence[str], what: str, detail: Mapping[str, Any], who: str, now: float
+) -> None:
+    rows = [{"letter": letter, "time": now, "who": who, "what": what, "detail": dict(detail)} for letter in letters]
+    if rows:
+        connection.execute(insert(ACTIONS), rows)

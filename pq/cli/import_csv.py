@@ -1,0 +1,241 @@
+"""``writeback import``: a CSV file, row by row."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pq.cli.emit import OPERATIONS, opened_session
+from topics.cli.console import FAILED, INCOMPLETE, OK, json_option, note, pass_rooms, print_json, print_table, progress
+from topics.cli.context import Rooms
+
+if TYPE_CHECKING:
+    from pq._session import Session
+    from pq.csv.importer import CsvImport, Sample
+    from pq.csv.rows import CsvRows, Rejects, Row
+
+TOLD = 10
+"""Rejected rows that are told on stderr one by one; all of them are in the rejects file."""
+
+
+PACED_ROWS = 1_000
+"""Rows between two looks at the lag."""
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(allow_dash=True, dir_okay=False))
+@click.option("--connection", required=True, help="Where the rows go.")
+@click.option("--object", "object_name", required=True, help="What each row is: contact, company, ...")
+@click.option("--operation", type=OPERATIONS, default="upsert", show_default=True)
+@click.option("--key", help="The column that identifies a record; a row without it is rejected.")
+@click.option("--map", "renamed", multiple=True, metavar="COLUMN=FIELD", help="Rename a column; COLUMN= leaves it out.")
+@click.option("--types", multiple=True, metavar="COLUMN=TYPE", help="str (the default), int, float, bool or json.")
+@click.option("--infer", is_flag=True, help="Take cells that can only be numbers or true/false for that; 007 is text.")
+@click.option(
+    "--empty",
+    type=click.Choice(["skip", "null", "text"]),
+    default="skip",
+    show_default=True,
+    help="An empty cell: leave the field alone, send null, or send empty text.",
+)
+@click.option("--delimiter", help="Default: the one that the header line uses (, ; tab |).")
+@click.option("--from-line", type=click.IntRange(min=2), default=2, help="Go on from this line of the file.")
+@click.option("--run", default="", help="Sends the same file once more as new events: any word for this run.")
+@click.option("--rejects", type=click.Path(path_type=Path), help="Rows that cannot be used. Default: FILE.rejects.csv")
+@click.option("--dry-run", is_flag=True, help="Send nothing; show the first events, and check every row.")
+@click.option("--at-once", is_flag=True, help="Do not let the workers keep up: live events will wait behind it.")
+@click.option("--wait", is_flag=True, help="Wait for the outcomes and count them.")
+@json_option
+@pass_rooms
+def import_csv(rooms: Rooms, /, file: str, **options: Any) -> int:
+    """Send an event for each row of a CSV file (UTF-8, with a header line; - for stdin).
+
+    \b
+      writeback import contacts.csv --connection hubspot --object contact \\
+          --operation upsert --key email
+      writeback import prices.csv --connection odoo --object product \\
+          --operation update --map sku=id --types price=float --dry-run
+
+    Rows that cannot be used are told with their line and written to a rejects file, which can be corrected and
+    imported as it is. Ctrl-C: what was sent stays sent, and the line to go on from is told. Sending the same file
+    again makes the same events (same ids), so that vendors with an idempotency key take each once; --run makes them
+    new ones. Imported events yield to live ones. Exit code 3 when not every row was sent, or not delivered.
+    """  # noqa: D301 - click's own mark, a real backspace
+    from pq.csv.rows import CsvRows, Rejects  # noqa: PLC0415
+
+    with _opened(file) as source, opened_session(rooms, f"writeback import:{Path(file).name}") as session:
+        rows = CsvRows(source, delimiter=options["delimiter"])
+        rejects = Rejects(options["rejects"] or _rejects_path(file), rows)
+        try:
+            return _import(session, file, rows, rejects, options)
+        finally:
+            rejects.close()
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[Any]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        source = Path(file).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise click.UsageError(f"{file}: {error.strerror}") from error
+    with source:
+        yield source
+
+
+def _rejects_path(file: str) -> Path:
+    return Path("stdin.rejects.csv") if file == "-" else Path(file).with_suffix(".rejects.csv")
+
+
+def _import(session: Session, file: str, rows: CsvRows, rejects: Rejects, options: dict[str, Any]) -> int:
+    from pq.csv.fields import Fields  # noqa: PLC0415
+    from pq.csv.importer import CsvImport, Target  # noqa: PLC0415
+    from topics.event.event import Operation  # noqa: PLC0415
+
+    fields = Fields(
+        rows.columns,
+        renamed=_pairs(options["renamed"], "--map"),
+        types=_pairs(options["types"], "--types"),
+        key=options["key"],
+        infer=options["infer"],
+        empty=options["empty"],
+    )
+    channel = session.channel(options["connection"])
+    target = Target(channel, Operation(options["operation"]), options["object_name"], options["run"])
+    importing = CsvImport(target, fields, rejects, _tell_reject(rejects))
+    todo: Iterator[Row] = (row for row in rows if row.line >= options["from_line"])
+    if options["dry_run"]:
+        return _dry_run(importing, todo, rejects, options)
+    if not options["at_once"]:
+        todo = paced(todo, session, channel.topic)
+    return _send(session, importing, todo, rejects, {**options, "lines": _lines(file)})
+
+
+def paced(rows: Iterator[Row], session: Session, topic: str) -> Iterator[Row]:
+    """Rows no faster than the workers take them, where there are any: a live event is not to queue behind a million."""
+    from topics.cli.pace import IMPORT_LAG_LIMIT, IMPORT_PATIENCE_S, Pace  # noqa: PLC0415
+
+    pace = Pace(
+        time.monotonic,
+        time.sleep,  # noqa: TID251 - the edge: an import waits in real time
+        lag_limit=IMPORT_LAG_LIMIT,
+        patience_s=IMPORT_PATIENCE_S,
+        group=session.group,
+    )
+    pacing = True
+    for number, row in enumerate(rows, 1):
+        yield row
+        if pacing and number % PACED_ROWS == 0:
+            trouble = pace.wait_for_room(session.log, {topic}, lambda _: None)
+            if trouble:
+                pacing = False
+                note(f"{trouble} Going on without waiting for the workers.")
+
+
+def _pairs(given: tuple[str, ...], option: str) -> dict[str, str]:
+    pairs = dict(pair.partition("=")[::2] for pair in given)
+    wrong = [pair for pair in given if "=" not in pair]
+    if wrong:
+        raise click.UsageError(f"{option} {wrong[0]}: give COLUMN=VALUE")
+    return pairs
+
+
+def _tell_reject(rejects: Rejects) -> Callable[[Row, str], None]:
+    def tell(row: Row, reason: str) -> None:
+        if rejects.count <= TOLD:
+            note(f"line {row.line} rejected: {reason}")
+        elif rejects.count == TOLD + 1:
+            note("more rows are rejected; see the rejects file")
+
+    return tell
+
+
+def _dry_run(importing: CsvImport, todo: Iterator[Row], rejects: Rejects, options: dict[str, Any]) -> int:
+    shown: list[Sample] = []
+    count = 0
+    for sample in importing.samples(todo):
+        count += 1
+        if len(shown) < 5:
+            shown.append(sample)
+    if options["as_json"]:
+        print_json({"rows": count, "rejected": rejects.count, "first": [sample._asdict() for sample in shown]})
+    else:
+        print_table(
+            ["line", "key", "fields"], [[s.line, s.key, json.dumps(s.fields, ensure_ascii=False)] for s in shown]
+        )
+        note(f"nothing was sent: {count:,} rows would be, {rejects.count:,} rejected{_where(rejects)}")
+    return INCOMPLETE if rejects.count else OK
+
+
+def _send(
+    session: Session, importing: CsvImport, todo: Iterator[Row], rejects: Rejects, options: dict[str, Any]
+) -> int:
+    from pq.csv.importer import ImportStopped  # noqa: PLC0415
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped container is told where it was, too
+    try:
+        with progress("sending", options["lines"]) as advance:
+            at = options["from_line"] - 1
+            for line in importing.send(todo, wait=options["wait"]):
+                advance(line - at)
+                at = line
+        importing.finish()
+    except KeyboardInterrupt:
+        session.flush(30)
+        note(f"interrupted; go on with --from-line {importing.next_line}")
+        raise
+    except ImportStopped as error:
+        note(f"{error}; go on with --from-line {importing.next_line}")
+        return FAILED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    outcomes = _await_outcomes(importing) if options["wait"] else {}
+    return _summary(importing, rejects, outcomes, as_json=options["as_json"])
+
+
+def _await_outcomes(importing: CsvImport) -> dict[str, int]:
+    counts = {"success": 0, "error": 0}
+    with progress("delivering", len(importing.receipts)) as advance:
+        while importing.receipts:
+            receipt = importing.receipts[0]
+            status = receipt.wait(0.5)["status"]
+            if status != "pending":
+                importing.receipts.popleft()
+                counts[status] += 1
+                advance(1)
+    return counts
+
+
+def _summary(importing: CsvImport, rejects: Rejects, outcomes: dict[str, int], *, as_json: bool) -> int:
+    counts = {"sent": importing.sent, "rejected": rejects.count}
+    if outcomes:
+        counts |= {"delivered": outcomes["success"], "dead": outcomes["error"]}
+    if as_json:
+        print_json(counts)
+    else:
+        click.echo(", ".join(f"{count:,} {name}" for name, count in counts.items()) + _where(rejects))
+    if counts.get("dead"):
+        note("see `writeback dead-letters list`")
+    return INCOMPLETE if rejects.count or counts.get("dead") else OK
+
+
+def _where(rejects: Rejects) -> str:
+    return f" (see {rejects.path})" if rejects.count else ""
+
+
+def _lines(file: str) -> int | None:
+    """How many lines there are, for the bar; only where somebody looks at it."""
+    if file == "-" or not sys.stderr.isatty():
+        return None
+    with Path(file).open("rb") as source:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: source.read(1 << 20), b""))

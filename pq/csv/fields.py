@@ -1,0 +1,110 @@
+"""From a row's cells to an event's fields: which column is which field, and of which type."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from pq.csv.rows import BadFile
+
+Empty = Literal["skip", "null", "text"]
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _boolean(cell: str) -> bool:
+    try:
+        return _TRUTH[cell.strip().lower()]
+    except KeyError:
+        raise ValueError("neither true nor false") from None
+
+
+def _finite(cell: str) -> float:
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError("not a number that JSON has")
+    return number
+
+
+def _json(cell: str) -> Any:
+    return json.loads(cell, parse_constant=_finite)
+
+
+def guess(cell: str) -> Any:
+    """A number or true/false where a cell can be nothing else; ``007`` and ``+32 2 555`` stay what they are: text."""
+    if _INTEGER.fullmatch(cell):
+        return int(cell)
+    if _DECIMAL.fullmatch(cell):
+        return float(cell)
+    return {"true": True, "false": False}.get(cell.lower(), cell)
+
+
+TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": _finite, "bool": _boolean, "json": _json}
+
+
+class Fields:
+    """Made once per file. ``key``: the field that must not be empty, and gives the key where the connector has none.
+
+    Raises ``BadFile`` for a name that is not in the file's header: a slip there would be one in every event.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        *,
+        renamed: Mapping[str, str],
+        types: Mapping[str, str],
+        key: str | None = None,
+        infer: bool = False,
+        empty: Empty = "skip",
+    ) -> None:
+        self._names = [renamed.get(column, column) for column in columns]
+        self._empty = empty
+        for name in renamed:
+            _known(name, columns, "--map")
+        for name in types:
+            _known(name, list(dict.fromkeys([*columns, *self._names])), "--types")
+        for kind in types.values():
+            if kind not in TYPES:
+                raise BadFile(f"--types says {kind!r}; it is one of {', '.join(TYPES)}")
+        self.key = renamed.get(key, key) if key is not None else None
+        if self.key is not None:
+            _known(self.key, self._names, "--key")
+        default = guess if infer else str
+        self._casts = [
+            TYPES[types[name]] if name in types else TYPES[types[column]] if column in types else default
+            for name, column in zip(self._names, columns, strict=True)
+        ]
+
+    def of(self, cells: Sequence[str]) -> dict[str, Any]:
+        """The fields of a good row. Raises ``ValueError`` that names the field."""
+        fields: dict[str, Any] = {}
+        for name, cast, cell in zip(self._names, self._casts, cells, strict=True):
+            if not name:
+                continue
+            if cell or self._empty == "text":
+                fields[name] = self._cast(name, cast, cell)
+            elif self._empty == "null":
+                fields[name] = None
+        if self.key is not None and fields.get(self.key) in (None, ""):
+            raise ValueError(f"{self.key} is empty, and it is the key")
+        return fields
+
+    @staticmethod
+    def _cast(name: str, cast: Callable[[str], Any], cell: str) -> Any:
+        try:
+            return cast(cell)
+        except ValueError as error:
+            raise ValueError(f"{name} is {cell[:60]!r}: {error}") from error
+
+
+def _known(name: str, names: Sequence[str], option: str) -> None:
+    if name not in names:
+        raise BadFile(
+            f"{option} names {name!r}, and the file has no such column; it has {', '.join(filter(None, names))}"
+        )

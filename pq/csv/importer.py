@@ -1,0 +1,135 @@
+"""Sends an event for each row of a CSV file, pipelined; knows at any moment up to which line the log has everything."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
+
+from pq._channel import Channel
+from pq.csv.fields import Fields
+from pq.csv.rows import Rejects, Row
+from pq.receipt import Receipt
+from topics.errors import LogError, RecordRefused, WritebackError
+from topics.event.event import Operation
+from topics.log import Position
+
+NAMESPACE = UUID("6f0b7a52-8f1e-5b0e-9d0a-2f6a55d3f1c4")
+
+
+class ImportStopped(WritebackError):
+    """The log did not take a line; the message says from which line to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What every row becomes. ``run`` makes the ids of one run of the same file unlike those of another."""
+
+    channel: Channel
+    operation: Operation
+    object: str
+    run: str = ""
+
+    def event_id(self, row: Row) -> str:
+        """The same for the same line with the same content, whatever the file is called, however often it is sent.
+
+        So a second run after a crash is recognised as the same events: by the vendors that take an idempotency key, in
+        the ledger and among the dead letters. A corrected row is another event.
+        """
+        slug = self.channel.connection.slug
+        content = "\x1f".join([self.run, slug, self.operation, self.object, str(row.line), *row.cells])
+        return str(uuid5(NAMESPACE, content))
+
+
+class Sample(NamedTuple):
+    """A row as it would be sent."""
+
+    line: int
+    id: str
+    key: str | None
+    fields: dict[str, Any]
+
+
+class CsvImport:
+    """``sent``: events handed to the log; ``receipts``: theirs, where outcomes are wanted."""
+
+    def __init__(self, target: Target, fields: Fields, rejects: Rejects, reject: Callable[[Row, str], None]) -> None:
+        self._target = target
+        self._fields = fields
+        self._rejects = rejects
+        self._on_reject = reject
+        self._unconfirmed: deque[tuple[Row, Future[Position]]] = deque()
+        self.sent = 0
+        self.receipts: deque[Receipt] = deque()
+        self.next_line = 0
+
+    def samples(self, rows: Iterable[Row]) -> Iterator[Sample]:
+        """What would be sent; rejects are told all the same."""
+        target = self._target
+        for row in rows:
+            fields = self._fields_of(row)
+            if fields is not None:
+                yield Sample(row.line, target.event_id(row), self._key(fields), fields)
+
+    def send(self, rows: Iterable[Row], *, wait: bool) -> Iterator[int]:
+        """Send them, and yield each line as it is left behind. Raises ``ImportStopped``."""
+        for row in rows:
+            fields = self._fields_of(row)
+            if fields is not None:
+                self._send(row, fields, wait=wait)
+            self.next_line = row.line + 1
+            self._confirm(wait=False)
+            yield row.line
+
+    def finish(self) -> None:
+        """Wait until the log has what was sent. Raises ``ImportStopped``."""
+        self._confirm(wait=True)
+
+    def _send(self, row: Row, fields: dict[str, Any], *, wait: bool) -> None:
+        target = self._target
+        event_id, key = target.event_id(row), self._key(fields)
+        send = target.channel.write if wait else target.channel.send
+        try:
+            sent = send(target.operation, target.object, fields, event_id=event_id, key=key, backfill=True)
+        except RecordRefused as error:
+            self._reject(row, str(error))
+        else:
+            self.sent += 1
+            self._unconfirmed.append((row, sent.sent if isinstance(sent, Receipt) else sent))
+            if isinstance(sent, Receipt):
+                self.receipts.append(sent)
+
+    def _fields_of(self, row: Row) -> dict[str, Any] | None:
+        if row.reason:
+            self._reject(row, row.reason)
+            return None
+        try:
+            return self._fields.of(row.cells)
+        except ValueError as error:
+            self._reject(row, str(error))
+            return None
+
+    def _key(self, fields: dict[str, Any]) -> str | None:
+        """The connector's, so that events about one record are in one order whoever sends them; else the column's."""
+        key = self._target.channel.key(self._target.operation, self._target.object, fields)
+        return str(fields[self._fields.key]) if key is None and self._fields.key is not None else key
+
+    def _reject(self, row: Row, reason: str) -> None:
+        self._rejects.add(row, reason)
+        self._on_reject(row, reason)
+
+    def _confirm(self, *, wait: bool) -> None:
+        while self._unconfirmed and (wait or self._unconfirmed[0][1].done()):
+            row, sent = self._unconfirmed[0]
+            try:
+                sent.result()
+            except RecordRefused as error:
+                self.sent -= 1
+                self._reject(row, str(error))
+            except LogError as error:
+                self.next_line = row.line
+                raise ImportStopped(f"line {row.line} was not taken by the log: {error}") from error
+            self._unconfirmed.popleft()

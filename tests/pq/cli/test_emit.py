@@ -1,0 +1,225 @@
+"""``writeback emit`` and ``writeback import``, as people type them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connectors.connections.store import Connections
+from topics.cli.console import run
+from topics.cli.context import Rooms
+from topics.event.event import Event, Operation
+from writeback import cli
+
+Emitted = Callable[[str], list[Event]]
+
+
+@pytest.fixture(autouse=True)
+def _connections(connections: Connections) -> None:
+    """Every command here finds Hubspot and Slack."""
+
+
+def writeback(*args: str) -> int:
+    return run(cli, Rooms(), args)
+
+
+def csv_file(tmp_path: Path, content: str | bytes, name: str = "contacts.csv") -> str:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+IMPORT = ("--connection", "hubspot", "--object", "contact", "--operation", "upsert", "--key", "email")
+CONTACTS = "email,firstname\njohn@acme.com,John\njane@acme.com,Jane\n"
+
+
+def test_emit(emitted: Emitted, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line of the README: one event, whose id is printed."""
+    code = writeback("emit", "hubspot", "add", "contact", '{"email": "john@acme.com"}')
+
+    (event,) = emitted("hubspot")
+    assert (code, capsys.readouterr().out) == (0, f"{event.id}\n")
+    assert (event.operation, event.object, event.fields) == (Operation.ADD, "contact", {"email": "john@acme.com"})
+    assert event.options.reply_to is None
+
+
+def test_emit_with_a_key(emitted: Emitted) -> None:
+    """--key wins over the connector's own."""
+    writeback("emit", "hubspot", "add", "contact", '{"email": "john@acme.com"}', "--key", "mine")
+
+    assert emitted("hubspot")[0].key == "mine"
+
+
+def test_emit_lines_of_stdin(
+    emitted: Emitted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bad lines are told by number, the others are sent, the exit code says that not all were."""
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"email": "a@b.c"}\n\n[1]\n{"email": "d@e.f"}\nnope\n'))
+    code = writeback("emit", "hubspot", "add", "contact", "-", "--json")
+
+    said = capsys.readouterr()
+    assert code == 3
+    assert [json.loads(line)["status"] for line in said.out.splitlines()] == ["sent", "sent"]
+    assert "line 3: a JSON list, not an object" in said.err
+    assert "line 5: not JSON" in said.err
+    assert [event.fields["email"] for event in emitted("hubspot")] == ["a@b.c", "d@e.f"]
+
+
+def test_emit_wait_without_a_worker(capsys: pytest.CaptureFixture[str]) -> None:
+    """Time is up: pending, why, and exit code 3."""
+    code = writeback("emit", "hubspot", "add", "contact", "{}", "--wait", "--wait-seconds", "0", "--json")
+
+    assert code == 3
+    assert json.loads(capsys.readouterr().out)["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "told"),
+    [
+        (("hubspot", "add", "contact", "[1]"), 2, "FIELDS: a JSON list"),
+        (("hubspot", "add", "contact", "{"), 2, "FIELDS: not JSON"),
+        (("hubspot", "explode", "contact", "{}"), 2, "'explode' is not one of"),
+        (("odoo", "add", "contact", "{}"), 1, "there are: Hubspot, Slack"),
+        (("hubspot", "add", "invoice", "{}"), 1, "unknown function invoice.add"),
+    ],
+)
+def test_emit_mistakes(args: tuple[str, ...], code: int, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One clean message on stderr, an exit code, no traceback."""
+    got = writeback("emit", *args)
+
+    said = capsys.readouterr()
+    assert (got, said.out) == (code, "")
+    assert told in said.err
+    assert "Traceback" not in said.err
+
+
+def test_import(emitted: Emitted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line of the README: an event per row, keyed as the connector keys them, yielding to live events."""
+    code = writeback("import", csv_file(tmp_path, CONTACTS), *IMPORT)
+
+    john, jane = emitted("hubspot")
+    assert (code, capsys.readouterr().out) == (0, "2 sent, 0 rejected\n")
+    assert (john.operation, john.object, john.key) == (Operation.UPSERT, "contact", "john@acme.com")
+    assert john.fields == {"email": "john@acme.com", "firstname": "John"}
+    assert jane.options.backfill
+    assert john.source == "writeback import:contacts.csv"
+
+
+def test_importing_the_same_file_again_makes_the_same_events(emitted: Emitted, tmp_path: Path) -> None:
+    """Same line, same content: same id, whatever the file is called. --run makes new ones; so does a correction."""
+    writeback("import", csv_file(tmp_path, CONTACTS), *IMPORT)
+    writeback("import", csv_file(tmp_path, CONTACTS, "copy.csv"), *IMPORT)
+    writeback("import", csv_file(tmp_path, CONTACTS), *IMPORT, "--run", "second")
+    writeback("import", csv_file(tmp_path, CONTACTS.replace("John", "Jon")), *IMPORT)
+
+    ids = [event.id for event in emitted("hubspot")]
+    assert ids[0:2] == ids[2:4]
+    assert len({*ids[0:2], *ids[4:6], ids[6]}) == 5
+    assert ids[7] == ids[1]
+
+
+def test_bad_rows_are_told_and_kept(emitted: Emitted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """None is skipped in silence: line and reason on stderr, the row in the rejects file, exit code 3."""
+    content = b"email,firstname\n,X\njohn@acme.com,John\nj\xe9@acme.com,J\na,b,c\n"
+    code = writeback("import", csv_file(tmp_path, content), *IMPORT)
+
+    said = capsys.readouterr()
+    assert (code, said.out) == (3, f"1 sent, 3 rejected (see {tmp_path}/contacts.rejects.csv)\n")
+    assert said.err.splitlines() == [
+        "line 2 rejected: email is empty, and it is the key",
+        "line 4 rejected: email is not UTF-8",
+        "line 5 rejected: 3 cells under 2 columns",
+    ]
+    assert len(emitted("hubspot")) == 1
+    assert (tmp_path / "contacts.rejects.csv").read_bytes().count(b"\r\n") == 4
+
+
+def test_a_row_larger_than_an_event_is_rejected(emitted: Emitted, tmp_path: Path) -> None:
+    """The rows around it go."""
+    content = f"email,firstname\na@b.c,x\nb@b.c,{'x' * 1_048_000}{'y' * 500}\nc@b.c,x\n"
+    code = writeback("import", csv_file(tmp_path, content), *IMPORT)
+
+    assert code == 3
+    assert [event.fields["email"] for event in emitted("hubspot")] == ["a@b.c", "c@b.c"]
+
+
+def test_dry_run(emitted: Emitted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shows what would be sent, checks every row, sends nothing."""
+    file = csv_file(tmp_path, "Mail;age\njohn@acme.com;7\n;8\n")
+    code = writeback("import", file, *IMPORT, "--map", "Mail=email", "--types", "age=int", "--dry-run", "--json")
+
+    said = json.loads(capsys.readouterr().out)
+    assert (code, said["rows"], said["rejected"]) == (3, 1, 1)
+    assert said["first"][0]["fields"] == {"email": "john@acme.com", "age": 7}
+    assert said["first"][0]["key"] == "john@acme.com"
+    assert emitted("hubspot") == []
+
+
+def test_from_line(emitted: Emitted, tmp_path: Path) -> None:
+    """Goes on where another run was stopped."""
+    writeback("import", csv_file(tmp_path, CONTACTS), *IMPORT, "--from-line", "3")
+
+    assert [event.fields["email"] for event in emitted("hubspot")] == ["jane@acme.com"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "told"),
+    [
+        (("nothing.csv", *IMPORT), 2, "nothing.csv: No such file"),
+        (("contacts.csv", "--connection", "hubspot", "--object", "contact", "--key", "mail"), 1, "--key names 'mail'"),
+        (("contacts.csv", *IMPORT, "--map", "email"), 2, "--map email: give COLUMN=VALUE"),
+        (("contacts.csv", "--connection", "odoo", "--object", "contact"), 1, "there are: Hubspot, Slack"),
+        (("contacts.csv", "--connection", "hubspot", "--object", "invoice"), 1, "unknown function invoice.upsert"),
+    ],
+)
+def test_import_mistakes(
+    args: tuple[str, ...], code: int, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found before the first event is sent."""
+    csv_file(tmp_path, CONTACTS)
+    got = writeback("import", *args)
+
+    assert got == code
+    assert told in capsys.readouterr().err
+
+
+def test_ctrl_c_flushes_and_says_where_to_go_on(emitted: Emitted, tmp_path: Path) -> None:
+    """What was sent is in the log, and the line to resume from is told."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "writeback", "import", "-", *IMPORT],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
+        env=_environment(),
+    )  # fmt: skip
+    try:
+        assert process.stdin is not None
+        process.stdin.write(CONTACTS.encode())
+        process.stdin.flush()
+        while _count(emitted) < 2:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+
+    assert process.returncode == 130
+    assert b"interrupted; go on with --from-line 4" in errors
+    assert b"Traceback" not in errors
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+
+
+def _count(emitted: Emitted) -> int:
+    try:
+        return len(emitted("hubspot"))
+    except Exception:  # noqa: BLE001 - the topic is not there yet
+        return 0

@@ -1,0 +1,96 @@
+"""From cells to fields: names, types, empty cells, keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pq.csv.fields import Fields, guess
+from pq.csv.rows import BadFile
+
+
+def fields(columns: str = "email,age", **options: Any) -> Fields:
+    return Fields(columns.split(","), **{"renamed": {}, "types": {}, **options})
+
+
+def test_everything_is_text_unless_said_otherwise() -> None:
+    """A postal code keeps its zero."""
+    assert fields("zip").of(["01234"]) == {"zip": "01234"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "value"),
+    [
+        ("int", "42", 42),
+        ("float", "100.05", 100.05),
+        ("bool", "Yes", True),
+        ("bool", "0", False),
+        ("json", '{"a": [1]}', {"a": [1]}),
+        ("str", "42", "42"),
+    ],
+)
+def test_types(kind: str, cell: str, value: Any) -> None:
+    """--types says what a column holds."""
+    assert fields("x", types={"x": kind}).of([cell]) == {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell"),
+    [("int", "4.5"), ("float", "nan"), ("float", "1,5"), ("bool", "maybe"), ("json", "{"), ("json", "NaN")],
+)
+def test_a_cell_that_is_not_of_its_type(kind: str, cell: str) -> None:
+    """The reason names the field and what it holds."""
+    with pytest.raises(ValueError, match=f"^x is '{cell}': "):
+        fields("x", types={"x": kind}).of([cell])
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("1", 1), ("-7", -7), ("1.50", 1.5), ("true", True), ("False", False),
+        ("007", "007"), ("+32", "+32"), ("1e5", "1e5"), ("1,5", "1,5"), ("1234567890123456789", "1234567890123456789"),
+        ("-", "-"), (" 1", " 1"), ("NaN", "NaN"),
+    ],
+)  # fmt: skip
+def test_guessing_takes_only_what_can_be_nothing_else(cell: str, value: Any) -> None:
+    """--infer leaves numbers that may be identifiers alone."""
+    assert guess(cell) == value
+    assert type(guess(cell)) is type(value)
+
+
+def test_columns_are_renamed_and_left_out() -> None:
+    """--map old=new, and --map old= for a column that is no field."""
+    made = fields("Email,Age,Note", renamed={"Email": "email", "Note": ""}, types={"Age": "int"}, key="Email")
+
+    assert (made.of(["a@b.c", "7", "x"]), made.key) == ({"email": "a@b.c", "Age": 7}, "email")
+
+
+@pytest.mark.parametrize(
+    ("empty", "record"),
+    [("skip", {"email": "x"}), ("null", {"email": "x", "age": None}), ("text", {"email": "x", "age": ""})],
+)
+def test_empty_cells(empty: str, record: dict[str, Any]) -> None:
+    """By default an empty cell leaves the field alone: an import should not wipe what others filled in."""
+    assert fields(empty=empty).of(["x", ""]) == record
+
+
+def test_a_row_without_its_key_is_refused() -> None:
+    """It would be nobody's."""
+    with pytest.raises(ValueError, match="email is empty, and it is the key"):
+        fields(key="email").of(["", "7"])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"renamed": {"mail": "email"}}, "--map names 'mail', .* it has email, age"),
+        ({"types": {"mail": "int"}}, "--types names 'mail', .* it has email, age$"),
+        ({"key": "mail"}, "--key names 'mail'"),
+        ({"types": {"age": "number"}}, "--types says 'number'; it is one of str, int, float, bool, json"),
+    ],
+)
+def test_a_slip_in_an_option_is_found_before_the_first_row(options: dict[str, Any], told: str) -> None:
+    """It would be a slip in every event."""
+    with pytest.raises(BadFile, match=told):
+        fields(**options)

@@ -1,0 +1,578 @@
+"""A simulated log, vendor and clock around the real dispatcher, lane, offsets, decide, breaker and throttle.
+
+One seed is one history: random verdicts, lost answers, crashes between call and commit, rebalances, outages. At the
+end the three promises are reckoned against what the vendor really did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.connections.store import Connection
+from connectors.contract import (
+    Absent,
+    CannotTell,
+    Delivered,
+    Down,
+    Finding,
+    Found,
+    Function,
+    Limits,
+    Quota,
+    Rejected,
+    Retry,
+    Throttled,
+    Unknown,
+    Verdict,
+)
+from connectors.errors import Unreachable
+from dead_letter.letter.letter import Letter, decode
+from dead_letter.store.parking import Parked
+from topics import names
+from topics.event import codec
+from topics.event.event import Event, Operation
+from topics.event.result import Result, unpack
+from topics.log import Commit, Headers, Partition, Position, Record
+from worker.clock import FakeClock
+from worker.decide.decide import Bury
+from worker.decide.retry import RetryPolicy
+from worker.dispatch.dispatch import Dispatcher
+from worker.lane.assignment import Assignment
+from worker.lane.delivery import Delivery
+from worker.lane.parking import KeyPark
+from worker.ports import Tools
+from worker.progress.offsets import Progress
+from worker.settlement.ledger import Ledger
+from worker.settlement.outcomes import Outcomes
+from worker.settlement.publisher import Courier
+
+SLUG = "sim"
+PARTITION = Partition(names.events_topic(SLUG), 0)
+
+FUNCTIONS = {
+    # an upsert may be repeated; an add can be asked about; a note cannot, and is not tried twice; a message and an
+    # alert are
+    ("contact", Operation.UPSERT): Function("contact", Operation.UPSERT, batch_max=5, idempotent=True),
+    ("contact", Operation.DELETE): Function("contact", Operation.DELETE, batch_max=5, idempotent=True),
+    ("contact", Operation.ADD): Function("contact", Operation.ADD, batch_max=4, findable=True, settle_after=1.0),
+    ("note", Operation.ADD): Function("note", Operation.ADD, on_unknown="dead_letter"),
+    ("message", Operation.MESSAGE): Function("message", Operation.MESSAGE, on_unknown="retry", key_interval=1.0),
+    ("alert", Operation.MESSAGE): Function("alert", Operation.MESSAGE, on_unknown="retry", batch_max=3),
+}
+TOLD = ("message", "alert")
+"""Objects of which a second call is made where nobody can tell, and told."""
+
+
+@dataclass
+class Odds:
+    """How often things go wrong, drawn per seed."""
+
+    lost: float
+    transient: float
+    throttled: float
+    down: float
+    crash: float
+    revoke: float
+
+
+class Vendor:
+    """What the far side really did, call by call, in order.
+
+    ``calls``: the number of the call in which an event was done first; ``unanswered``: events of whose call a worker
+    heard nothing while it lived; ``after_letter``: what was done although its letter was there.
+    """
+
+    def __init__(self, dice: random.Random, odds: Odds) -> None:
+        self.dice = dice
+        self.odds = odds
+        self.performed: list[tuple[int, Event]] = []
+        self.calls: dict[str, tuple[int, int]] = {}
+        self.unanswered: set[str] = set()
+        self.lettered: set[str] = set()
+        self.after_letter: set[str] = set()
+        self.life = 0
+        self.known: set[str] = set()
+        self.out_until = 0.0
+
+    def perform(self, event: Event, call: int) -> None:
+        """One call may carry the fields of several events, each of which has its own id among them."""
+        for name in sorted((name for name in event.fields if name.startswith("e")), key=lambda name: int(name[1:])):
+            self.performed.append((self.life, event.model_copy(update={"id": name})))
+            self.calls.setdefault(name, (self.life, call))
+            self.known.add(name)
+            if name in self.lettered:
+                self.after_letter.add(name)
+
+
+@dataclass
+class Call:
+    events: Sequence[Event]
+    answer: asyncio.Future[Any]
+    find: bool = False
+    number: int = field(default_factory=itertools.count().__next__)
+
+
+class SimConnector:
+    name = "sim"
+    version = "1"
+
+    def __init__(self, vendor: Vendor, clock: FakeClock, concurrency: int) -> None:
+        self.limits = Limits(concurrency=concurrency)
+        self._vendor = vendor
+        self._clock = clock
+        self.calls: list[Call] = []
+
+    def function(self, object_name: str, operation: Operation) -> Function:
+        return FUNCTIONS[object_name, operation]
+
+    async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
+        assert len({event.record_key for event in batch}) == len(batch), "a key twice in a batch"
+        call = Call(batch, asyncio.get_running_loop().create_future())
+        self.calls.append(call)
+        verdicts: list[Verdict] = await call.answer
+        return verdicts
+
+    async def find(self, events: Sequence[Event]) -> list[Finding]:
+        call = Call(events, asyncio.get_running_loop().create_future(), find=True)
+        self.calls.append(call)
+        findings: list[Finding] = await call.answer
+        return findings
+
+    async def probe(self) -> Delivered | Down | Throttled:
+        return Down("still out") if self._clock.monotonic() < self._vendor.out_until else Delivered()
+
+    def quota(self) -> Quota | None:
+        return None
+
+    async def close(self) -> None:
+        pass
+
+    # -- the far side answers ---------------------------------------------------------------------------------------
+
+    def answer_one(self) -> None:
+        """One call, any of them, reaches its end."""
+        live = [call for call in self.calls if not call.answer.done()]
+        self.calls = live
+        if not live:
+            return
+        call = self._vendor.dice.choice(live)
+        self.calls.remove(call)
+        if call.find:
+            self._answer_find(call)
+        else:
+            call.answer.set_result(self._verdicts(call))
+
+    def cut_off(self) -> None:
+        """The worker dies: what was under way happened, or not."""
+        for call in self.calls:
+            if not call.answer.done() and not call.find:
+                for event in call.events:
+                    if not _poison(event) and self._vendor.dice.random() < 0.5:
+                        self._vendor.perform(event, call.number)
+        self.calls = []
+
+    def _answer_find(self, call: Call) -> None:
+        if self._vendor.dice.random() < 0.1:
+            call.answer.set_exception(Unreachable("find: no answer"))
+            return
+        call.answer.set_result(
+            [
+                Found(id=event.id)
+                if event.id in self._vendor.known
+                else Absent()
+                if event.object == "contact"
+                else CannotTell("not findable")
+                for event in call.events
+            ]
+        )
+
+    def _verdicts(self, call: Call) -> list[Verdict]:
+        events = call.events
+        vendor, dice, odds = self._vendor, self._vendor.dice, self._vendor.odds
+        if self._clock.monotonic() < vendor.out_until:
+            return [Down("connection refused")] * len(events)
+        roll = dice.random()
+        if roll < odds.down:
+            vendor.out_until = self._clock.monotonic() + dice.uniform(0.5, 20)
+            return [Down("connection refused")] * len(events)
+        if roll < odds.down + odds.throttled:
+            return [Throttled(dice.uniform(0.1, 3))] * len(events)
+        if roll < odds.down + odds.throttled + odds.lost:
+            return self._lost(call)
+        if len(events) > 1 and any(_poison(event) for event in events) and events[0].operation is Operation.UPSERT:
+            return [Rejected("one of these is bad", whole=True)] * len(events)
+        return [self._verdict(event, call.number) for event in events]
+
+    def _lost(self, call: Call) -> list[Verdict]:
+        happened = self._vendor.dice.random() < 0.5
+        verdicts: list[Verdict] = []
+        for event in call.events:
+            self._vendor.unanswered.add(event.id)
+            if happened and not _poison(event):
+                self._vendor.perform(event, call.number)
+            idempotent = FUNCTIONS[event.object, event.operation].idempotent
+            verdicts.append(Retry("no answer", kind="no_answer") if idempotent else Unknown("no answer"))
+        return verdicts
+
+    def _verdict(self, event: Event, number: int) -> Verdict:
+        if _poison(event):
+            return Rejected("bad")
+        if event.fields.get("moody") and event.id not in self._vendor.known and self._vendor.dice.random() < 0.5:
+            return Rejected("not today")  # whoever asks again may hear another answer
+        if self._vendor.dice.random() < self._vendor.odds.transient:
+            return Retry("busy")
+        if event.operation is Operation.ADD and event.object == "contact" and event.id in self._vendor.known:
+            return Rejected("exists", conflict=True)
+        self._vendor.perform(event, number)
+        return Delivered(id=event.id)
+
+
+def _poison(event: Event) -> bool:
+    return bool(event.fields.get("poison"))
+
+
+class SimProducer:
+    """Takes everything, at once."""
+
+    def __init__(self, vendor: Vendor) -> None:
+        self._vendor = vendor
+        self.records: list[tuple[str, bytes | None, bytes | None, Headers]] = []
+
+    def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> Future[Position]:
+        self.records.append((topic, key, value, headers))
+        if topic == names.DEAD_LETTER:
+            letter = decode(Record(Partition(topic, 0), 0, 0, key, value, headers))
+            self._vendor.lettered.add(letter.event_id or "")
+        future: Future[Position] = Future()
+        future.set_result(Position(Partition(topic, partition or 0), len(self.records) - 1))
+        return future
+
+    def flush(self, timeout: float | None = None) -> None:
+        pass
+
+    def close(self, timeout: float | None = None) -> None:
+        pass
+
+
+class SimShelf:
+    """The store's parked keys; they survive the worker."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Parked] = {}
+
+    async def park(
+        self, connection: str, record_key: str, letter: str, *, offset: int, barred: bool
+    ) -> tuple[str, int]:
+        row = self.rows.get(record_key)
+        first = (row.first, row.offset) if row else (letter, offset)
+        self.rows[record_key] = Parked(connection, record_key, *first, letter, barred, 0.0)
+        return first
+
+    async def close(self, connection: str, record_key: str, letter: str) -> bool:
+        return False
+
+
+@dataclass
+class World:
+    """One partition, its committed state, and whoever owns it now.
+
+    ``crash_at``: the one step at which the worker dies; without it, it does so at random ones.
+    """
+
+    seed: int
+    events: int = 40
+    crash_at: int | None = None
+    results: list[Result] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)
+        scale = self.dice.choice([0.0, 0.05, 0.2])
+        chance = self.dice.random
+        lost, transient, throttled, down = (scale * chance() for _ in range(4))
+        self.odds = Odds(lost, transient, throttled, down, crash=0.004 * chance(), revoke=0.004 * chance())
+        if self.crash_at is not None:
+            self.odds.crash = self.odds.revoke = 0.0
+        self.coalesce = self.dice.random() < 0.5
+        self.shelf = SimShelf() if self.dice.random() < 0.4 else None
+        self.concurrency = self.dice.choice([1, 2, 6])
+        self.keys = self.dice.choice([6, 40])
+        self.clock = FakeClock(seed=self.seed)
+        self.vendor = Vendor(self.dice, self.odds)
+        self.records = [self._record(offset) for offset in range(self.events)]
+        self.committed: Commit | None = None
+        self.producer = SimProducer(self.vendor)
+        self.crashes = 0
+        self.steps = 0
+        self._start()
+
+    def _record(self, offset: int) -> Record:
+        object_name, operation = self.dice.choice(list(FUNCTIONS))
+        fields: dict[str, Any] = {f"e{offset}": True}
+        if self.dice.random() < 0.05:
+            fields["poison"] = True
+        elif self.dice.random() < 0.1:
+            fields["moody"] = True
+        event = Event(
+            id=f"e{offset}",
+            operation=operation,
+            connection=SLUG,
+            object=object_name,
+            key=f"k{self.dice.randrange(self.keys)}",
+            fields=fields,
+        )
+        return Record(PARTITION, offset, 0, *codec.encode(event))
+
+    def _start(self) -> None:
+        self.vendor.life += 1
+        self.ledger = Ledger(Courier(self.producer, self.clock))
+        self.outcomes = outcomes = Outcomes(
+            self.ledger, Courier(self.producer, self.clock), Courier(self.producer, self.clock), self.clock
+        )
+        self.connector = SimConnector(self.vendor, self.clock, self.concurrency)
+        park = KeyPark(SLUG, self.shelf, self.shelf.rows.values()) if self.shelf else None
+        connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, {"coalesce": self.coalesce}, 1, "active", "", 1)
+        self.dispatcher = Dispatcher(connection, self.connector, Tools(self, outcomes, self.clock, RetryPolicy()), park)  # type: ignore[arg-type]
+        self._own(Assignment(PARTITION, Progress(self.committed)))
+
+    def _own(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+        self.position = assignment.progress.start
+        self.dispatcher.adopt(assignment)
+
+    # -- dispatch.Desk ----------------------------------------------------------------------------------------------
+
+    def awake(self) -> bool:
+        return True
+
+    def dirty(self, assignment: Assignment) -> None: ...
+
+    def urgent(self, assignment: Assignment) -> None: ...
+
+    def finished(self, delivery: Delivery) -> None: ...
+
+    def hold(self, assignment: Assignment, why: str) -> None:
+        assignment.holds.add(why)
+
+    def release(self, assignment: Assignment, why: str) -> None:
+        assignment.holds.discard(why)
+
+    def quarantine(self, slug: str, reason: str) -> None:
+        raise AssertionError("5 % poison is no flood")
+
+    def failed(self, error: BaseException) -> None:
+        raise AssertionError(f"seed {self.seed}: a bug of ours") from error
+
+    def reread(self, assignment: Assignment) -> None:
+        fresh = assignment.again()
+        self.dispatcher.disown(assignment)
+        assignment.closed = True
+        self._own(fresh)
+
+    # -- history ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        for _ in range(60_000):
+            if self.committed is not None and self.committed.offset == self.events:
+                break
+            await self._step()
+        else:
+            raise AssertionError(
+                f"seed {self.seed}: stuck at {self.committed}, {self.dispatcher.destination.breaker.state}"
+            )
+        await self.dispatcher.close()
+        self._read()
+
+    async def _step(self) -> None:
+        roll = self.dice.random()
+        self.steps += 1
+        if self.steps == self.crash_at or (self.crashes < 6 and roll < self.odds.crash):
+            await self._crash()
+        elif self.crashes < 6 and roll < self.odds.crash + self.odds.revoke:
+            await self._revoke()
+        elif roll < 0.3:
+            self._feed()
+        elif roll < 0.7:
+            self.connector.answer_one()
+        elif roll < 0.85:
+            self.clock.advance(self.dice.choice([0.01, 0.1, 1.0]))
+        else:
+            await self._commit()
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    def _feed(self) -> None:
+        if self.assignment.holds:
+            return
+        for record in self.records[self.position : self.position + self.dice.randrange(1, 6)]:
+            self.position += 1
+            if not self.assignment.progress.receive(record.offset):
+                continue
+            event = codec.decode(record)
+            function = self.dispatcher.function(event)
+            end = self.dispatcher.doomed(record, function, self.assignment)
+            if end is not None:
+                self._doomed(record, event, end)
+            else:
+                self.dispatcher.accept(record, event, function, self.assignment)
+        self.dispatcher.pump()
+
+    def _doomed(self, record: Record, event: Event, end: Bury) -> None:
+        assignment = self.assignment
+        assignment.progress.condemn(record.offset, end.cause)
+        announced = assignment.known()
+
+        async def bury() -> None:
+            await announced
+            await self.outcomes.bury_record(record, event, end.cause, end.reason)
+            assignment.settling -= 1
+            if not assignment.closed:
+                assignment.progress.done(record.offset)
+
+        assignment.settling += 1
+        self.dispatcher.spawn(bury())
+
+    async def _commit(self) -> None:
+        self.assignment.mark()
+        results = self.ledger.take()
+        commit, announced = self.assignment.progress.snapshot(), self.assignment.progress.sent_to
+        begun = self.assignment.round
+        await self.ledger.publish(results)
+        if self.dice.random() < 0.02:
+            return  # the commit is lost on its way
+        self.committed = commit
+        self.assignment.confirmed(announced, begun)
+        if self.dispatcher.lane.release_marked(self.assignment):
+            self.dispatcher.pump()
+
+    async def _crash(self) -> None:
+        self.crashes += 1
+        self.connector.cut_off()
+        self.assignment.closed = True
+        self.assignment.leave()
+        for task in list(self.assignment.calls.values()):
+            task.cancel()
+        self.ledger.take()
+        await self.dispatcher.close()
+        self.clock.advance(self.dice.uniform(0, 10))
+        self._start()
+
+    async def _revoke(self) -> None:
+        """In good order: what is under way may finish, the rest is cut off, then the commit."""
+        self.crashes += 1
+        self.dispatcher.disown(self.assignment)
+        for _ in range(self.dice.randrange(5)):
+            self.connector.answer_one()
+            await asyncio.sleep(0)
+        self.connector.cut_off()
+        for task in list(self.assignment.calls.values()):
+            task.cancel()
+        await asyncio.sleep(0)
+        self.assignment.closed = True
+        await self.ledger.publish(self.ledger.take())
+        self.committed = self.assignment.progress.last()
+        await self.dispatcher.close()
+        self._start()
+
+    def _read(self) -> None:
+        for topic, key, value, headers in self.producer.records:
+            record = Record(Partition(topic, 0), 0, 0, key, value, headers)
+            if topic == names.RESULTS:
+                self.results += unpack(value)
+            elif topic == names.DEAD_LETTER:
+                self.letters.append(decode(record))
+
+    # -- reckoning --------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        ended = {result.id for result in self.results}
+        expected = {f"e{offset}" for offset in range(self.events)}
+        assert ended == expected, f"silent: {expected - ended}"
+        delivered = {r.id for r in self.results if r.outcome == "delivered"}
+        lettered = {letter.event_id for letter in self.letters}
+        assert delivered <= self.vendor.known, f"claimed but never done: {delivered - self.vendor.known}"
+        superseded = {r.id for r in self.results if r.outcome == "superseded"}
+        assert expected <= delivered | lettered | superseded
+        self._check_superseded(superseded, delivered)
+        self._check_doubles()
+        self._check_crashes()
+        assert not self.vendor.after_letter, f"lettered, and done all the same: {self.vendor.after_letter}"
+        if self.shelf and not self.coalesce:  # one call for several has an end for all of them, also an unknown one
+            self._check_parked()
+        self._check_order()
+
+    def _check_parked(self) -> None:
+        """Behind the first letter of a key nothing is done any more."""
+        first: dict[str, int] = {}
+        for letter in self.letters:
+            assert letter.event_id is not None
+            key, offset = codec.decode(letter.record).record_key, letter.record.offset
+            first[key] = min(first.get(key, offset), offset)
+        for _, event in self.vendor.performed:
+            offset = int(event.id[1:])
+            assert offset <= first.get(event.record_key, offset), f"{event.id} went past the letter of its key"
+
+    def _check_superseded(self, superseded: set[str], delivered: set[str]) -> None:
+        """Only a deletion makes a change superfluous, one that was made."""
+        events = {f"e{record.offset}": codec.decode(record) for record in self.records}
+        for event_id in superseded - delivered:
+            event = events[event_id]
+            assert any(
+                other.operation is Operation.DELETE
+                and other.record_key == event.record_key
+                and int(other.id[1:]) > int(event_id[1:])
+                for other in (events[one] for one in delivered)
+            ), event_id
+
+    def _check_doubles(self) -> None:
+        times: dict[str, int] = defaultdict(int)
+        for _, event in self.vendor.performed:
+            times[event.id] += 1
+        told = {r.id for r in self.results if r.possible_duplicate}
+        for _, event in self.vendor.performed:
+            if times[event.id] > 1 and not FUNCTIONS[event.object, event.operation].idempotent:
+                assert event.object in TOLD, f"{event.id} ({event.object}) was done {times[event.id]} times"
+                assert event.id in told, f"{event.id} was doubled and nobody was told"
+
+    def _check_crashes(self) -> None:
+        """A crash repeats no more calls that count than could be in flight."""
+        repeated: dict[int, set[int]] = defaultdict(set)
+        for life, event in self.vendor.performed:
+            first, call = self.vendor.calls[event.id]
+            if event.object in TOLD and life > first and event.id not in self.vendor.unanswered:
+                repeated[first].add(call)
+        for life, calls in repeated.items():
+            assert len(calls) <= self.concurrency, f"life {life}: {len(calls)} calls, {self.concurrency} at once"
+
+    def _check_order(self) -> None:
+        """Within an owner's life a key only goes forward; the next may repeat what can be repeated, but nothing from
+        before a call that cannot, and what was last stays last.
+        """
+        by_key: dict[str, list[tuple[int, int, bool]]] = defaultdict(list)
+        for life, event in self.vendor.performed:
+            repeatable = FUNCTIONS[event.object, event.operation].idempotent
+            by_key[event.record_key].append((life, int(event.id[1:]), repeatable))
+        for key, calls in by_key.items():
+            for (life, offset, _), (next_life, next_offset, _) in itertools.pairwise(calls):
+                forward = life < next_life or offset <= next_offset
+                assert forward or self.coalesce, f"{key}: {calls}"  # a merged call, repeated one by one, goes back
+            for place, (_, offset, repeatable) in enumerate(calls):
+                later = [o for _, o, _ in calls[place:]]
+                assert repeatable or min(later) == offset, f"{key}: {calls}"
+            assert calls[-1][1] == max(offset for _, offset, _ in calls), f"{key}: {calls}"

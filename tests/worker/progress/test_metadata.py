@@ -1,0 +1,219 @@
+"""What travels in a commit: round trip, budget, and what is not ours."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from base64 import b64encode
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from topics.log import METADATA_BUDGET
+from worker.progress.metadata import CROWDED, Doom, ForeignMetadata, Memory, Range, Tries, decode, encode
+
+EPOCH = 1_700_000_000
+
+
+@st.composite
+def ranges(draw: st.DrawFn, watermark: int, longest: int = 40) -> list[Range]:
+    """Ascending, with a gap before each: the watermark itself is never done."""
+    made = []
+    cursor = watermark
+    for gap, length in draw(st.lists(st.tuples(st.integers(1, 300), st.integers(1, 300)), max_size=longest)):
+        start = cursor + gap
+        cursor = start + length
+        made.append((start, cursor))
+    return made
+
+
+tries = st.builds(
+    Tries,
+    spent=st.integers(0, 1_000),
+    first_at=st.integers(EPOCH, EPOCH + 90_000).map(float),
+    due=st.one_of(st.just(0.0), st.integers(EPOCH + 90_000, EPOCH + 180_000).map(float)),
+    doubt=st.booleans(),
+    doom=st.sampled_from(get_args(Doom)),
+)
+
+
+@st.composite
+def memories(draw: st.DrawFn, most_tries: int = 30, longest: int = 40) -> tuple[int, Memory]:
+    watermark = draw(st.integers(0, 2**40))
+    done = draw(ranges(watermark, longest))
+    places = st.integers(watermark, watermark + 100_000)
+    tried = draw(st.dictionaries(places, tries, max_size=most_tries))
+    return watermark, Memory(watermark + draw(st.integers(0, 20_000)), done, tried)
+
+
+@given(memories())
+def test_round_trip(given_: tuple[int, Memory]) -> None:
+    """Whatever fits comes back as it was: what was sent, what is done, what was tried."""
+    watermark, memory = given_
+
+    text = encode(watermark, memory)
+
+    back = decode(watermark, text)
+    assert (back.sent_to, list(back.done), back.tries) == (memory.sent_to, list(memory.done), memory.tries)
+
+
+@given(memories(most_tries=2_000, longest=2_000))
+def test_never_over_budget(given_: tuple[int, Memory]) -> None:
+    """Any memory makes a text that a commit takes; what is left out is never invented, and ``sent_to`` always stays."""
+    watermark, memory = given_
+
+    text = encode(watermark, memory)
+    back = decode(watermark, text)
+
+    assert len(text) <= METADATA_BUDGET
+    assert back.sent_to == memory.sent_to
+    assert list(back.done) == list(memory.done)[: len(back.done)]
+    doomed = {o: Tries(0, doubt=t.doubt, doom=t.doom) for o, t in memory.tries.items() if t.doom}
+    assert back.tries in ({}, doomed, memory.tries)
+
+
+def test_the_worst_memory_is_cut_from_above() -> None:
+    """Ten thousand scattered runs and attempts: the lowest runs, which the next owner meets first, are kept."""
+    dice = random.Random(7)
+    done, cursor = [], 0
+    for _ in range(10_000):
+        start = cursor + dice.randrange(1, 900)
+        cursor = start + dice.randrange(1, 900)
+        done.append((start, cursor))
+    memory = Memory(cursor, done, {offset: Tries(3, EPOCH, EPOCH + 60) for offset in range(0, 50_000, 7)})
+
+    text = encode(0, memory)
+    back = decode(0, text)
+
+    assert len(text) <= METADATA_BUDGET
+    assert 500 < len(back.done) < 10_000
+    assert list(back.done) == done[: len(back.done)]
+
+
+def test_nothing_to_say_costs_nothing() -> None:
+    """In order and at rest a commit carries no metadata at all."""
+    assert encode(17, Memory(sent_to=17)) == ""
+    assert decode(17, "") == Memory(sent_to=17)
+
+
+def test_a_hundred_waiting_records_over_a_million_offsets() -> None:
+    """A hundred records that wait for their retry, while a million others went through, are under 1 kB."""
+    dice = random.Random(1)
+    waiting = sorted(dice.sample(range(1, 1_000_000), 100))
+    waiting[0] = 0
+    done = [(low + 1, high) for low, high in zip(waiting, [*waiting[1:], 1_000_000], strict=True) if low + 1 < high]
+    tried = {offset: Tries(4, EPOCH + dice.randrange(60), EPOCH + 100 + dice.randrange(60)) for offset in waiting}
+
+    text = encode(0, Memory(1_000_000, done, tried))
+
+    assert len(text) < 1_000
+    assert decode(0, text) == Memory(1_000_000, done, tried)
+
+
+def test_one_stuck_record_before_many() -> None:
+    """One record at the watermark and 50,000 done behind it are a few bytes."""
+    text = encode(0, Memory(50_001, [(1, 50_001)], {0: Tries(2, EPOCH, EPOCH + 9)}))
+
+    assert len(text) < 40
+
+
+def test_random_order_is_a_bitset() -> None:
+    """Ten thousand done in random order fit well below the mark from which no new records are taken."""
+    dice = random.Random(3)
+    offsets = [offset for offset in range(1, 10_000) if dice.random() < 0.5]
+    done: list[Range] = []
+    for offset in offsets:
+        if done and done[-1][1] == offset:
+            done[-1] = (done[-1][0], offset + 1)
+        else:
+            done.append((offset, offset + 1))
+
+    text = encode(0, Memory(0, done))
+
+    assert len(text) < CROWDED
+    assert list(decode(0, text).done) == done
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2AAAA",
+        "0",
+        "flink:12",
+        '{"offset": 3}',
+        "1",
+        "1=",
+        "1not base64!",
+        "1\N{SNOWMAN}",
+        "\N{SNOWMAN}",
+        "1" + b64encode(b"\x01not deflated").decode(),
+        "1" + b64encode(b"\x00\x05\x07").decode(),  # a map of an unknown kind
+        "1" + b64encode(b"\x00" + b"\xff" * 40).decode(),  # a number without an end
+        "1" + b64encode(b"\x00\x00\x01\xff\xff\xff\xff\xff\xff\x7f\x01").decode(),  # a bitset larger than the world
+    ],
+)
+def test_what_is_not_ours_is_foreign(text: str) -> None:
+    """Another tool's metadata, a later version's, and garbage are told apart from ours, each with a reason."""
+    with pytest.raises(ForeignMetadata, match="commit metadata"):
+        decode(0, text)
+
+
+def test_what_is_doomed_is_kept_before_attempts() -> None:
+    """Thousands of attempts do not fit; that a letter may be written already does, and outlives them."""
+    dice = random.Random(9)
+    tried = {offset: Tries(dice.randrange(90), EPOCH + dice.randrange(9_000), EPOCH + 9_000) for offset in range(3_000)}
+    tried |= {offset: Tries(3, EPOCH, doubt=offset % 2 == 0, doom="rejected") for offset in range(0, 3_000, 30)}
+
+    back = decode(0, encode(0, Memory(tries=tried)))
+
+    assert back.tries == {o: Tries(0, doubt=o % 2 == 0, doom="rejected") for o in range(0, 3_000, 30)}
+
+
+def test_a_text_of_before_the_dooms_is_read() -> None:
+    """Written by the first version: one event was tried twice, in doubt, another three times."""
+    memory = decode(7, "1AAUAAIDiz6oGAgMBBQYAADwA")
+
+    assert memory.tries == {10: Tries(2, EPOCH, EPOCH + 60, doubt=True), 11: Tries(3, EPOCH)}
+
+
+def test_a_doom_that_a_later_version_adds_is_one_too() -> None:
+    """Its verdict is not known here; that nobody must call any more is."""
+    body = bytes((0, 0, 0, 0, 0, 1, 5, 2, 0, 0, 1, 0, 99))
+
+    memory = decode(0, "1" + b64encode(body).decode())
+
+    assert memory.tries == {5: Tries(1, doom="unknown-outcome")}
+
+
+def test_a_later_version_is_named() -> None:
+    """The warning says which version it met and which one it reads."""
+    with pytest.raises(ForeignMetadata, match="version '2'; this worker reads '1'"):
+        decode(5, "2xyz")
+
+
+@given(memories(), st.data())
+def test_what_was_cut_off_is_foreign_or_less(given_: tuple[int, Memory], data: st.DataObject) -> None:
+    """A truncated text never raises anything else."""
+    watermark, memory = given_
+    text = encode(watermark, memory)
+    cut = text[: data.draw(st.integers(0, len(text)))]
+
+    try:
+        decode(watermark, cut)
+    except ForeignMetadata as error:
+        assert str(error)  # noqa: PT017 - both ends are allowed
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_random_bytes_are_foreign_or_a_memory(body: bytes, deflated: bool) -> None:
+    """No text whatever ends the worker."""
+    raw = b"\x01" + zlib.compress(body) if deflated else b"\x00" + body
+
+    try:
+        memory = decode(3, "1" + b64encode(raw).decode())
+    except ForeignMetadata as error:
+        assert str(error)  # noqa: PT017 - both ends are allowed
+    else:
+        assert memory.sent_to >= 3

@@ -1,0 +1,226 @@
+"""``writeback topics`` and ``writeback results``."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import click
+
+from topics.cli.console import json_option, note, pass_rooms, print_json, print_listing, print_table, when
+from topics.cli.context import Rooms
+from topics.names import (
+    ARCHIVE_GROUP,
+    DEAD_LETTER,
+    EVENTS_PREFIX,
+    RESULTS,
+    SLUG,
+    SYSTEM_TOPICS,
+    events_spec,
+    events_topic,
+    slug_of,
+)
+
+if TYPE_CHECKING:
+    from topics.event.result import Result, StateChange
+    from topics.log import Lag, Log, Partition, Record
+
+T = TypeVar("T")
+PREFIX = "writeback."
+POLL_S = 0.5
+
+
+@click.group()
+def topics() -> None:
+    """The topics of the log, and how far the workers are in each.
+
+    \b
+      writeback topics list
+      writeback topics lag          # per connection: what waits
+      writeback topics create       # ours, where workers may not make them
+    """  # noqa: D301 - click's own mark, a real backspace
+
+
+@topics.command("list")
+@json_option
+@pass_rooms
+def list_topics(rooms: Rooms, *, as_json: bool) -> None:
+    """Every topic of ours, with its partitions and records."""
+    from topics.log import Partition  # noqa: PLC0415
+
+    log = rooms.log()
+    counts = log.topics(PREFIX)
+    ends = log.end_offsets([Partition(name, number) for name, count in counts.items() for number in range(count)])
+    rows = [
+        {"topic": name, "partitions": count, "end": sum(end for place, end in ends.items() if place.topic == name)}
+        for name, count in sorted(counts.items())
+    ]
+    print_listing(rows, as_json=as_json, empty="No topics yet: `writeback topics create`, or start a worker.")
+
+
+@topics.command()
+@json_option
+@pass_rooms
+def lag(rooms: Rooms, *, as_json: bool) -> None:
+    """What waits: per connection the records between what is done and the end, and the letters not yet archived."""
+    log = rooms.log()
+    lags = log.lag(rooms.settings.group, EVENTS_PREFIX) | log.lag(ARCHIVE_GROUP, DEAD_LETTER)
+    rows = [_lag_row(place, one) for place, one in sorted(lags.items())]
+    print_listing(rows, as_json=as_json, empty="No connection has events yet.")
+
+
+def _lag_row(place: Partition, lag: Lag) -> dict[str, Any]:
+    return {
+        "connection": slug_of(place.topic) or place.topic,
+        "partition": place.number,
+        "done": lag.committed,
+        "end": lag.end,
+        "waiting": lag.records,
+    }
+
+
+@topics.command()
+@click.argument("slug", required=False)
+@click.option("--partitions", type=click.IntRange(min=1), default=1, show_default=True)
+@pass_rooms
+def create(rooms: Rooms, slug: str | None, *, partitions: int) -> None:
+    """Make our topics where they do not exist, or with SLUG the events topic of one connection.
+
+    Workers and producers do this themselves; it is for brokers on which they are not allowed to.
+    """
+    if slug is None:
+        rooms.log().ensure_topics(SYSTEM_TOPICS)
+        click.echo("\n".join(spec.name for spec in SYSTEM_TOPICS))
+        return
+    if not SLUG.fullmatch(slug):
+        raise click.UsageError(
+            f"{slug!r} is no slug: lower-case letters, digits and dashes, as `connections list` shows"
+        )
+    rooms.log().ensure_topics([events_spec(slug, partitions)])
+    click.echo(events_topic(slug))
+
+
+@click.command()
+@click.option("--connection", help="Only this one's (its slug).")
+@click.option("--outcome", type=click.Choice(["delivered", "dead", "superseded"]), help="Only these.")
+@click.option("--event", "event_id", help="Only what became of this event.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The last so many.")
+@click.option("--states", is_flag=True, help="Instead: how the connections are, and when that changed.")
+@click.option("--follow", is_flag=True, help="Go on as they come, until Ctrl-C.")
+@json_option
+@pass_rooms
+def results(
+    rooms: Rooms,
+    *,
+    connection: str | None,
+    outcome: str | None,
+    event_id: str | None,
+    limit: int,
+    states: bool,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """What became of each event: the ledger of outcomes, the latest last.
+
+    \b
+      writeback results --connection hubspot --outcome dead
+      writeback results --event 01a20d58-632e-729a-bd9d-9c217324208f
+      writeback results --states --connection hubspot
+      writeback results --follow --json | jq .
+
+    With --json one JSON object per line. The ledger keeps four weeks.
+    """  # noqa: D301 - click's own mark, a real backspace
+    if states and (outcome or event_id):
+        raise click.UsageError("--states are of connections: neither --outcome nor --event goes with it")
+
+    def of_states(record: Record) -> list[StateChange]:
+        from topics.event.result import unpack_states  # noqa: PLC0415
+
+        changes = unpack_states(record.value) if record.key else []  # the keys of outcomes are empty: a cheap look
+        return [change for change in changes if connection in {None, change.connection}]
+
+    def of_outcomes(record: Record) -> list[Result]:
+        from topics.event.result import unpack  # noqa: PLC0415
+
+        return [result for result in unpack(record.value) if wanted(result)]
+
+    def wanted(result: Result) -> bool:
+        return (
+            connection in {None, result.connection}
+            and outcome in {None, result.outcome}
+            and event_id in {None, result.id}
+        )
+
+    filtered = any((connection, outcome, event_id, states))
+    ledger = _Ledger[Any](rooms.log(), of_states if states else of_outcomes, None if filtered else limit)
+    show = _print_states if states else _print
+    show(list(deque(ledger.so_far(), maxlen=limit)), as_json=as_json, quiet=follow)
+    while follow:
+        show(ledger.next(), as_json=as_json, quiet=True)
+
+
+class _Ledger(Generic[T]):
+    """The results topic, from the beginning, or from where at least ``last`` results are left."""
+
+    def __init__(self, log: Log, read: Callable[[Record], list[T]], last: int | None) -> None:
+        from topics.log import Partition  # noqa: PLC0415
+
+        log.ensure_topics(SYSTEM_TOPICS)
+        places = [Partition(RESULTS, number) for number in range(log.topics(RESULTS)[RESULTS])]
+        self._read = read
+        self._ends = log.end_offsets(places)
+        starts = {place: max(0, end - last) if last else 0 for place, end in self._ends.items()}
+        self._left = {place for place, end in self._ends.items() if starts[place] < end}
+        self._reader = log.reader(starts)
+
+    def so_far(self) -> Iterator[T]:
+        """Up to the end as it was at first."""
+        while self._left:
+            yield from self.next()
+
+    def next(self) -> list[T]:
+        records = self._reader.poll(POLL_S)
+        for record in records:
+            if record.offset + 1 >= self._ends[record.partition]:
+                self._left.discard(record.partition)
+        return [found for record in records for found in self._read(record)]
+
+
+def _print_states(found: list[StateChange], *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        for change in found:
+            print_json({name: getattr(change, name) for name in change.__dataclass_fields__})
+    elif found:
+        rows = [[when(change.time), change.connection, change.state, change.reason] for change in found]
+        print_table(["time", "connection", "state", "reason"], rows)
+    elif not quiet:
+        note("Nothing is known of any connection yet: a worker tells it.")
+
+
+def _print(found: list[Result], *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        for result in found:
+            print_json(result._asdict())
+    elif found:
+        columns = ["time", "outcome", "connection", "object", "operation", "key", "calls", "detail", "event"]
+        print_table(columns, [_row(result) for result in found])
+    elif not quiet:
+        note("No outcomes yet.")
+
+
+def _row(result: Result) -> list[object]:
+    doubt = " (possibly twice)" if result.possible_duplicate else ""
+    letter = f" (dead letter {result.letter})" if result.letter else ""
+    said = f"{result.reason or result.detail or ''}{letter}{doubt}"
+    return [
+        when(result.time),
+        result.outcome,
+        result.connection,
+        result.object,
+        result.operation,
+        result.key,
+        result.attempts,
+        said,
+        result.id,
+    ]

@@ -1,0 +1,84 @@
+"""The file of an embedded log as one process uses it: one engine and one writing thread, whoever opens it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from topics.sqlite.schema import make_engine, prepare
+from topics.sqlite.writer import Writer
+
+
+class LogFile:
+    """Made by ``open_file``. Watchers are set whenever this process has written: its consumers read at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.engine = make_engine(path)
+        self.users = 0
+        self._watchers: frozenset[threading.Event] = frozenset()
+        self._lock = threading.Lock()
+        try:
+            prepare(self.engine, path)
+        except BaseException:
+            self.engine.dispose()
+            raise
+        self.writer = Writer(self.engine, path, self.changed)
+
+    def changed(self) -> None:
+        for watcher in self._watchers:
+            watcher.set()
+
+    def watch(self, event: threading.Event) -> None:
+        with self._lock:
+            self._watchers |= {event}
+
+    def unwatch(self, event: threading.Event) -> None:
+        with self._lock:
+            self._watchers -= {event}
+
+    def close(self) -> None:
+        self.writer.close()
+        self.changed()
+        self.engine.dispose()
+
+
+_files: dict[Path, LogFile] = {}
+_opening = threading.Lock()
+_carried_over: list[LogFile] = []
+
+
+def open_file(path: Path) -> LogFile:
+    """The one ``LogFile`` of this process for a path; ``release_file`` gives it back.
+
+    Raises ``SettingsError`` for a file that is not a log of ours, ``LogUnavailable`` when it does not open.
+    """
+    with _opening:
+        file = _files.get(path)
+        if file is None:
+            file = _files[path] = LogFile(path)
+        file.users += 1
+        return file
+
+
+def release_file(file: LogFile) -> None:
+    """The last user's release writes what is queued and closes the file."""
+    with _opening:
+        file.users -= 1
+        if file.users:
+            return
+        del _files[file.path]
+    file.close()
+
+
+def _forget() -> None:
+    """After a fork the child has no threads, and SQLite forbids to use, or close, a connection carried over."""
+    global _opening  # noqa: PLW0603 - may have been held by a thread that does not exist here
+    _opening = threading.Lock()
+    _carried_over.extend(_files.values())
+    _files.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

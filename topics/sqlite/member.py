@@ -1,0 +1,229 @@
+"""The thread of a consumer: holds the group's lease, sees new topics, and reads ahead onto the shelf."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from topics.errors import WritebackError
+from topics.log import Commit, Partition
+from topics.log_events import logger
+from topics.sqlite import lease
+from topics.sqlite.errors import explain, is_busy
+from topics.sqlite.file import LogFile
+from topics.sqlite.read_ahead import Assigned, Place, Shelf
+from topics.sqlite.records import read_records
+from topics.sqlite.schema import begin, connect_to_write
+
+IDLE_SECONDS = 0.02
+"""How often a consumer asks whether another process has written. Its own process wakes it at once."""
+TOPICS_SECONDS = 0.25
+READ_RECORDS = 500
+BUSY_IS_NEWS_SECONDS = 10.0
+FAILED_SECONDS = 0.5
+
+_log = logger()
+
+
+class Member:
+    """One thread; what it finds goes to the shelf, what it cannot do to ``failed``."""
+
+    def __init__(
+        self, file: LogFile, group: str, pattern: str, shelf: Shelf, failed: Callable[[WritebackError], None]
+    ) -> None:
+        self.wake = threading.Event()
+        self.checked = 0.0  # when the lease was last known to be ours, by the monotonic clock
+        self._file = file
+        self._group = group
+        self._pattern = re.compile(pattern)
+        self._shelf = shelf
+        self._failed = failed
+        self._owner = f"{os.getpid()}-{uuid4().hex}"
+        self._watch = lease.Watch()
+        self._epoch: int | None = None
+        self._stopping = False
+        self._version = -1
+        self._next_topics = 0.0
+        self._topics_stale = False
+        self._ends: dict[int, int] = {}
+        self._seen_change = -1
+        self._more = True
+        self._busy_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name=f"writeback-log-{group}", daemon=True)
+
+    @property
+    def epoch(self) -> int | None:
+        """The lease's, while it is ours."""
+        return self._epoch
+
+    def start(self) -> None:
+        self._file.watch(self.wake)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; blocks for one turn of it."""
+        self._stopping = True
+        self.wake.set()
+        self._thread.join()
+        self._file.unwatch(self.wake)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                with (
+                    self._file.engine.connect() as reading,
+                    connect_to_write(self._file.engine, durable=False) as beating,  # a lost beat costs nothing
+                ):
+                    self._turns(reading, beating)
+            except DBAPIError as error:
+                self._report(error)
+                self.wake.wait(FAILED_SECONDS)
+
+    def _turns(self, reading: Connection, beating: Connection) -> None:
+        self._more = True  # data_version means nothing across connections
+        while not self._stopping:
+            if not self._more:
+                self.wake.wait(IDLE_SECONDS)
+            self._more = self._turn(reading, beating)
+            self._busy_since = None
+
+    def _turn(self, reading: Connection, beating: Connection) -> bool:
+        """Whether there is more to do at once."""
+        woken = self.wake.is_set()
+        self.wake.clear()  # before looking: what comes later wakes us again
+        if self._epoch is None:
+            return self._try_to_own(reading, beating)
+        if monotonic() - self.checked >= lease.BEAT_SECONDS and not self._beat(beating):
+            return True
+        changed = self._has_changed(reading)
+        self._topics_stale = self._topics_stale or changed
+        if self._topics_stale and monotonic() >= self._next_topics:
+            self._see_topics(reading)
+            changed = True
+        return (changed or woken or self._more) and self._read_ahead(reading)
+
+    def _has_changed(self, reading: Connection) -> bool:
+        """Whether anybody has written since the last look; asked so often that it goes to the driver directly."""
+        driver: Any = reading.connection.driver_connection
+        try:
+            version = int(driver.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise OperationalError("PRAGMA data_version", {}, error) from error
+        changed, self._version = version != self._version, version
+        return changed
+
+    def _try_to_own(self, reading: Connection, beating: Connection) -> bool:
+        seen = lease.read(reading, self._group)
+        reading.rollback()
+        if not self._watch.may_take(seen, monotonic()):
+            return False
+        begin(beating, lease.TAKEOVER_SECONDS)
+        now = monotonic()
+        self._epoch = lease.take(beating, self._group, self._owner, seen)
+        beating.commit()
+        if self._epoch is None:
+            return False
+        self.checked = now
+        self._next_topics, self._topics_stale = 0.0, True
+        return True
+
+    def _beat(self, beating: Connection) -> bool:
+        assert self._epoch is not None
+        begin(beating, lease.TAKEOVER_SECONDS)
+        now = monotonic()
+        ours = lease.beat(beating, self._group, self._epoch)
+        beating.commit()
+        if ours:
+            self.checked = now
+            return True
+        _log.warning("lease.lost", group=self._group, epoch=self._epoch)
+        self._epoch = None
+        self._shelf.lose([place.partition for place in self._shelf.places()])
+        return False
+
+    def _see_topics(self, reading: Connection) -> None:
+        """Take the partitions of new topics, and lose those of deleted ones."""
+        assert self._epoch is not None
+        self._next_topics, self._topics_stale = monotonic() + TOPICS_SECONDS, False
+        rows = reading.exec_driver_sql(
+            "SELECT t.name, p.number, p.id, p.first, c.offset, c.metadata FROM topics t"
+            " JOIN partitions p ON p.topic_id = t.id"
+            " LEFT JOIN commits c ON c.partition_id = p.id AND c.group_name = ?",
+            (self._group,),
+        ).all()
+        reading.rollback()
+        ours = {place.id: place.partition for place in self._shelf.places()}
+        there = {row[2] for row in rows}
+        if gone := [partition for partition_id, partition in ours.items() if partition_id not in there]:
+            self._shelf.lose(gone)
+        places: list[Place] = []
+        commits: dict[Partition, Commit | None] = {}
+        for name, number, partition_id, first, offset, metadata in rows:
+            if partition_id not in ours and self._pattern.fullmatch(name):
+                partition = Partition(name, number)
+                places.append(Place(partition_id, partition, first if offset is None else offset))
+                commits[partition] = None if offset is None else Commit(offset, metadata)
+        if places:
+            ids = {place.partition: place.id for place in places}
+            self._shelf.assign(places, Assigned(commits, ids, self._epoch))
+
+    def _read_ahead(self, reading: Connection) -> bool:
+        places = [place for place in self._shelf.places() if place.wanted]
+        if not places or not self._shelf.has_room():
+            return False  # whoever makes room wakes us
+        self._see_ends(reading)
+        more = False
+        for place in places:
+            if place.position != self._ends.get(place.id, 0) and self._shelf.has_room():
+                more = self._read(reading, place) or more
+        return more
+
+    def _see_ends(self, reading: Connection) -> None:
+        """Only what changed since the last look, so that a thousand idle topics cost nothing."""
+        rows = reading.exec_driver_sql(
+            "SELECT id, next, changed FROM partitions WHERE changed > ?", (self._seen_change,)
+        ).all()
+        reading.rollback()
+        for partition_id, following, change in rows:
+            self._ends[partition_id] = following
+            self._seen_change = max(self._seen_change, change)
+
+    def _read(self, reading: Connection, place: Place) -> bool:
+        position, turn = self._shelf.begin_read(place)
+        records = read_records(reading, place.id, place.partition, position, READ_RECORDS)
+        reading.rollback()
+        if records and records[0].offset == position:
+            return self._shelf.hand_in(place, turn, records)
+        row = reading.exec_driver_sql("SELECT first, next FROM partitions WHERE id = ?", (place.id,)).first()
+        reading.rollback()
+        if row is not None and not row[0] <= position <= row[1]:
+            self._hold(place, turn, position, row[0])
+        return False
+
+    def _hold(self, place: Place, turn: int, position: int, first: int) -> None:
+        if self._shelf.hold(place, turn):
+            _log.error(
+                "partition.out_of_range",
+                topic=place.partition.topic,
+                partition=place.partition.number,
+                offset=position,
+                first=first,
+                group=self._group,
+            )
+
+    def _report(self, error: DBAPIError) -> None:
+        """A lock that is held for a while is no news; anything else is, at once."""
+        if is_busy(error):
+            self._busy_since = self._busy_since or monotonic()
+            if monotonic() - self._busy_since < BUSY_IS_NEWS_SECONDS:
+                return
+        self._failed(explain(error, self._file.path))

@@ -1,0 +1,73 @@
+"""A producer on the embedded log; the writing is done by ``topics/sqlite/writer.py``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+
+from sqlalchemy import Connection
+
+from topics.errors import LogUnavailable, RecordRefused
+from topics.log import Headers, Position
+from topics.sqlite.file import LogFile
+from topics.sqlite.records import Append, pack_headers
+
+
+class SqliteProducer:
+    """See ``topics.log.Producer``."""
+
+    def __init__(self, open_file: Callable[[], LogFile], max_record_bytes: int) -> None:
+        self._open_file = open_file
+        self._file: LogFile | None = None
+        self._max_record_bytes = max_record_bytes
+        self._closed = False
+
+    def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> Future[Position]:
+        try:
+            packed = pack_headers(headers)
+        except UnicodeEncodeError as error:
+            raise RecordRefused(f"a header's name has no UTF-8 form: {error.object!r}") from error
+        size = len(key or b"") + len(value or b"") + len(packed or b"")
+        if size > self._max_record_bytes:
+            raise RecordRefused(
+                f"the record for {topic} has {size} bytes; this producer sends up to {self._max_record_bytes}"
+            )
+        if timestamp_ms is None:
+            timestamp_ms = int(time.time() * 1_000)  # noqa: TID251 - the timestamp of a record is the wall clock's
+        future: Future[Position] = Future()
+        self._writable().writer.append(Append(topic, partition, timestamp_ms, key, value, packed, size, future))
+        return future
+
+    def flush(self, timeout: float | None = None) -> None:
+        if self._file is None:
+            return
+        behind_all = self._file.writer.submit(_nothing)  # the queue is first in, first out
+        if not wait([behind_all], timeout).done:
+            raise LogUnavailable(f"the log {self._file.path} did not take everything within {timeout} s")
+
+    def close(self, timeout: float | None = None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self.flush(timeout)
+
+    def _writable(self) -> LogFile:
+        if self._closed:
+            raise LogUnavailable("this producer is closed")
+        if self._file is None:
+            self._file = self._open_file()
+        return self._file
+
+
+def _nothing(_: Connection) -> None:
+    """What is done last."""

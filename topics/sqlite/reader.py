@@ -1,0 +1,71 @@
+"""Reads partitions of the embedded log without a group; synchronous."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from time import monotonic
+
+from sqlalchemy.exc import DBAPIError
+
+from topics.errors import LogError
+from topics.log import Partition, Record
+from topics.sqlite.errors import explain
+from topics.sqlite.file import LogFile
+from topics.sqlite.records import find_partition, read_records
+
+IDLE_SECONDS = 0.02
+READ_RECORDS = 500
+
+
+class SqliteReader:
+    """See ``topics.log.Reader``. What was deleted meanwhile is left out."""
+
+    def __init__(self, file: LogFile, starts: Mapping[Partition, int]) -> None:
+        self._file = file
+        self._wake = threading.Event()
+        self._positions = dict(starts)
+        try:
+            self._connection = file.engine.connect()
+            self._ids = {partition: self._id_of(partition) for partition in starts}
+            self._connection.rollback()
+        except DBAPIError as error:
+            raise explain(error, file.path) from error
+        file.watch(self._wake)
+
+    def poll(self, timeout: float) -> list[Record]:
+        deadline = monotonic() + timeout
+        while True:
+            self._wake.clear()
+            records = self._read()
+            remaining = deadline - monotonic()
+            if records or remaining <= 0:
+                return records
+            self._wake.wait(min(remaining, IDLE_SECONDS))
+
+    def close(self) -> None:
+        self._file.unwatch(self._wake)
+        self._connection.close()
+
+    def _read(self) -> list[Record]:
+        records: list[Record] = []
+        try:
+            for partition, position in self._positions.items():
+                records += read_records(self._connection, self._ids[partition], partition, position, READ_RECORDS)
+                if len(records) >= READ_RECORDS:
+                    break
+            self._connection.rollback()
+        except DBAPIError as error:
+            raise explain(error, self._file.path) from error
+        for record in records:
+            # re-inserted, so that the next read begins with those that were not looked at
+            self._positions.pop(record.partition, None)
+            self._positions[record.partition] = record.offset + 1
+        return records
+
+    def _id_of(self, partition: Partition) -> int:
+        found = find_partition(self._connection, partition)
+        if found is None:
+            self._connection.close()
+            raise LogError(f"{partition} does not exist in the log {self._file.path}")
+        return found[0]

@@ -1,0 +1,226 @@
+"""One thread that writes: what all threads of a process want written goes many a transaction (group commit).
+
+While one transaction waits for the disk the next one fills up, so the rate does not hang on the disk's latency. The
+thread also deletes, once a minute, what is older than its topic keeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from topics.errors import LogUnavailable, WritebackError
+from topics.log import Position
+from topics.sqlite.errors import explain
+from topics.sqlite.records import Append, Appender, delete_expired, delete_leftovers
+from topics.sqlite.schema import begin, connect_to_write, empty_wal
+
+T = TypeVar("T")
+
+BATCH_RECORDS = 2_000
+BATCH_BYTES = 16 * 1_048_576
+BUFFER_RECORDS = 100_000
+BUFFER_BYTES = 64 * 1_048_576
+BUFFER_SECONDS = 60.0
+HOUSEKEEPING_SECONDS = 60.0
+MORE_SECONDS = 0.1
+WAL_BYTES = 64 * 1_048_576
+WAL_SECONDS = 1.0
+
+
+class _Job:
+    """Something to do in the transaction, besides appending."""
+
+    __slots__ = ("future", "run", "size")
+
+    def __init__(self, run: Callable[[Connection], Any]) -> None:
+        self.run = run
+        self.size = 0
+        self.future: Future[Any] = Future()
+
+
+class Writer:
+    """``changed`` is called after every transaction."""
+
+    def __init__(self, engine: Engine, path: Path, changed: Callable[[], None]) -> None:
+        self._engine = engine
+        self._path = path
+        self._changed = changed
+        self._appender = Appender()
+        self._queue: deque[Append | _Job] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._filled = threading.Condition(self._lock)
+        self._drained = threading.Condition(self._lock)
+        self._wal = path.with_name(path.name + "-wal")
+        self._next_look = 0.0
+        self._closing = False
+        self._connection: Connection | None = None
+        self._thread: threading.Thread | None = None
+
+    def append(self, append: Append) -> None:
+        """Blocks while the buffer is full; ``LogUnavailable`` after ``BUFFER_SECONDS`` of that, or when closed."""
+        with self._lock:
+            if self._bytes >= BUFFER_BYTES or len(self._queue) >= BUFFER_RECORDS:
+                self._wait_for_room()
+            self._put(append)
+
+    def submit(self, run: Callable[[Connection], T]) -> Future[T]:
+        """Run a function in a transaction; what it returns or raises is the future's once that is durable.
+
+        A function that raises ``WritebackError`` does so before it writes: the transaction is shared with others.
+        """
+        job = _Job(run)
+        with self._lock:
+            self._put(job)
+        return job.future
+
+    def close(self) -> None:
+        """Write what is queued, and end the thread. Safe to call twice."""
+        with self._lock:
+            self._closing = True
+            self._filled.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _put(self, item: Append | _Job) -> None:
+        if self._closing:
+            raise LogUnavailable(f"the log {self._path} is closed in this process")
+        self._queue.append(item)
+        self._bytes += item.size
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="writeback-log-writer", daemon=True)
+            self._thread.start()
+        elif len(self._queue) == 1:
+            self._filled.notify()
+
+    def _wait_for_room(self) -> None:
+        def room() -> bool:
+            return self._closing or (self._bytes < BUFFER_BYTES and len(self._queue) < BUFFER_RECORDS)
+
+        if threading.current_thread() is self._thread:
+            return  # a callback that sends: the only thread that makes room must not wait for it
+        if not self._drained.wait_for(room, BUFFER_SECONDS):
+            raise LogUnavailable(f"the log {self._path} took nothing for {BUFFER_SECONDS:.0f} s and the buffer is full")
+
+    def _run(self) -> None:
+        housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
+        while (batch := self._next(housekeeping)) is not None:
+            if batch:
+                self._write(batch)
+            if time.monotonic() >= housekeeping:
+                housekeeping = time.monotonic() + (MORE_SECONDS if self._keep_house() else HOUSEKEEPING_SECONDS)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _next(self, until: float) -> list[Append | _Job] | None:
+        """What to write next; an empty list when it is time for housekeeping, None at the end."""
+        with self._lock:
+            while not self._queue:
+                if self._closing:
+                    return None
+                wait = until - time.monotonic()
+                if wait <= 0:
+                    return []
+                self._filled.wait(wait)
+            batch: list[Append | _Job] = []
+            size = 0
+            while self._queue and len(batch) < BATCH_RECORDS and size < BATCH_BYTES:
+                item = self._queue.popleft()
+                size += item.size
+                if item.future.set_running_or_notify_cancel():
+                    batch.append(item)
+            self._bytes -= size
+            self._drained.notify_all()
+            return batch
+
+    def _begin(self) -> Connection:
+        if self._connection is None:
+            self._connection = connect_to_write(self._engine)
+        begin(self._connection)
+        return self._connection
+
+    def _write(self, batch: list[Append | _Job]) -> None:
+        outcomes: list[tuple[Future[Any], Any]] = []
+        try:
+            connection = self._begin()
+            run: list[Append] = []
+            for item in batch:
+                if isinstance(item, Append):
+                    run.append(item)
+                    continue
+                self._append(connection, run, outcomes)
+                run = []
+                outcomes.append((item.future, _outcome(item.run, connection)))
+            self._append(connection, run, outcomes)
+            connection.commit()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it and the thread goes on
+            self._roll_back()
+            self._fail(batch, explain(error, self._path) if isinstance(error, DBAPIError) else error)
+            return
+        self._changed()
+        for future, outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        if time.monotonic() >= self._next_look:
+            self._restrain_wal(connection)
+
+    def _append(self, connection: Connection, run: list[Append], outcomes: list[tuple[Future[Any], Any]]) -> None:
+        if run:
+            positions: list[Position | Any] = list(self._appender.append(connection, run))
+            outcomes += zip((append.future for append in run), positions, strict=True)
+
+    def _fail(self, batch: list[Append | _Job], error: BaseException) -> None:
+        """Fail these and all that are queued: a later send of a key must not land before a failed one is sent again."""
+        with self._lock:
+            behind = [item for item in self._queue if item.future.set_running_or_notify_cancel()]
+            self._queue.clear()
+            self._bytes = 0
+            self._drained.notify_all()
+        for item in [*batch, *behind]:
+            item.future.set_exception(error)
+
+    def _restrain_wal(self, connection: Connection) -> None:
+        """Several processes that never pause keep SQLite from starting its WAL over: it would grow for ever."""
+        self._next_look = time.monotonic() + WAL_SECONDS
+        try:
+            if self._wal.stat().st_size >= WAL_BYTES:
+                empty_wal(connection, WAL_SECONDS)
+        except (OSError, DBAPIError):  # an attempt: a disk that fails is reported by the next transaction
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        """By closing: whatever the error was, the next transaction starts from a sound connection."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with contextlib.suppress(DBAPIError):
+                connection.close()
+
+    def _keep_house(self) -> bool:
+        """Delete a slice of what is due; whether there is more. A failure is tried again: it shows where it matters."""
+        try:
+            connection = self._begin()
+            more = delete_leftovers(connection) or delete_expired(connection, int(time.time() * 1_000))  # noqa: TID251 - the age of records on the disk
+            connection.commit()
+        except DBAPIError:
+            self._roll_back()
+            return False
+        return more
+
+
+def _outcome(run: Callable[[Connection], Any], connection: Connection) -> Any:
+    try:
+        return run(connection)
+    except WritebackError as error:
+        return error

@@ -1,0 +1,181 @@
+"""A connection's place in the worker, from the first record on: opened off the loop, held when it cannot be opened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Literal
+
+from connectors.connections.store import Connection, Connections
+from connectors.contract import Connector
+from connectors.errors import BadConnection, UnknownConnection
+from dead_letter.store.parking import Parking
+from topics.errors import StoreUnavailable
+from topics.log import Record
+from worker.clock import Clock
+from worker.dispatch.dispatch import Dispatcher
+from worker.lane.assignment import Assignment
+from worker.lane.parking import STORE_PAUSE, KeyPark, StoreShelf
+from worker.log_events import logger
+from worker.ports import Tools
+
+Build = Callable[[Connection, dict[str, str]], Connector]
+"""A connector for a connection and its secrets; a secret that the vendor replaces is replaced in that mapping too."""
+State = Literal["closed", "open", "unknown", "held"]
+
+LONGEST_PAUSE = 30.0
+
+
+class Post:
+    """``waiting``: records that came before the connection was open, in the log's order.
+
+    ``secrets``: those it was opened with; ``Build`` keeps them up to date when the vendor replaces one.
+    """
+
+    def __init__(self, slug: str) -> None:
+        self.slug = slug
+        self.state: State = "closed"
+        self.reason = ""
+        self.secrets: dict[str, str] = {}
+        self.dispatcher: Dispatcher | None = None
+        self.assignments: dict[object, Assignment] = {}
+        self.waiting: list[tuple[Assignment, Record]] = []
+        self.opening: asyncio.Task[None] | None = None
+
+    @property
+    def records(self) -> int:
+        """Records in memory: in the lane, on their way to the dead letters, or waiting for the connection to open."""
+        return sum(assignment.records for assignment in self.assignments.values()) + len(self.waiting)
+
+    @property
+    def bytes(self) -> int:
+        waiting = sum(record.size for _, record in self.waiting)
+        return sum(assignment.bytes for assignment in self.assignments.values()) + waiting
+
+    async def close(self) -> None:
+        if self.opening is not None:
+            self.opening.cancel()
+            self.opening = None
+        dispatcher, self.dispatcher, self.state = self.dispatcher, None, "closed"
+        if dispatcher is not None:  # what comes while it closes waits for the next one
+            await dispatcher.close()
+
+
+class Opener:
+    """Opens posts. ``opened`` is called on the loop when a post is open or known to be unknown."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        build: Build,
+        tools: Tools,
+        clock: Clock,
+        *,
+        opened: Callable[[Post], None],
+        caught_up: Callable[[Post, Assignment], None],
+        parking: Parking | None = None,
+    ) -> None:
+        self._connections = connections
+        self._parking = parking
+        self._build = build
+        self._tools = tools
+        self._clock = clock
+        self._opened = opened
+        self._caught_up = caught_up
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self, post: Post) -> None:
+        if post.opening is None:
+            post.opening = asyncio.create_task(self._open(post))
+            post.opening.add_done_callback(self._ended)
+
+    def catch_up(self, post: Post, assignment: Assignment) -> None:
+        """Read again which keys of the connection are parked; the assignment's records wait for it."""
+        task = asyncio.create_task(self._catch_up(post, assignment))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    async def _catch_up(self, post: Post, assignment: Assignment) -> None:
+        while (park := post.dispatcher.park if post.dispatcher else None) is not None and self._parking is not None:
+            changes = park.changes
+            try:
+                rows = await asyncio.to_thread(self._parking.parked, post.slug)
+            except StoreUnavailable as error:
+                logger().warning("store.unavailable", error=str(error))
+                await self._clock.sleep(STORE_PAUSE)
+                continue
+            if park.changes == changes:  # else something of ours is in between: read once more
+                park.load(rows)
+                break
+            await self._clock.sleep(0.01)
+        if assignment.open:
+            self._caught_up(post, assignment)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._tools.desk.failed(error)
+
+    async def _open(self, post: Post) -> None:
+        """Until it is open or known to be unknown.
+
+        A store that is down, a manifest that does not load or a secret that does not decrypt holds this one only.
+        """
+        pause = 0.5
+        while True:
+            try:
+                await self._try(post)
+            except UnknownConnection:
+                await self._forget(post.slug)
+                post.state = "unknown"
+                logger().warning("connection.unknown", connection=post.slug)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this connection's and is told
+                post.state, post.reason = "held", str(error) or repr(error)
+                logger().error("connection.held", connection=post.slug, reason=post.reason, retry_in=pause)
+                await self._clock.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+                continue
+            post.opening = None
+            self._opened(post)
+            return
+
+    async def _try(self, post: Post) -> None:
+        connection, secrets = await asyncio.to_thread(self._look_up, post.slug)
+        park = await asyncio.to_thread(self._park, connection)
+        connector = self._build(connection, secrets)
+        post.secrets = secrets
+        post.dispatcher = Dispatcher(connection, connector, self._tools, park)
+        post.state, post.reason = "open", ""
+        logger().info(
+            "connection.opened",
+            connection=post.slug,
+            connector=connector.name,
+            version=connector.version,
+            state=connection.state,
+        )
+
+    def _park(self, connection: Connection) -> KeyPark | None:
+        on_dead = connection.policy.get("on_dead", "continue")
+        if on_dead == "continue":
+            if self._parking is not None and self._parking.parked(connection.slug):
+                self._parking.clear(connection.slug)  # from the time when it was "park": they flow again
+            return None
+        if on_dead != "park":
+            raise BadConnection(f"the policy on_dead is {on_dead!r}; it is continue or park")
+        if self._parking is None:
+            raise BadConnection("the policy on_dead is park, and this worker was given no store for parked keys")
+        parked = self._parking.parked(connection.slug)
+        return KeyPark(connection.slug, StoreShelf(self._parking, self._clock), parked)
+
+    async def _forget(self, slug: str) -> None:
+        """One that is made anew under this slug parks its own keys."""
+        if self._parking is not None:
+            with contextlib.suppress(StoreUnavailable):  # it was there a moment ago; the next record asks again
+                await asyncio.to_thread(self._parking.clear, slug)
+
+    def _look_up(self, slug: str) -> tuple[Connection, dict[str, str]]:
+        connection = self._connections.get(slug)
+        if connection.slug != slug:  # a name that reads like another's slug
+            raise UnknownConnection(f"no connection has the slug {slug!r}")
+        return connection, self._connections.secrets(connection)

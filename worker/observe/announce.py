@@ -1,0 +1,68 @@
+"""Tells the others how a connection is: the log, for whoever follows it, and the store, for listings and operators."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from connectors.connections.store import Connections
+from connectors.errors import UnknownConnection
+from topics.errors import RecordRefused, StoreUnavailable
+from topics.event.result import StateChange, pack_state
+from topics.names import RESULTS
+from worker.clock import Clock
+from worker.log_events import logger
+from worker.settlement.publisher import Courier
+
+STORE_SECONDS = 1.0
+"""Between two tries at a store that is away."""
+
+
+class Herald:
+    """``spawn`` runs what is told beside everything else."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        results: Courier,
+        clock: Clock,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._connections = connections
+        self._results = results
+        self._clock = clock
+        self._spawn = spawn
+
+    def tell(self, change: StateChange) -> None:
+        self._spawn(self._publish(change))
+        self._spawn(self._store(change))
+
+    def quarantined(self, slug: str, reason: str) -> None:
+        """Into the store, until it has it: it holds for every worker, and an operator ends it there."""
+        self._spawn(self._quarantine(slug, reason))
+
+    async def _quarantine(self, slug: str, reason: str) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._connections.set_state, slug, "quarantined", reason)
+            except StoreUnavailable as error:
+                logger().warning("store.unavailable", error=str(error))
+                await self._clock.sleep(STORE_SECONDS)
+            except UnknownConnection:
+                return  # removed meanwhile: ``changes.py`` sees that
+            else:
+                return
+
+    async def _store(self, change: StateChange) -> None:
+        """A store that is away now learns of the next change."""
+        try:
+            await asyncio.to_thread(self._connections.saw, change)
+        except StoreUnavailable as error:
+            logger().warning("store.unavailable", error=str(error))
+
+    async def _publish(self, change: StateChange) -> None:
+        try:
+            await self._results.publish(RESULTS, key=change.connection.encode(), value=pack_state(change))
+        except RecordRefused as error:  # the topic was made too small by hand: metrics and log events say it too
+            logger().error("state.refused", connection=change.connection, state=change.state, error=str(error))
