@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from topics.cli.console import INTERRUPTED, note, pass_rooms, run
-from topics.cli.context import Rooms
+from topics.cli.console import INTERRUPTED, note, pass_context, run
+from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from connectors.connections.store import Connection, Connections
     from connectors.contract import Connector
     from topics.settings import Settings
-    from worker.observe.endpoints import Exposition
-    from worker.process.secret_writer import Keeper
+    from worker.observe.endpoints import MetricsServer
+    from worker.process.secret_writer import SecretWriter
     from worker.worker import Worker
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
@@ -154,15 +154,15 @@ _metrics_option = click.option(
 
 @click.command()
 @_metrics_option
-@pass_rooms
-def up(rooms: Rooms, *, metrics_port: int | None) -> None:
+@pass_context
+def up(context: CommandContext, *, metrics_port: int | None) -> None:
     """Run everything in one process: the worker and the archive of dead letters.
 
     With no settings at all the log and the store are files in ~/.writeback; nothing else is needed. Ctrl-C (or
     SIGTERM) lets the calls under way finish; a second one ends at once, and nothing is lost by it.
     """
-    note(f"The log is {rooms.settings.log}. Ctrl-C stops.")
-    _serve(rooms, archive=True, metrics_port=metrics_port)
+    note(f"The log is {context.settings.log}. Ctrl-C stops.")
+    _serve(context, archive=True, metrics_port=metrics_port)
 
 
 @click.command()
@@ -173,8 +173,8 @@ def up(rooms: Rooms, *, metrics_port: int | None) -> None:
     help="Run so many workers, each a process of its own, and start again one that dies. 0: as many as cores.",
 )
 @_metrics_option
-@pass_rooms
-def worker(rooms: Rooms, *, archive: bool, processes: int | None, metrics_port: int | None) -> int | None:
+@pass_context
+def worker(context: CommandContext, *, archive: bool, processes: int | None, metrics_port: int | None) -> int | None:
     """Run a worker on the log that WRITEBACK_LOG names.
 
     Start as many as you like, on as many machines: they share the connections among them. On SIGTERM a worker lets
@@ -184,13 +184,13 @@ def worker(rooms: Rooms, *, archive: bool, processes: int | None, metrics_port: 
     into the store, and the n-th serves its metrics on the n-th port from WRITEBACK_METRICS_PORT on.
     """
     if processes is None:
-        _serve(rooms, archive=archive, metrics_port=metrics_port)
+        _serve(context, archive=archive, metrics_port=metrics_port)
         return None
-    return _supervise(rooms.settings, _process_count(rooms, processes), archive=archive, metrics_port=metrics_port)
+    return _supervise(context.settings, _process_count(context, processes), archive=archive, metrics_port=metrics_port)
 
 
-def _process_count(rooms: Rooms, wanted: int) -> int:
-    if rooms.settings.log.startswith("sqlite"):
+def _process_count(context: CommandContext, wanted: int) -> int:
+    if context.settings.log.startswith("sqlite"):
         if wanted > 1:
             raise click.UsageError(
                 f"--processes {wanted}: the embedded log is one worker's at a time, the others would stand by. "
@@ -207,17 +207,17 @@ def _supervise(settings: Settings, count: int, *, archive: bool, metrics_port: i
 
     configure_logging(settings)  # first: what is loaded next finds it as it is to be
     from worker.clock import SystemClock  # noqa: PLC0415
-    from worker.process.children import Nursery  # noqa: PLC0415
+    from worker.process.children import ChildProcesses  # noqa: PLC0415
     from worker.process.gc import keep  # noqa: PLC0415
     from worker.process.supervisor import Supervisor  # noqa: PLC0415
 
     _load(settings, metrics=(settings.metrics_port if metrics_port is None else metrics_port) is not None)
     keep()
-    with Nursery() as nursery:
-        number, code = Supervisor(count, nursery, grace=settings.grace_seconds, clock=SystemClock()).run()
+    with ChildProcesses() as children:
+        number, code = Supervisor(count, children, grace=settings.grace_seconds, clock=SystemClock()).run()
         if number is not None:  # this is the n-th worker
-            with closing(Rooms(lambda: _own(settings, number, metrics_port))) as rooms:
-                _serve(rooms, archive=archive and number == 0, supervised=True)
+            with closing(CommandContext(lambda: _own(settings, number, metrics_port))) as context:
+                _serve(context, archive=archive and number == 0, supervised=True)
     return code
 
 
@@ -244,77 +244,79 @@ def _load(settings: Settings, *, metrics: bool) -> None:
     open_store(settings.store).dispose()
 
 
-def _serve(rooms: Rooms, *, archive: bool, metrics_port: int | None = None, supervised: bool = False) -> None:
+def _serve(
+    context: CommandContext, *, archive: bool, metrics_port: int | None = None, supervised: bool = False
+) -> None:
     from topics.cli.logging import configure_logging  # noqa: PLC0415
 
-    configure_logging(rooms.settings)
-    asyncio.run(_attended(rooms, archive=archive, metrics_port=metrics_port, supervised=supervised))
+    configure_logging(context.settings)
+    asyncio.run(_attended(context, archive=archive, metrics_port=metrics_port, supervised=supervised))
 
 
-async def _attended(rooms: Rooms, *, archive: bool, metrics_port: int | None, supervised: bool) -> None:
+async def _attended(context: CommandContext, *, archive: bool, metrics_port: int | None, supervised: bool) -> None:
     """The worker, and what looks after it: a watchdog, the metrics, whoever keeps its secrets."""
     from worker.clock import SystemClock  # noqa: PLC0415
     from worker.process.gc import collect_rarely  # noqa: PLC0415
     from worker.process.malloc import share_one_arena  # noqa: PLC0415
     from worker.process.open_files import raise_limit  # noqa: PLC0415
-    from worker.process.secret_writer import Keeper  # noqa: PLC0415
+    from worker.process.secret_writer import SecretWriter  # noqa: PLC0415
     from worker.process.watchdog import Watchdog  # noqa: PLC0415
 
-    settings, clock = rooms.settings, SystemClock()
+    settings, clock = context.settings, SystemClock()
     share_one_arena()
-    keeper = Keeper(_connections(rooms), clock)
-    working = _worker(rooms, keeper)
-    parts: list[Part] = [working, *([Later(partial(_archive, rooms))] if archive else [])]
+    secret_writer = SecretWriter(_connections(context), clock)
+    working = _worker(context, secret_writer)
+    parts: list[Part] = [working, *([Later(partial(_archive, context))] if archive else [])]
     port = settings.metrics_port if metrics_port is None else metrics_port
-    exposition = None if port is None else _exposition(working)
+    metrics_server = None if port is None else _metrics_server(working)
     watchdog = Watchdog(clock)
     watchdog.start()
     raise_limit()
     collect_rarely()
     try:
-        if exposition is not None and port is not None:
-            await exposition.start(settings.metrics_host, port)
+        if metrics_server is not None and port is not None:
+            await metrics_server.start(settings.metrics_host, port)
         loading = asyncio.create_task(asyncio.to_thread(import_module, "connectors.engine.runner.runner"))
         await _run_until_signalled(parts, supervised=supervised)
         await loading  # it was, while the log let us in; the first connection would have waited for it
     finally:
         watchdog.stop()
-        await keeper.close(KEEP_SECONDS)
-        if exposition is not None:
-            exposition.stop()
+        await secret_writer.close(KEEP_SECONDS)
+        if metrics_server is not None:
+            metrics_server.stop()
 
 
-def _exposition(working: Worker) -> Exposition:
-    from worker.observe.endpoints import Exposition  # noqa: PLC0415
+def _metrics_server(working: Worker) -> MetricsServer:
+    from worker.observe.endpoints import MetricsServer  # noqa: PLC0415
     from worker.observe.metrics import collect  # noqa: PLC0415
 
-    return Exposition(partial(collect, working.observer), working.unready)
+    return MetricsServer(partial(collect, working.observer), working.unready)
 
 
-def _connections(rooms: Rooms) -> Connections:
+def _connections(context: CommandContext) -> Connections:
     from connectors.connections.store import Connections  # noqa: PLC0415
 
-    return Connections(rooms.store(), rooms.settings.secret_key)
+    return Connections(context.store(), context.settings.secret_key)
 
 
-def _worker(rooms: Rooms, keeper: Keeper) -> Worker:
+def _worker(context: CommandContext, secret_writer: SecretWriter) -> Worker:
     from connectors import registry  # noqa: PLC0415
     from dead_letter.store.parking import Parking  # noqa: PLC0415
     from worker.worker import Worker, WorkerSettings  # noqa: PLC0415
 
-    settings = rooms.settings
+    settings = context.settings
 
     def build(connection: Connection, secrets: dict[str, str]) -> Connector:
         def save(name: str, value: str) -> None:
             secrets[name] = value
-            keeper.keep(connection, name, value)
+            secret_writer.keep(connection, name, value)
 
         return registry.build(connection, secrets, save_secret=save)
 
     return Worker(
-        log=rooms.log(),
-        connections=_connections(rooms),
-        parking=Parking(rooms.store()),
+        log=context.log(),
+        connections=_connections(context),
+        parking=Parking(context.store()),
         build=build,
         settings=WorkerSettings(
             group=settings.group,
@@ -326,11 +328,11 @@ def _worker(rooms: Rooms, keeper: Keeper) -> Worker:
     )
 
 
-def _archive(rooms: Rooms) -> Part:
+def _archive(context: CommandContext) -> Part:
     from dead_letter.store.archive import Archive  # noqa: PLC0415
     from dead_letter.store.store import LetterStore  # noqa: PLC0415
 
-    return Archive(rooms.log(), LetterStore(rooms.store()))
+    return Archive(context.log(), LetterStore(context.store()))
 
 
 async def _run_until_signalled(parts: Sequence[Part], *, supervised: bool = False) -> None:
@@ -370,7 +372,7 @@ def _orphaned(stop: asyncio.Event) -> None:
 
 
 def main() -> None:
-    sys.exit(run(cli, Rooms()))
+    sys.exit(run(cli, CommandContext()))
 
 
 if __name__ == "__main__":

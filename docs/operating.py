@@ -13,7 +13,7 @@ import topics.event.result
 import topics.log_events
 import worker.log_events
 from worker.clock import FakeClock
-from worker.counters import COMMIT_SECONDS, Histogram, Tally
+from worker.counters import COMMIT_SECONDS, Counters, Histogram
 from worker.observe.metrics import collect
 from worker.observe.observer import Observer
 from worker.settlement.ledger import Ledger
@@ -96,10 +96,10 @@ def _states() -> str:
 def _nothing() -> Observer:
     """A worker without connections."""
     return Observer(
-        router=cast("Any", SimpleNamespace(posts={}, assignments={})),
+        router=cast("Any", SimpleNamespace(intakes={}, assignments={})),
         committer=cast("Any", SimpleNamespace(seconds=Histogram(COMMIT_SECONDS))),
         ledger=Ledger(cast("Any", None)),
-        tally=Tally(),
+        counters=Counters(),
         log=cast("Any", None),
         clock=FakeClock(),
         window=1,

@@ -66,11 +66,11 @@ def _open() -> Transport:
         Connections,
     )
     from pq._session import Session  # noqa: PLC0415
-    from topics.cli.context import Rooms  # noqa: PLC0415
+    from topics.cli.context import CommandContext  # noqa: PLC0415
 
-    rooms = Rooms()
-    connections = Connections(rooms.store(), rooms.settings.secret_key)
-    opened = Session(rooms.log(), connections, group=rooms.settings.group)
+    context = CommandContext()
+    connections = Connections(context.store(), context.settings.secret_key)
+    opened = Session(context.log(), connections, group=context.settings.group)
     # What is loaded by now stays loaded. Without this every full collection walks it, once in some thousand writes:
     # 13 us of each write's 65 (measured, the Kafka client's own part included).
     gc.freeze()

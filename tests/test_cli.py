@@ -19,7 +19,7 @@ import structlog
 
 import writeback
 from topics.cli.console import print_listing, run
-from topics.cli.context import Rooms
+from topics.cli.context import CommandContext
 from topics.cli.logging import configure_logging
 from topics.errors import LogUnavailable, WritebackError
 from topics.event.result import Result, pack
@@ -40,7 +40,7 @@ def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def command(*args: str) -> int:
-    return run(writeback.cli, Rooms(), args)
+    return run(writeback.cli, CommandContext(), args)
 
 
 def subcommands(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -110,7 +110,7 @@ def test_errors_are_one_message(error: BaseException, code: int, told: str, caps
     def failing() -> None:
         raise error
 
-    got = run(failing, Rooms(), [])
+    got = run(failing, CommandContext(), [])
 
     said = capsys.readouterr()
     assert (got, said.out) == (code, "")
@@ -126,7 +126,7 @@ def test_a_bug_keeps_its_traceback() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run(buggy, Rooms(), [])
+        run(buggy, CommandContext(), [])
 
 
 def test_wrong_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,9 +145,9 @@ def test_wrong_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_a_reader_that_goes_away() -> None:
     """`writeback ... | head -1` ends without a word."""
     text = (
-        "from topics.cli.console import run; from topics.cli.context import Rooms; import click, sys\n"
+        "from topics.cli.console import run; from topics.cli.context import CommandContext; import click, sys\n"
         "@click.command()\ndef talk():\n    for _ in range(100_000): click.echo('x' * 100)\n"
-        "sys.exit(run(talk, Rooms(), []))"
+        "sys.exit(run(talk, CommandContext(), []))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[1]
@@ -190,14 +190,14 @@ def test_topics(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def ledger(*results: Result) -> None:
-    rooms = Rooms()
-    rooms.log().ensure_topics(SYSTEM_TOPICS)
-    producer = rooms.log().producer()
+    context = CommandContext()
+    context.log().ensure_topics(SYSTEM_TOPICS)
+    producer = context.log().producer()
     for start in range(0, len(results), 3):
         producer.send(RESULTS, key=None, value=pack(results[start : start + 3]))
     producer.flush(10)
     producer.close()
-    rooms.close()
+    context.close()
 
 
 def outcome(number: int, **more: object) -> Result:

@@ -36,7 +36,7 @@ class Histogram:
         return rows
 
 
-class Tally:
+class Counters:
     """Of one worker, for as long as it lives: connections come and go, their numbers stay.
 
     ``attempts`` counts events by (connection, operation, what came of the attempt). ``calls``: by connection.

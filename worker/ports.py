@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from worker.clock import Clock
-from worker.counters import Tally
+from worker.counters import Counters
 from worker.decide.retry import RetryPolicy
 from worker.lane.assignment import Assignment
 from worker.lane.delivery import Delivery
 from worker.settlement.outcomes import Outcomes
 
 
-class Desk(Protocol):
+class WorkerPort(Protocol):
     """The worker, as a connection sees it."""
 
     def awake(self) -> bool:
@@ -43,14 +43,14 @@ class Desk(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class DispatchContext:
     """What all connections of a worker share."""
 
-    desk: Desk
+    worker: WorkerPort
     outcomes: Outcomes
     clock: Clock
     policy: RetryPolicy
-    tally: Tally = field(default_factory=Tally)
+    counters: Counters = field(default_factory=Counters)
 
 
 @dataclass(slots=True)

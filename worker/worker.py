@@ -17,22 +17,22 @@ from worker.clock import Clock, SystemClock
 from worker.decide.retry import RetryPolicy
 from worker.intake.budget import Budget
 from worker.intake.changes import Changes
-from worker.intake.gate import Gate
-from worker.intake.intake import Build, Opener
+from worker.intake.intake import Build, ConnectionOpener
+from worker.intake.pauses import PartitionPauses
 from worker.intake.router import Router
 from worker.lane.assignment import Assignment
 from worker.lane.delivery import Delivery
 from worker.log_events import logger
-from worker.observe.announce import Herald
+from worker.observe.announce import StateAnnouncer
 from worker.observe.observer import Observer, Question
-from worker.ports import Tools
-from worker.process.suspension import Wakefulness
-from worker.progress.metadata import Doom, ForeignMetadata
+from worker.ports import DispatchContext
+from worker.process.suspension import SuspensionDetector
+from worker.progress.metadata import ForeignMetadata, LetterCause
 from worker.progress.offsets import Progress
 from worker.settlement.committer import Committer
 from worker.settlement.ledger import Ledger
 from worker.settlement.outcomes import Outcomes
-from worker.settlement.publisher import Courier
+from worker.settlement.publisher import RetryingPublisher
 
 POLL_SECONDS = 0.25
 LOG_SECONDS = 1.0
@@ -77,43 +77,43 @@ class Worker:
         self._consumer = log.consumer(
             self._settings.group, pattern=names.EVENTS_PATTERN, rebalance=self, member=self._settings.member
         )
-        self._couriers = [
-            Courier(log.producer(name=name, max_record_bytes=names.MAX_LETTER_BYTES), self._clock)
+        self._publishers = [
+            RetryingPublisher(log.producer(name=name, max_record_bytes=names.MAX_LETTER_BYTES), self._clock)
             for name in ("letters", "replies", "results")
         ]
-        letters, replies, results = self._couriers
+        letters, replies, results = self._publishers
         self._ledger = Ledger(results)
         self._outcomes = Outcomes(self._ledger, letters, replies, self._clock)
         self._committer = Committer(self._consumer, self._ledger, self._clock, self._committed)
-        self._gate = Gate(self._consumer)
+        self._pauses = PartitionPauses(self._consumer)
         budget = Budget(self._settings.budget_records, self._settings.budget_bytes)
-        self._router = Router(self._gate, budget, self)
-        tools = Tools(self, self._outcomes, self._clock, policy or RetryPolicy())
-        self._router.opener = self._opener = Opener(
+        self._router = Router(self._pauses, budget, self)
+        context = DispatchContext(self, self._outcomes, self._clock, policy or RetryPolicy())
+        self._router.opener = self._opener = ConnectionOpener(
             connections,
             build,
-            tools,
+            context,
             self._clock,
             opened=self._router.opened,
             caught_up=self._router.caught_up,
             parking=parking,
         )
-        self._herald = Herald(connections, results, self._clock, self._spawn)
+        self._announcer = StateAnnouncer(connections, results, self._clock, self._spawn)
         self.observer = Observer(
             router=self._router,
             committer=self._committer,
             ledger=self._ledger,
-            tally=tools.tally,
+            counters=context.counters,
             log=log,
             clock=self._clock,
             window=self._settings.budget_records,
-            tell=self._herald.tell,
+            tell=self._announcer.tell,
         )
         self._changes = Changes(
             connections,
             self._router,
             self._opener,
-            self._gate,
+            self._pauses,
             self._clock,
             drain=lambda assignments: self._drain(assignments, self._settings.grace_seconds),
             reread=self.reread,
@@ -123,7 +123,7 @@ class Worker:
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self._wakefulness = Wakefulness(self._clock.monotonic())
+        self._suspension = SuspensionDetector(self._clock.monotonic())
         self._confirming = False
 
     # -- run and stop -----------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then lets calls under way finish, flushes, commits and leaves the group."""
         await self._begin()
-        self._wakefulness = Wakefulness(self._clock.monotonic())
+        self._suspension = SuspensionDetector(self._clock.monotonic())
         logger().info("worker.started", group=self._settings.group)
         committing = asyncio.create_task(self._committer.run())
         watching = asyncio.create_task(self._changes.run())
@@ -176,7 +176,7 @@ class Worker:
 
     async def _stop(self, committing: asyncio.Task[None]) -> None:
         self._stopping = True
-        dispatchers = [post.dispatcher for post in self._router.posts.values() if post.dispatcher]
+        dispatchers = [intake.dispatcher for intake in self._router.intakes.values() if intake.dispatcher]
         logger().info("worker.stopping", out=sum(dispatcher.out for dispatcher in dispatchers))
         for dispatcher in dispatchers:
             dispatcher.destination.pause()
@@ -184,13 +184,13 @@ class Worker:
         committing.cancel()
         await asyncio.gather(committing, return_exceptions=True)
         await self._consumer.close()  # asks ``revoked`` for the last commits
-        for post in self._router.posts.values():
-            await post.close()
+        for intake in self._router.intakes.values():
+            await intake.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for courier in self._couriers:
-            await asyncio.to_thread(courier.close, FLUSH_SECONDS)
+        for publisher in self._publishers:
+            await asyncio.to_thread(publisher.close, FLUSH_SECONDS)
         logger().info("worker.stopped", left=left)
 
     async def _drain(self, assignments: Sequence[Assignment], seconds: float) -> int:
@@ -255,10 +255,10 @@ class Worker:
         self._committer.urgent(assignment)
 
     def hold(self, assignment: Assignment, why: str) -> None:
-        self._gate.hold(assignment, why)
+        self._pauses.hold(assignment, why)
 
     def release(self, assignment: Assignment, why: str) -> None:
-        self._gate.release(assignment, why)
+        self._pauses.release(assignment, why)
 
     def finished(self, delivery: Delivery) -> None:
         self._router.finished(delivery.assignment, delivery.size)
@@ -270,22 +270,24 @@ class Worker:
         assignment.let_go()
         self._consumer.seek(assignment.partition, fresh.progress.start)
         self._router.adopt(fresh)
-        self._gate.release(fresh, "full")
-        self._gate.release(fresh, "crowded")
+        self._pauses.release(fresh, "full")
+        self._pauses.release(fresh, "crowded")
 
     def quarantine(self, slug: str, reason: str) -> None:
         logger().error("connection.quarantined", connection=slug, reason=reason)
-        if (dispatcher := self._router.posts[slug].dispatcher) is not None:
+        if (dispatcher := self._router.intakes[slug].dispatcher) is not None:
             dispatcher.destination.pause()
         self.observer.states.changed(slug, "quarantined", reason)
-        self._herald.quarantined(slug, reason)
+        self._announcer.quarantined(slug, reason)
 
     def failed(self, error: BaseException) -> None:
         self._failure = self._failure or error
 
-    def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: Doom, reason: str) -> None:
+    def bury(
+        self, assignment: Assignment, record: Record, event: Event | None, cause: LetterCause, reason: str
+    ) -> None:
         assignment.settling += 1
-        doubtful = assignment.progress.condemn(record.offset, cause)
+        doubtful = assignment.progress.announce_letter(record.offset, cause)
         self.dirty(assignment)
         announced = assignment.known()
 
@@ -316,7 +318,7 @@ class Worker:
         return ""
 
     def awake(self) -> bool:
-        if self._wakefulness.sign(self._clock.monotonic()):
+        if self._suspension.sign(self._clock.monotonic()):
             return True
         if not self._confirming:
             self._confirming = True
@@ -328,10 +330,10 @@ class Worker:
     def _committed(self, assignment: Assignment) -> None:
         if assignment.crowded and "crowded" not in assignment.holds:
             logger().warning("commit.crowded", partition=str(assignment.partition))
-            self._gate.hold(assignment, "crowded")
+            self._pauses.hold(assignment, "crowded")
         elif not assignment.crowded:
-            self._gate.release(assignment, "crowded")
-        dispatcher = self._router.post(assignment.partition).dispatcher
+            self._pauses.release(assignment, "crowded")
+        dispatcher = self._router.intake(assignment.partition).dispatcher
         if dispatcher is not None and dispatcher.lane.release_marked(assignment):
             dispatcher.pump()
         if assignment.wants_commit:
@@ -339,19 +341,19 @@ class Worker:
 
     async def _confirm(self) -> None:
         """After a sleep: a commit that the log takes from us, begun now, shows that a partition is still ours."""
-        while not self._wakefulness.sure:
-            nap = self._wakefulness.naps
+        while not self._suspension.sure:
+            nap = self._suspension.naps
             logger().warning("worker.slept")
             wanted = {assignment: assignment.round + 1 for assignment in self._router.assignments.values()}
             for assignment in wanted:
                 self._committer.insist(assignment)
             while any(not a.closed and a.committed_round < least for a, least in wanted.items()):
                 await self._clock.sleep(CONFIRM_SECONDS)
-            self._wakefulness.confirmed(nap)
+            self._suspension.confirmed(nap)
         self._confirming = False
-        for post in self._router.posts.values():
-            if post.dispatcher is not None:
-                post.dispatcher.pump()
+        for intake in self._router.intakes.values():
+            if intake.dispatcher is not None:
+                intake.dispatcher.pump()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -9,8 +9,8 @@ import click
 
 from connectors.cli.context import current_connections, name_argument, pending_of, tell
 from connectors.cli.options import ask_missing, change_options, limits_of, policy_of, secrets_of, settings_of
-from topics.cli.console import json_option, note, pass_rooms
-from topics.cli.context import Rooms
+from topics.cli.console import json_option, note, pass_context
+from topics.cli.context import CommandContext
 from topics.errors import LogError
 from topics.names import events_spec, events_topic
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 @click.option("--partitions", type=click.IntRange(1, 64), default=1, show_default=True, help="Fixed for ever.")
 @change_options
 @json_option
-@pass_rooms
-def add(rooms: Rooms, /, *, name: str, connector: str | None, partitions: int, as_json: bool, **said: Any) -> None:
+@pass_context
+def add(
+    context: CommandContext, /, *, name: str, connector: str | None, partitions: int, as_json: bool, **said: Any
+) -> None:
     """Add a connection, and make its topic.
 
     \b
@@ -39,8 +41,8 @@ def add(rooms: Rooms, /, *, name: str, connector: str | None, partitions: int, a
     manifest = registry.manifest(connector or name.strip().lower())
     settings = settings_of(said["settings"], manifest)
     secrets = secrets_of(said["secrets"])
-    secrets |= ask_missing(manifest, settings, secrets, can_encrypt=bool(rooms.settings.secret_key))
-    store = current_connections(rooms)
+    secrets |= ask_missing(manifest, settings, secrets, can_encrypt=bool(context.settings.secret_key))
+    store = current_connections(context)
     made = store.add(
         name,
         manifest.name,
@@ -50,7 +52,7 @@ def add(rooms: Rooms, /, *, name: str, connector: str | None, partitions: int, a
         limits=limits_of(said),
         policy=policy_of(said),
     )
-    _make_topic(rooms, store, made)
+    _make_topic(context, store, made)
     tell(made, as_json=as_json, text=f"Added {made.name}: {manifest.title}, topic {events_topic(made.slug)}")
 
 
@@ -59,8 +61,8 @@ def add(rooms: Rooms, /, *, name: str, connector: str | None, partitions: int, a
 @click.option("--unset", multiple=True, metavar="NAME", help="Remove a setting, secret or limit.")
 @change_options
 @json_option
-@pass_rooms
-def set_(rooms: Rooms, /, *, name: str, unset: tuple[str, ...], as_json: bool, **said: Any) -> None:
+@pass_context
+def set_(context: CommandContext, /, *, name: str, unset: tuple[str, ...], as_json: bool, **said: Any) -> None:
     """Change settings, secrets, limits or policy; what is not named stays.
 
     \b
@@ -69,7 +71,7 @@ def set_(rooms: Rooms, /, *, name: str, unset: tuple[str, ...], as_json: bool, *
     """  # noqa: D301 - click's own mark for lines that it shall not join
     from connectors import registry  # noqa: PLC0415
 
-    store = current_connections(rooms)
+    store = current_connections(context)
     old = store.get(name)
     manifest = registry.manifest(old.connector, old.version)
     policy = policy_of(said)
@@ -79,7 +81,7 @@ def set_(rooms: Rooms, /, *, name: str, unset: tuple[str, ...], as_json: bool, *
     settings, secrets = settings_of(said["settings"], manifest), secrets_of(said["secrets"])
     if not unset:  # another way in may need other secrets
         there, kept = {**old.settings, **settings}, {**sealed, **secrets}
-        secrets |= ask_missing(manifest, there, kept, can_encrypt=bool(rooms.settings.secret_key))
+        secrets |= ask_missing(manifest, there, kept, can_encrypt=bool(context.settings.secret_key))
     changed = store.update(
         old.id,
         settings=settings | _without(unset, old.settings),
@@ -94,29 +96,29 @@ def set_(rooms: Rooms, /, *, name: str, unset: tuple[str, ...], as_json: bool, *
 @name_argument
 @click.option("--force", is_flag=True, help="Also with events pending: they are deleted, undelivered.")
 @json_option
-@pass_rooms
-def remove(rooms: Rooms, /, *, name: str, force: bool, as_json: bool) -> None:
+@pass_context
+def remove(context: CommandContext, /, *, name: str, force: bool, as_json: bool) -> None:
     """Forget a connection, its secrets, and then its topic."""
-    store = current_connections(rooms)
+    store = current_connections(context)
     connection = store.get(name)
     topic = events_topic(connection.slug)
-    pending = pending_of(rooms, connection.slug)
+    pending = pending_of(context, connection.slug)
     if pending and not force:
         events = "1 event is" if pending == 1 else f"{pending:,} events are"
         raise click.ClickException(
             f"{events} pending for {connection.name} in {topic}: let them be delivered, or delete them with --force"
         )
     store.remove(connection.id)
-    rooms.log().delete_topic(topic)
+    context.log().delete_topic(topic)
     lost = f"; {pending:,} pending events were deleted" if pending else ""
     tell(connection, as_json=as_json, text=f"Removed {connection.name}{lost}")
 
 
-def _make_topic(rooms: Rooms, store: Connections, made: Connection) -> None:
+def _make_topic(context: CommandContext, store: Connections, made: Connection) -> None:
     """A connection without a topic would swallow nothing and deliver nothing: it is taken back."""
     try:
-        rooms.log().ensure_topics([events_spec(made.slug, made.partitions)])
-        waiting = pending_of(rooms, made.slug)
+        context.log().ensure_topics([events_spec(made.slug, made.partitions)])
+        waiting = pending_of(context, made.slug)
     except LogError:
         store.remove(made.id)
         raise

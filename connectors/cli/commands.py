@@ -10,8 +10,8 @@ import click
 from connectors.cli.catalogue import connectors
 from connectors.cli.change import add, remove, set_
 from connectors.cli.context import current_connections, name_argument, pending_of, tell
-from topics.cli.console import FAILED, json_option, pass_rooms, print_json, print_listing, print_table, when
-from topics.cli.context import Rooms
+from topics.cli.console import FAILED, json_option, pass_context, print_json, print_listing, print_table, when
+from topics.cli.context import CommandContext
 from topics.errors import LogError
 from topics.names import events_topic
 
@@ -39,10 +39,10 @@ for command in (add, set_, remove):
 
 @connections.command("list")
 @json_option
-@pass_rooms
-def list_connections(rooms: Rooms, /, *, as_json: bool) -> None:
+@pass_context
+def list_connections(context: CommandContext, /, *, as_json: bool) -> None:
     """All connections, and how a worker last saw each (`writeback results --states` has the story)."""
-    store = current_connections(rooms)
+    store = current_connections(context)
     seen = store.seen()
     rows: list[dict[str, Any]] = []
     for connection in store.list():
@@ -54,15 +54,15 @@ def list_connections(rooms: Rooms, /, *, as_json: bool) -> None:
 @connections.command()
 @name_argument
 @json_option
-@pass_rooms
-def show(rooms: Rooms, /, *, name: str, as_json: bool) -> None:
+@pass_context
+def show(context: CommandContext, /, *, name: str, as_json: bool) -> None:
     """Everything about a connection but its secrets, and how many events wait for it."""
-    store = current_connections(rooms)
+    store = current_connections(context)
     connection = store.get(name)
     shown: dict[str, Any] = asdict(connection) | {
         "secrets": store.secret_names(connection),
         "topic": events_topic(connection.slug),
-        "pending": _pending_or_why(rooms, connection.slug),
+        "pending": _pending_or_why(context, connection.slug),
         "seen": _Seen(asdict(change)) if (change := store.seen().get(connection.slug)) else None,
     }
     if as_json:
@@ -74,14 +74,14 @@ def show(rooms: Rooms, /, *, name: str, as_json: bool) -> None:
 @connections.command()
 @name_argument
 @json_option
-@pass_rooms
-def test(rooms: Rooms, /, *, name: str, as_json: bool) -> int:
+@pass_context
+def test(context: CommandContext, /, *, name: str, as_json: bool) -> int:
     """Ask the SaaS whether it is up and takes the credentials."""
     import asyncio  # noqa: PLC0415
 
     from connectors.cli.probe import probe  # noqa: PLC0415
 
-    store = current_connections(rooms)
+    store = current_connections(context)
     connection = store.get(name)
     good, said = asyncio.run(probe(connection, store.secrets(connection)))
     if as_json:
@@ -95,10 +95,10 @@ def test(rooms: Rooms, /, *, name: str, as_json: bool) -> int:
 @name_argument
 @click.argument("new_name")
 @json_option
-@pass_rooms
-def rename(rooms: Rooms, /, *, name: str, new_name: str, as_json: bool) -> None:
+@pass_context
+def rename(context: CommandContext, /, *, name: str, new_name: str, as_json: bool) -> None:
     """Give it another name; its topic keeps the old one."""
-    changed = current_connections(rooms).update(name, name=new_name)
+    changed = current_connections(context).update(name, name=new_name)
     tell(changed, as_json=as_json, text=f"Renamed to {changed.name}; its topic stays {events_topic(changed.slug)}")
 
 
@@ -106,32 +106,32 @@ def rename(rooms: Rooms, /, *, name: str, new_name: str, as_json: bool) -> None:
 @name_argument
 @click.option("--reason", default="paused by an operator", show_default=True)
 @json_option
-@pass_rooms
-def pause(rooms: Rooms, /, *, name: str, reason: str, as_json: bool) -> None:
+@pass_context
+def pause(context: CommandContext, /, *, name: str, reason: str, as_json: bool) -> None:
     """Send nothing until it is resumed; events wait in its topic."""
-    changed = current_connections(rooms).set_state(name, "paused", reason)
+    changed = current_connections(context).set_state(name, "paused", reason)
     tell(changed, as_json=as_json, text=f"Paused {changed.name}")
 
 
 @connections.command()
 @name_argument
 @json_option
-@pass_rooms
-def resume(rooms: Rooms, /, *, name: str, as_json: bool) -> None:
+@pass_context
+def resume(context: CommandContext, /, *, name: str, as_json: bool) -> None:
     """Send again, after a pause or a quarantine."""
-    changed = current_connections(rooms).set_state(name, "active")
+    changed = current_connections(context).set_state(name, "active")
     tell(changed, as_json=as_json, text=f"Resumed {changed.name}")
 
 
 @connections.command()
 @name_argument
 @json_option
-@pass_rooms
-def upgrade(rooms: Rooms, /, *, name: str, as_json: bool) -> None:
+@pass_context
+def upgrade(context: CommandContext, /, *, name: str, as_json: bool) -> None:
     """Use the newest version of its connector."""
     from connectors import registry  # noqa: PLC0415
 
-    store = current_connections(rooms)
+    store = current_connections(context)
     old = store.get(name)
     newest = registry.manifest(old.connector).version
     changed = old if old.version == newest else store.update(old.id, version=newest)
@@ -148,15 +148,15 @@ def new_key() -> None:
 
 
 @connections.command("rotate-secrets")
-@pass_rooms
-def rotate_secrets(rooms: Rooms) -> None:
+@pass_context
+def rotate_secrets(context: CommandContext) -> None:
     """Encrypt all secrets anew with the first key of WRITEBACK_SECRET_KEY."""
-    click.echo(f"Encrypted the secrets of {current_connections(rooms).rotate_secrets()} connections anew")
+    click.echo(f"Encrypted the secrets of {current_connections(context).rotate_secrets()} connections anew")
 
 
-def _pending_or_why(rooms: Rooms, slug: str) -> int | str:
+def _pending_or_why(context: CommandContext, slug: str) -> int | str:
     try:
-        return pending_of(rooms, slug)
+        return pending_of(context, slug)
     except LogError as error:
         return f"unknown: {error}"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from topics.cli.console import print_json
-from topics.cli.context import Rooms
+from topics.cli.context import CommandContext
 from topics.names import events_topic
 
 if TYPE_CHECKING:
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 name_argument = click.argument("name")
 
 
-def current_connections(rooms: Rooms) -> Connections:
+def current_connections(context: CommandContext) -> Connections:
     from connectors import registry  # noqa: PLC0415
     from connectors.connections.store import Connections  # noqa: PLC0415 - SQLAlchemy only where there is a table
 
-    return Connections(rooms.store(), rooms.settings.secret_key, check=registry.check)
+    return Connections(context.store(), context.settings.secret_key, check=registry.check)
 
 
-def pending_of(rooms: Rooms, slug: str) -> int:
+def pending_of(context: CommandContext, slug: str) -> int:
     topic = events_topic(slug)
-    lag = rooms.log().lag(rooms.settings.group, topic)
+    lag = context.log().lag(context.settings.group, topic)
     return sum(behind.records for partition, behind in lag.items() if partition.topic == topic)
 
 

@@ -12,8 +12,8 @@ from dead_letter.cli.context import current_store, ids_argument, now, who
 from dead_letter.cli.options import STATES, chosen, filter_options, reason_option
 from dead_letter.cli.parked import parked
 from dead_letter.cli.replay import discard, replay
-from topics.cli.console import json_option, note, pass_rooms, print_json, print_listing, progress, when
-from topics.cli.context import Rooms
+from topics.cli.console import json_option, note, pass_context, print_json, print_listing, progress, when
+from topics.cli.context import CommandContext
 
 
 @click.group("dead-letters")
@@ -28,13 +28,15 @@ def dead_letters() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--before", metavar="ID", help="The next page: the last id of the one before.")
 @json_option
-@pass_rooms
-def list_letters(rooms: Rooms, /, *, state: str, limit: int, before: str | None, as_json: bool, **said: Any) -> None:
+@pass_context
+def list_letters(
+    context: CommandContext, /, *, state: str, limit: int, before: str | None, as_json: bool, **said: Any
+) -> None:
     """Letters, the newest first."""
     from dead_letter.cli.page import as_json as told  # noqa: PLC0415
     from dead_letter.cli.page import line  # noqa: PLC0415
 
-    store = current_store(rooms)
+    store = current_store(context)
     filters = chosen(now(), state=state, **said)
     letters = store.list(filters, limit=limit, before=before)
     if as_json:
@@ -52,10 +54,10 @@ def list_letters(rooms: Rooms, /, *, state: str, limit: int, before: str | None,
 @click.option("--state", type=click.Choice(STATES), default="open", show_default=True)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @json_option
-@pass_rooms
-def groups(rooms: Rooms, /, *, state: str, limit: int, as_json: bool, **said: Any) -> None:
+@pass_context
+def groups(context: CommandContext, /, *, state: str, limit: int, as_json: bool, **said: Any) -> None:
     """Letters by problem: how many, since when, and what it says."""
-    found = [asdict(group) for group in current_store(rooms).groups(chosen(now(), state=state, **said), limit=limit)]
+    found = [asdict(group) for group in current_store(context).groups(chosen(now(), state=state, **said), limit=limit)]
     if not as_json:
         for group in found:
             group.update(first_seen=when(group["first_seen"]), last_seen=when(group["last_seen"]))
@@ -67,13 +69,13 @@ def groups(rooms: Rooms, /, *, state: str, limit: int, as_json: bool, **said: An
 @dead_letters.command()
 @click.argument("letter", metavar="ID")
 @json_option
-@pass_rooms
-def show(rooms: Rooms, /, *, letter: str, as_json: bool) -> None:
+@pass_context
+def show(context: CommandContext, /, *, letter: str, as_json: bool) -> None:
     """One letter: its whole story, and what to do next. The beginning of its id is enough."""
     from dead_letter.cli.page import page, whole_as_json  # noqa: PLC0415
     from dead_letter.replay.standing import standing  # noqa: PLC0415
 
-    store = current_store(rooms)
+    store = current_store(context)
     stored = store.get(letter)
     trail, stands = store.trail(stored.summary.id), standing(store, stored.summary)
     if as_json:
@@ -92,13 +94,15 @@ def show(rooms: Rooms, /, *, letter: str, as_json: bool) -> None:
 @click.option("--key", help="Another record.")
 @click.option("--revert", is_flag=True, help="Take the edit back.")
 @json_option
-@pass_rooms
-def edit(rooms: Rooms, /, *, letter: str, put: tuple[str, ...], revert: bool, as_json: bool, **said: Any) -> None:
+@pass_context
+def edit(
+    context: CommandContext, /, *, letter: str, put: tuple[str, ...], revert: bool, as_json: bool, **said: Any
+) -> None:
     """Change what a replay of the letter will send; the original is kept."""
     from dead_letter.errors import BadEdit  # noqa: PLC0415
     from dead_letter.replay.editing import current, diff, edit_of  # noqa: PLC0415
 
-    store = current_store(rooms)
+    store = current_store(context)
     stored = store.get(letter)
     if stored.summary.state != "open":
         raise BadEdit(f"letter {stored.summary.id} is {stored.summary.state}; only an open one can be edited")
@@ -117,10 +121,10 @@ def edit(rooms: Rooms, /, *, letter: str, put: tuple[str, ...], revert: bool, as
 @dead_letters.command("note")
 @click.argument("letter", metavar="ID")
 @click.argument("text")
-@pass_rooms
-def note_letter(rooms: Rooms, /, *, letter: str, text: str) -> None:
+@pass_context
+def note_letter(context: CommandContext, /, *, letter: str, text: str) -> None:
     """Write a line under a letter, for whoever looks at it next."""
-    store = current_store(rooms)
+    store = current_store(context)
     store.note(store.get(letter).summary.id, text, who=who(), now=now())
 
 
@@ -132,12 +136,12 @@ def note_letter(rooms: Rooms, /, *, letter: str, text: str) -> None:
 @click.option(
     "--output", type=click.File("w", encoding="utf-8", atomic=True), default="-", help="A file; default: stdout."
 )
-@pass_rooms
-def export(rooms: Rooms, /, *, ids: tuple[str, ...], state: str, output: Any, **said: Any) -> None:
+@pass_context
+def export(context: CommandContext, /, *, ids: tuple[str, ...], state: str, output: Any, **said: Any) -> None:
     """Letters as JSON, one a line, with everything in them (bytes in base64)."""
     from dead_letter.cli.page import whole_as_json  # noqa: PLC0415
 
-    store = current_store(rooms)
+    store = current_store(context)
     filters = chosen(now(), state=state, ids=[store.get(letter).summary.id for letter in ids] or None, **said)
     with progress("Exporting", store.count(filters)) as advance:
         for letter in store.in_order(filters):

@@ -12,7 +12,7 @@ import click
 
 from dead_letter.cli.options import anything, chosen
 from topics.cli.console import note
-from topics.cli.context import Rooms
+from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from dead_letter.store.rows import Summary
@@ -23,15 +23,15 @@ all_option = click.option("--all", "everything", is_flag=True, help="All open le
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def current_store(rooms: Rooms, /, *, needs_log: bool = False) -> LetterStore:
+def current_store(context: CommandContext, /, *, needs_log: bool = False) -> LetterStore:
     """The store, brought to the end of the topic first: a listing is never behind."""
     from dead_letter.store.archive import catch_up  # noqa: PLC0415 - SQLAlchemy is not needed for --help
     from dead_letter.store.store import LetterStore  # noqa: PLC0415
     from topics.errors import LogUnavailable  # noqa: PLC0415
 
-    store = LetterStore(rooms.store())
+    store = LetterStore(context.store())
     try:
-        catch_up(rooms.log(), store)
+        catch_up(context.log(), store)
     except LogUnavailable as error:
         if needs_log:
             raise

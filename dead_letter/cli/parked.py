@@ -11,8 +11,8 @@ import click
 
 from dead_letter.cli.context import current_store
 from dead_letter.cli.options import replay_command, slug
-from topics.cli.console import json_option, note, pass_rooms, print_json, print_listing, when
-from topics.cli.context import Rooms
+from topics.cli.console import json_option, note, pass_context, print_json, print_listing, when
+from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from dead_letter.replay.closing import Closing
@@ -27,12 +27,12 @@ SHOWN = 10
 @click.command()
 @click.option("--connection", help="Name of the connection.")
 @json_option
-@pass_rooms
-def parked(rooms: Rooms, /, *, connection: str | None, as_json: bool) -> None:
+@pass_context
+def parked(context: CommandContext, /, *, connection: str | None, as_json: bool) -> None:
     """Records whose event died and whose later events wait behind it, the oldest first."""
     from dead_letter.replay.lineage import lineage_of_keys  # noqa: PLC0415 - SQLAlchemy is not needed for --help
 
-    store = current_store(rooms)
+    store = current_store(context)
     keys = store.parking.parked(slug(connection))
     kin = lineage_of_keys(store, [one.key for one in keys])
     waiting = {one.key: [letter for letter in kin.of_key(one.key) if letter.state == "open"] for one in keys}
@@ -58,7 +58,7 @@ def _line(one: Parked, waiting: Sequence[Summary]) -> dict[str, Any]:
     }
 
 
-def close_overdue(rooms: Rooms, store: LetterStore, told: Sequence[Closing] = ()) -> list[Closing]:
+def close_overdue(context: CommandContext, store: LetterStore, told: Sequence[Closing] = ()) -> list[Closing]:
     """Let go the parked keys of which nothing is open; ``told``: those that were told so just now."""
     from dead_letter.replay.closing import overdue, send  # noqa: PLC0415
 
@@ -66,7 +66,7 @@ def close_overdue(rooms: Rooms, store: LetterStore, told: Sequence[Closing] = ()
     several = [one for one in overdue(store) if (one.connection, one.record_key) not in known]
     if not several:
         return []
-    log = rooms.log()
+    log = context.log()
     with closing(log.producer(name="writeback-replay")) as producer:
         return send(producer, log.topics(), several)
 

@@ -30,12 +30,12 @@ from topics.cli.console import (
     OK,
     json_option,
     note,
-    pass_rooms,
+    pass_context,
     print_json,
     print_listing,
     progress,
 )
-from topics.cli.context import Rooms
+from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from dead_letter.replay.closing import Closing
@@ -56,9 +56,9 @@ if TYPE_CHECKING:
 @click.option("--new-id", is_flag=True, help="Edited events get a new id: they are other events.")
 @yes_option
 @json_option
-@pass_rooms
+@pass_context
 def replay(
-    rooms: Rooms,
+    context: CommandContext,
     /,
     *,
     ids: tuple[str, ...],
@@ -75,19 +75,19 @@ def replay(
     from dead_letter.replay.closing import closings  # noqa: PLC0415
     from dead_letter.replay.selection import survey  # noqa: PLC0415
 
-    store = current_store(rooms, needs_log=True)
+    store = current_store(context, needs_log=True)
     letters = selected(store, ids, everything=everything, said=said)
-    planned = survey(rooms.log(), store, letters, superseded=superseded)
+    planned = survey(context.log(), store, letters, superseded=superseded)
     going = sum(item.goes for item in planned)
     keys = closings(store, *_going(planned))
     if not dry_run and not going:
-        keys = close_overdue(rooms, store)
+        keys = close_overdue(context, store)
     if dry_run or not going:
         return _print_plan(planned, keys, as_json=as_json)
     if not ids and not yes:
         _tell_plan(planned, keys)
         confirm(f"Replay {going:,} letters?")
-    return _replay(rooms, store, planned, rate=rate, new_id=new_id, as_json=as_json)
+    return _replay(context, store, planned, rate=rate, new_id=new_id, as_json=as_json)
 
 
 @click.command()
@@ -97,20 +97,28 @@ def replay(
 @click.option("--reason", "why", required=True, help="Why; it is kept.")
 @yes_option
 @json_option
-@pass_rooms
+@pass_context
 def discard(
-    rooms: Rooms, /, *, ids: tuple[str, ...], everything: bool, why: str, yes: bool, as_json: bool, **said: Any
+    context: CommandContext,
+    /,
+    *,
+    ids: tuple[str, ...],
+    everything: bool,
+    why: str,
+    yes: bool,
+    as_json: bool,
+    **said: Any,
 ) -> int:
     """Give letters up. They stay readable (--state discarded)."""
     from dead_letter.replay.closing import closings  # noqa: PLC0415
 
-    store = current_store(rooms)
+    store = current_store(context)
     letters = {letter.id: letter for letter in selected(store, ids, everything=everything, said=said)}
     if letters and not yes:
         confirm_typed(f"discard {len(letters)}")
     done = store.discard(list(letters), why, who=who(), now=now())
     keys = [one for one in closings(store, [letters[letter] for letter in done]) if not one.flows]
-    keys += close_overdue(rooms, store)
+    keys += close_overdue(context, store)
     not_open = sorted(set(letters) - set(done))
     if as_json:
         print_json({"discarded": done, "not_open": not_open, "keys": [asdict(one) for one in keys]})
@@ -121,13 +129,19 @@ def discard(
 
 
 def _replay(
-    rooms: Rooms, store: LetterStore, planned: list[Planned], *, rate: float | None, new_id: bool, as_json: bool
+    context: CommandContext,
+    store: LetterStore,
+    planned: list[Planned],
+    *,
+    rate: float | None,
+    new_id: bool,
+    as_json: bool,
 ) -> int:
     from dead_letter.replay.replay import Replayer  # noqa: PLC0415
     from topics.cli.pace import Pace  # noqa: PLC0415
 
-    pace = Pace(time.monotonic, time.sleep, rate=rate, group=rooms.settings.group)  # noqa: TID251 - the edge
-    replayer = Replayer(rooms.log(), store, who=who(), now=now, pace=pace, new_id=new_id)
+    pace = Pace(time.monotonic, time.sleep, rate=rate, group=context.settings.group)  # noqa: TID251 - the edge
+    replayer = Replayer(context.log(), store, who=who(), now=now, pace=pace, new_id=new_id)
     items: list[Item] = []
     told = ""
 
@@ -146,7 +160,7 @@ def _replay(
                 advance(1)
     except KeyboardInterrupt:
         interrupted = True
-    keys = replayer.closed + ([] if interrupted else close_overdue(rooms, store, replayer.closed))
+    keys = replayer.closed + ([] if interrupted else close_overdue(context, store, replayer.closed))
     _tell_outcome(items, [item for item in planned if not item.goes], keys, as_json=as_json)
     if interrupted:
         note("Stopped. What was acknowledged is marked; the same command goes on with the rest.")

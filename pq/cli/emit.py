@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from topics.cli.console import FAILED, INCOMPLETE, OK, json_option, note, pass_rooms, print_json
-from topics.cli.context import Rooms
+from topics.cli.console import FAILED, INCOMPLETE, OK, json_option, note, pass_context, print_json
+from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from pq._channel import Channel
@@ -24,12 +24,12 @@ OPERATIONS = click.Choice(["add", "update", "upsert", "delete", "message"])
 
 
 @contextmanager
-def opened_session(rooms: Rooms, source: str) -> Iterator[Session]:
+def opened_session(context: CommandContext, source: str) -> Iterator[Session]:
     from connectors.connections.store import Connections  # noqa: PLC0415 - help needs none of it
     from pq._session import Session  # noqa: PLC0415
 
-    connections = Connections(rooms.store(), rooms.settings.secret_key)
-    session = Session(rooms.log(), connections, group=rooms.settings.group, source=source)
+    connections = Connections(context.store(), context.settings.secret_key)
+    session = Session(context.log(), connections, group=context.settings.group, source=source)
     try:
         yield session
     finally:
@@ -45,9 +45,9 @@ def opened_session(rooms: Rooms, source: str) -> Iterator[Session]:
 @click.option("--wait", is_flag=True, help="Wait for the outcome and print it.")
 @click.option("--wait-seconds", type=float, default=60.0, show_default=True, help="How long --wait waits.")
 @json_option
-@pass_rooms
+@pass_context
 def emit(
-    rooms: Rooms,
+    context: CommandContext,
     connection: str,
     operation: str,
     object_name: str,
@@ -69,7 +69,7 @@ def emit(
     Prints the id of each event once the log has it; with --wait what became of it. Exit code 1 when it failed, 3 when
     only some of several did or an outcome has not come in time.
     """  # noqa: D301 - click's own mark, a real backspace
-    with opened_session(rooms, "writeback emit") as session:
+    with opened_session(context, "writeback emit") as session:
         channel = session.channel(connection)
         sent, bad = [], 0
         for line, record in _records(fields):

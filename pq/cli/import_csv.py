@@ -14,8 +14,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pq.cli.emit import OPERATIONS, opened_session
-from topics.cli.console import FAILED, INCOMPLETE, OK, json_option, note, pass_rooms, print_json, print_table, progress
-from topics.cli.context import Rooms
+from topics.cli.console import (
+    FAILED,
+    INCOMPLETE,
+    OK,
+    json_option,
+    note,
+    pass_context,
+    print_json,
+    print_table,
+    progress,
+)
+from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from pq._session import Session
@@ -54,8 +64,8 @@ PACED_ROWS = 1_000
 @click.option("--at-once", is_flag=True, help="Do not let the workers keep up: live events will wait behind it.")
 @click.option("--wait", is_flag=True, help="Wait for the outcomes and count them.")
 @json_option
-@pass_rooms
-def import_csv(rooms: Rooms, /, file: str, **options: Any) -> int:
+@pass_context
+def import_csv(context: CommandContext, /, file: str, **options: Any) -> int:
     """Send an event for each row of a CSV file (UTF-8, with a header line; - for stdin).
 
     \b
@@ -71,7 +81,7 @@ def import_csv(rooms: Rooms, /, file: str, **options: Any) -> int:
     """  # noqa: D301 - click's own mark, a real backspace
     from pq.csv.rows import CsvRows, Rejects  # noqa: PLC0415
 
-    with _opened(file) as source, opened_session(rooms, f"writeback import:{Path(file).name}") as session:
+    with _opened(file) as source, opened_session(context, f"writeback import:{Path(file).name}") as session:
         rows = CsvRows(source, delimiter=options["delimiter"])
         rejects = Rejects(options["rejects"] or _rejects_path(file), rows)
         try:

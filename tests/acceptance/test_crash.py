@@ -87,7 +87,7 @@ def test_a_kill_behind_a_letter(engine: str, tmp_path: Path, request: pytest.Fix
         while rig.left(stage) == 0:  # the commit was quicker than the kill
             assert len(lettered) < TRIES
             lettered.append(_kill_behind_a_letter(stage, far, len(lettered)))
-        doomed = rig.memory(stage, "erp").tries
+        announced = rig.memory(stage, "erp").tries
         far.reset(100)
         late = single("erp", 99, 1_000)
         rig.emit(stage, [late])
@@ -96,7 +96,7 @@ def test_a_kill_behind_a_letter(engine: str, tmp_path: Path, request: pytest.Fix
         stage.stop(worker)
         outcomes = {result.id: result.outcome for result in stage.results()}
 
-        assert [tries.doom for tries in doomed.values()] == ["rejected"]
+        assert [tries.letter_cause for tries in announced.values()] == ["rejected"]
         assert far.report().settled == 1
         assert outcomes == {late.id: "delivered", **dict.fromkeys(lettered, "dead")}
         assert sorted(letter["letter"]["event_id"] for letter in rig.letters(stage)) == sorted(lettered)

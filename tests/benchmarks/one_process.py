@@ -13,7 +13,7 @@ import time
 import pq
 from connectors import registry
 from connectors.connections.store import Connections
-from topics.cli.context import Rooms
+from topics.cli.context import CommandContext
 from worker.worker import Worker
 
 
@@ -27,9 +27,9 @@ def emit(events: int, pause: float, name: str) -> None:
 
 
 async def main(events: int, pause: float, name: str) -> None:
-    rooms = Rooms()
-    connections = Connections(rooms.store(), rooms.settings.secret_key)
-    worker = Worker(log=rooms.log(), connections=connections, build=registry.build)
+    context = CommandContext()
+    connections = Connections(context.store(), context.settings.secret_key)
+    worker = Worker(log=context.log(), connections=connections, build=registry.build)
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
     emitting = threading.Thread(target=emit, args=(events, pause, name))

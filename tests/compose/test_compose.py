@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 
 from tests.compose import specification
 from topics.settings import PREFIX, Settings
-from worker.observe.endpoints import Exposition
+from worker.observe.endpoints import MetricsServer
 
 DOCUMENT = specification.load()
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
@@ -87,7 +87,7 @@ async def _no_metrics() -> list[Metric]:
 
 async def test_the_workers_health_check_asks_the_worker() -> None:
     """It is good while the worker's own server answers, whatever that says of the log, and bad when nothing does."""
-    exposition = Exposition(_no_metrics, _not_ready)
+    exposition = MetricsServer(_no_metrics, _not_ready)
     port = await exposition.start("127.0.0.1", 0)
     answered = await _asked(port)
     exposition.stop()

@@ -44,9 +44,9 @@ def test_everything_copied_is_here_and_not_ignored() -> None:
 def test_every_room_is_copied() -> None:
     """The image has all the packages that pyproject.toml lists."""
     find = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
-    rooms = {pattern.rstrip("*") for pattern in find["include"]}
+    context = {pattern.rstrip("*") for pattern in find["include"]}
 
-    assert rooms <= {Path(source).name for source in _copied()}
+    assert context <= {Path(source).name for source in _copied()}
 
 
 def test_the_image_installs_the_tested_versions() -> None:

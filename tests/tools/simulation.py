@@ -47,11 +47,11 @@ from worker.dispatch.dispatch import Dispatcher
 from worker.lane.assignment import Assignment
 from worker.lane.delivery import Delivery
 from worker.lane.parking import KeyPark
-from worker.ports import Tools
+from worker.ports import DispatchContext
 from worker.progress.offsets import Progress
 from worker.settlement.ledger import Ledger
 from worker.settlement.outcomes import Outcomes
-from worker.settlement.publisher import Courier
+from worker.settlement.publisher import RetryingPublisher
 
 SLUG = "sim"
 PARTITION = Partition(names.events_topic(SLUG), 0)
@@ -341,14 +341,18 @@ class World:
 
     def _start(self) -> None:
         self.vendor.life += 1
-        self.ledger = Ledger(Courier(self.producer, self.clock))
+        self.ledger = Ledger(RetryingPublisher(self.producer, self.clock))
         self.outcomes = outcomes = Outcomes(
-            self.ledger, Courier(self.producer, self.clock), Courier(self.producer, self.clock), self.clock
+            self.ledger,
+            RetryingPublisher(self.producer, self.clock),
+            RetryingPublisher(self.producer, self.clock),
+            self.clock,
         )
         self.connector = SimConnector(self.vendor, self.clock, self.concurrency)
         park = KeyPark(SLUG, self.shelf, self.shelf.rows.values()) if self.shelf else None
         connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, {"coalesce": self.coalesce}, 1, "active", "", 1)
-        self.dispatcher = Dispatcher(connection, self.connector, Tools(self, outcomes, self.clock, RetryPolicy()), park)  # type: ignore[arg-type]
+        context = DispatchContext(self, outcomes, self.clock, RetryPolicy())
+        self.dispatcher = Dispatcher(connection, self.connector, context, park)  # type: ignore[arg-type]
         self._own(Assignment(PARTITION, Progress(self.committed)))
 
     def _own(self, assignment: Assignment) -> None:
@@ -426,16 +430,16 @@ class World:
                 continue
             event = codec.decode(record)
             function = self.dispatcher.function(event)
-            end = self.dispatcher.doomed(record, function, self.assignment)
+            end = self.dispatcher.announced_letter(record, function, self.assignment)
             if end is not None:
-                self._doomed(record, event, end)
+                self._letter_again(record, event, end)
             else:
                 self.dispatcher.accept(record, event, function, self.assignment)
         self.dispatcher.pump()
 
-    def _doomed(self, record: Record, event: Event, end: Bury) -> None:
+    def _letter_again(self, record: Record, event: Event, end: Bury) -> None:
         assignment = self.assignment
-        assignment.progress.condemn(record.offset, end.cause)
+        assignment.progress.announce_letter(record.offset, end.cause)
         announced = assignment.known()
 
         async def bury() -> None:

@@ -35,7 +35,7 @@ from topics.log import Commit, Partition
 from worker.destination.destination import Destination
 from worker.dispatch.dispatch import Dispatcher
 from worker.dispatch.settle import Settler
-from worker.progress.metadata import Doom, Memory, Tries, decode, encode
+from worker.progress.metadata import LetterCause, Memory, Tries, decode, encode
 from worker.settlement.outcomes import Outcomes
 from worker.worker import Worker
 
@@ -43,14 +43,14 @@ ACME = Partition(names.events_topic("acme"), 0)
 
 
 def dispatcher(worker: Worker, slug: str = "acme") -> Dispatcher:
-    found = worker._router.posts[slug].dispatcher
+    found = worker._router.intakes[slug].dispatcher
     assert found is not None
     return found
 
 
 def is_paused(worker: Worker, slug: str = "acme") -> bool:
     """False while a changed connection is opened anew."""
-    found = worker._router.posts[slug].dispatcher
+    found = worker._router.intakes[slug].dispatcher
     return found is not None and found.destination.paused
 
 
@@ -306,7 +306,7 @@ async def test_a_removed_connection_letters_what_comes(bench: Bench) -> None:
     async with bench.working() as worker:
         await bench.eventually(lambda: bench.committed() == 1)
         bench.connections.remove("acme")
-        await bench.eventually(lambda: worker._router.posts["acme"].state == "unknown")
+        await bench.eventually(lambda: worker._router.intakes["acme"].state == "unknown")
         bench.emit(event(2))
         await bench.eventually(lambda: bench.committed() == 2)
 
@@ -344,8 +344,8 @@ async def test_a_secret_that_does_not_decrypt_holds_only_its_connection(bench: B
 
     async with bench.working() as worker:
         await bench.eventually(lambda: bench.committed("other") == 1)
-        await bench.eventually(lambda: worker._router.posts["acme"].state == "held")
-        assert "token" in worker._router.posts["acme"].reason
+        await bench.eventually(lambda: worker._router.intakes["acme"].state == "held")
+        assert "token" in worker._router.intakes["acme"].reason
         assert (saas.built, bench.committed()) == (0, 0)
         bench.connections.update("acme", secrets={"token": "mended"})
         await bench.eventually(lambda: bench.committed() == 1)
@@ -375,8 +375,8 @@ async def test_settings_that_cannot_be_kept_hold_only_their_connection(
 
     async with bench.working() as worker:
         await bench.eventually(lambda: bench.committed("other") == 1)
-        await bench.eventually(lambda: worker._router.posts["acme"].state == "held")
-        assert reason in worker._router.posts["acme"].reason
+        await bench.eventually(lambda: worker._router.intakes["acme"].state == "held")
+        assert reason in worker._router.intakes["acme"].reason
 
     assert bench.committed() == 0
 
@@ -396,7 +396,7 @@ async def test_an_outage_costs_nothing_and_ends_by_itself(bench: Bench) -> None:
     async with bench.working() as worker:
         await bench.eventually(lambda: saas.probes >= 1 and dispatcher(worker).lane.records == 0)
         assert dispatcher(worker).destination.breaker.state == "open"
-        assert all("down" in one.holds for one in worker._router.posts["acme"].assignments.values())
+        assert all("down" in one.holds for one in worker._router.intakes["acme"].assignments.values())
         await bench.eventually(lambda: bench.committed("other") == 1)
         tried = len(saas.batches)
         saas.state = Delivered()
@@ -489,7 +489,9 @@ def announced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
     async def look_first(self: Outcomes, letter: Letter) -> None:
         commit = bench.log.committed(names.WORKER_GROUP, [ACME])[ACME]
         tries = decode(commit.offset, commit.metadata).tries if commit else {}
-        told[letter.record.offset] = tries[letter.record.offset].doom if letter.record.offset in tries else "nothing"
+        told[letter.record.offset] = (
+            tries[letter.record.offset].letter_cause if letter.record.offset in tries else "nothing"
+        )
         await publish(self, letter)
 
     monkeypatch.setattr(Outcomes, "_publish", look_first)
@@ -540,20 +542,22 @@ async def test_what_nobody_could_route_is_announced_too(bench: Bench, announced:
 
 
 @pytest.mark.parametrize("on_dead", ["continue", "park"])
-@pytest.mark.parametrize("doom", get_args(Doom)[1:])
-async def test_what_a_dead_worker_condemned_is_not_called(bench: Bench, doom: Doom, on_dead: str) -> None:
+@pytest.mark.parametrize("letter_cause", get_args(LetterCause)[1:])
+async def test_what_a_dead_worker_condemned_is_not_called(
+    bench: Bench, letter_cause: LetterCause, on_dead: str
+) -> None:
     """Its letter may be there already: it is written again, under the same verdict, whatever would be found out now."""
     saas = bench.connect(policy={"on_dead": on_dead})
     bench.emit(event(0), event(1))
-    await leave(bench, Commit(0, encode(0, Memory(sent_to=1, tries={0: Tries(1, doom=doom)}))))
+    await leave(bench, Commit(0, encode(0, Memory(sent_to=1, tries={0: Tries(1, letter_cause=letter_cause)}))))
 
     async with bench.working():
         await bench.eventually(lambda: bench.committed() == 2)
 
     assert saas.seen == ["e1"]
     (letter,) = bench.letters()
-    assert (letter.event_id, letter.verdict) == ("e0", doom)
-    assert letter.possible_duplicate == (doom == "unknown-outcome")
+    assert (letter.event_id, letter.verdict) == ("e0", letter_cause)
+    assert letter.possible_duplicate == (letter_cause == "unknown-outcome")
     assert "died before its letter was safe" in letter.reason
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
-from topics.cli.console import json_option, note, pass_rooms, print_json, print_listing, print_table, when
-from topics.cli.context import Rooms
+from topics.cli.console import json_option, note, pass_context, print_json, print_listing, print_table, when
+from topics.cli.context import CommandContext
 from topics.names import (
     ARCHIVE_GROUP,
     DEAD_LETTER,
@@ -44,12 +44,12 @@ def topics() -> None:
 
 @topics.command("list")
 @json_option
-@pass_rooms
-def list_topics(rooms: Rooms, *, as_json: bool) -> None:
+@pass_context
+def list_topics(context: CommandContext, *, as_json: bool) -> None:
     """Every topic of ours, with its partitions and records."""
     from topics.log import Partition  # noqa: PLC0415
 
-    log = rooms.log()
+    log = context.log()
     counts = log.topics(PREFIX)
     ends = log.end_offsets([Partition(name, number) for name, count in counts.items() for number in range(count)])
     rows = [
@@ -61,11 +61,11 @@ def list_topics(rooms: Rooms, *, as_json: bool) -> None:
 
 @topics.command()
 @json_option
-@pass_rooms
-def lag(rooms: Rooms, *, as_json: bool) -> None:
+@pass_context
+def lag(context: CommandContext, *, as_json: bool) -> None:
     """What waits: per connection the records between what is done and the end, and the letters not yet archived."""
-    log = rooms.log()
-    lags = log.lag(rooms.settings.group, EVENTS_PREFIX) | log.lag(ARCHIVE_GROUP, DEAD_LETTER)
+    log = context.log()
+    lags = log.lag(context.settings.group, EVENTS_PREFIX) | log.lag(ARCHIVE_GROUP, DEAD_LETTER)
     rows = [_lag_row(place, one) for place, one in sorted(lags.items())]
     print_listing(rows, as_json=as_json, empty="No connection has events yet.")
 
@@ -83,21 +83,21 @@ def _lag_row(place: Partition, lag: Lag) -> dict[str, Any]:
 @topics.command()
 @click.argument("slug", required=False)
 @click.option("--partitions", type=click.IntRange(min=1), default=1, show_default=True)
-@pass_rooms
-def create(rooms: Rooms, slug: str | None, *, partitions: int) -> None:
+@pass_context
+def create(context: CommandContext, slug: str | None, *, partitions: int) -> None:
     """Make our topics where they do not exist, or with SLUG the events topic of one connection.
 
     Workers and producers do this themselves; it is for brokers on which they are not allowed to.
     """
     if slug is None:
-        rooms.log().ensure_topics(SYSTEM_TOPICS)
+        context.log().ensure_topics(SYSTEM_TOPICS)
         click.echo("\n".join(spec.name for spec in SYSTEM_TOPICS))
         return
     if not SLUG.fullmatch(slug):
         raise click.UsageError(
             f"{slug!r} is no slug: lower-case letters, digits and dashes, as `connections list` shows"
         )
-    rooms.log().ensure_topics([events_spec(slug, partitions)])
+    context.log().ensure_topics([events_spec(slug, partitions)])
     click.echo(events_topic(slug))
 
 
@@ -109,9 +109,9 @@ def create(rooms: Rooms, slug: str | None, *, partitions: int) -> None:
 @click.option("--states", is_flag=True, help="Instead: how the connections are, and when that changed.")
 @click.option("--follow", is_flag=True, help="Go on as they come, until Ctrl-C.")
 @json_option
-@pass_rooms
+@pass_context
 def results(
-    rooms: Rooms,
+    context: CommandContext,
     *,
     connection: str | None,
     outcome: str | None,
@@ -153,7 +153,7 @@ def results(
         )
 
     filtered = any((connection, outcome, event_id, states))
-    ledger = _Ledger[Any](rooms.log(), of_states if states else of_outcomes, None if filtered else limit)
+    ledger = _Ledger[Any](context.log(), of_states if states else of_outcomes, None if filtered else limit)
     show = _print_states if states else _print
     show(list(deque(ledger.so_far(), maxlen=limit)), as_json=as_json, quiet=follow)
     while follow:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
-from topics.cli.context import Rooms
+from topics.cli.context import CommandContext
 from topics.errors import SettingsError, WritebackError
 
 OK = 0
@@ -30,7 +30,7 @@ INTERRUPTED = 130
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-pass_rooms = click.make_pass_decorator(Rooms)
+pass_context = click.make_pass_decorator(CommandContext)
 
 
 def json_option(command: _F) -> _F:
@@ -117,13 +117,13 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
         yield lambda n: bar.advance(task, n)
 
 
-def run(command: click.Command, rooms: Rooms, args: Sequence[str] | None = None) -> int:
+def run(command: click.Command, context: CommandContext, args: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code; what a person can do something about is one message, never a traceback.
 
     A reader that has gone away (``| head``) ends the command without a word, code 1; Ctrl-C gives 130.
     """
     try:
-        result = command.main(args=args, prog_name="writeback", standalone_mode=False, obj=rooms)
+        result = command.main(args=args, prog_name="writeback", standalone_mode=False, obj=context)
         sys.stdout.flush()
         return result if isinstance(result, int) else OK
     except click.exceptions.NoArgsIsHelpError as error:
@@ -142,7 +142,7 @@ def run(command: click.Command, rooms: Rooms, args: Sequence[str] | None = None)
         _discard_stdout()
         return FAILED  # as click does when it notices first
     finally:
-        rooms.close()
+        context.close()
 
 
 def _discard_stdout() -> None:

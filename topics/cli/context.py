@@ -20,7 +20,7 @@ def _load() -> Settings:
     return load_settings()
 
 
-class Rooms:
+class CommandContext:
     """Handed to every command as ``ctx.obj`` by the front door, which closes it when the command ends.
 
     ``settings`` raises ``SettingsError`` (exit code 2); ``log()`` and ``store()`` open once and give the same object

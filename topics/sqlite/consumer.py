@@ -14,7 +14,7 @@ from topics.log_events import logger
 from topics.sqlite import lease
 from topics.sqlite.file import LogFile
 from topics.sqlite.member import Member
-from topics.sqlite.read_ahead import Assigned, Lost, Shelf
+from topics.sqlite.read_ahead import Assigned, Lost, ReadAhead
 from topics.sqlite.records import partition_exists
 
 _log = logger()
@@ -31,7 +31,7 @@ class SqliteConsumer:
         self._group = group
         self._pattern = pattern
         self._rebalance = rebalance
-        self._shelf = Shelf(self._notify, self._poke)
+        self._read_ahead = ReadAhead(self._notify, self._poke)
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._file: LogFile | None = None
@@ -45,7 +45,7 @@ class SqliteConsumer:
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._file = await asyncio.to_thread(self._open_file)
-        self._member = Member(self._file, self._group, self._pattern, self._shelf, self._failed)
+        self._member = Member(self._file, self._group, self._pattern, self._read_ahead, self._failed)
         self._member.start()
 
     async def poll(self, timeout: float) -> list[Record]:
@@ -72,14 +72,14 @@ class SqliteConsumer:
                 continue
 
     def pause(self, partitions: Sequence[Partition]) -> None:
-        self._shelf.pause(partitions)
+        self._read_ahead.pause(partitions)
 
     def resume(self, partitions: Sequence[Partition]) -> None:
-        self._shelf.resume(partitions)
+        self._read_ahead.resume(partitions)
         self._poke()
 
     def seek(self, partition: Partition, offset: int) -> None:
-        self._shelf.seek(partition, offset)
+        self._read_ahead.seek(partition, offset)
         self._poke()
 
     async def commit(self, commits: Mapping[Partition, Commit]) -> None:
@@ -111,7 +111,7 @@ class SqliteConsumer:
             await self._leave()
         finally:
             await asyncio.to_thread(self._member.stop)
-            self._shelf.clear()
+            self._read_ahead.clear()
             self._told.clear()
             epoch = self._member.epoch
             if epoch is not None:
@@ -121,7 +121,7 @@ class SqliteConsumer:
         if not self._told:
             return
         partitions = sorted(self._told)
-        self._shelf.pause(partitions)
+        self._read_ahead.pause(partitions)
         commits = await self._rebalance.revoked(partitions)
         commits = {partition: commit for partition, commit in commits.items() if partition in self._told}
         if commits and self._epoch is not None:
@@ -159,7 +159,7 @@ class SqliteConsumer:
     def _take(self) -> list[Record]:
         """What is there to hand out; the owner hears of changes first."""
         while True:
-            taken = self._shelf.take() if self._is_ours() else self._shelf.take_news()
+            taken = self._read_ahead.take() if self._is_ours() else self._read_ahead.take_news()
             if isinstance(taken, Assigned):
                 self._epoch = taken.epoch
                 self._told |= taken.ids

@@ -20,7 +20,7 @@ from topics.log_events import logger
 from topics.sqlite import lease
 from topics.sqlite.errors import explain, is_busy
 from topics.sqlite.file import LogFile
-from topics.sqlite.read_ahead import Assigned, Place, Shelf
+from topics.sqlite.read_ahead import Assigned, Place, ReadAhead
 from topics.sqlite.records import read_records
 from topics.sqlite.schema import begin, connect_to_write
 
@@ -38,14 +38,14 @@ class Member:
     """One thread; what it finds goes to the shelf, what it cannot do to ``failed``."""
 
     def __init__(
-        self, file: LogFile, group: str, pattern: str, shelf: Shelf, failed: Callable[[WritebackError], None]
+        self, file: LogFile, group: str, pattern: str, read_ahead: ReadAhead, failed: Callable[[WritebackError], None]
     ) -> None:
         self.wake = threading.Event()
         self.checked = 0.0  # when the lease was last known to be ours, by the monotonic clock
         self._file = file
         self._group = group
         self._pattern = re.compile(pattern)
-        self._shelf = shelf
+        self._read_ahead = read_ahead
         self._failed = failed
         self._owner = f"{os.getpid()}-{uuid4().hex}"
         self._watch = lease.Watch()
@@ -109,7 +109,7 @@ class Member:
         if self._topics_stale and monotonic() >= self._next_topics:
             self._see_topics(reading)
             changed = True
-        return (changed or woken or self._more) and self._read_ahead(reading)
+        return (changed or woken or self._more) and self._read_batch(reading)
 
     def _has_changed(self, reading: Connection) -> bool:
         """Whether anybody has written since the last look; asked so often that it goes to the driver directly."""
@@ -147,7 +147,7 @@ class Member:
             return True
         _log.warning("lease.lost", group=self._group, epoch=self._epoch)
         self._epoch = None
-        self._shelf.lose([place.partition for place in self._shelf.places()])
+        self._read_ahead.lose([place.partition for place in self._read_ahead.places()])
         return False
 
     def _see_topics(self, reading: Connection) -> None:
@@ -161,10 +161,10 @@ class Member:
             (self._group,),
         ).all()
         reading.rollback()
-        ours = {place.id: place.partition for place in self._shelf.places()}
+        ours = {place.id: place.partition for place in self._read_ahead.places()}
         there = {row[2] for row in rows}
         if gone := [partition for partition_id, partition in ours.items() if partition_id not in there]:
-            self._shelf.lose(gone)
+            self._read_ahead.lose(gone)
         places: list[Place] = []
         commits: dict[Partition, Commit | None] = {}
         for name, number, partition_id, first, offset, metadata in rows:
@@ -174,16 +174,16 @@ class Member:
                 commits[partition] = None if offset is None else Commit(offset, metadata)
         if places:
             ids = {place.partition: place.id for place in places}
-            self._shelf.assign(places, Assigned(commits, ids, self._epoch))
+            self._read_ahead.assign(places, Assigned(commits, ids, self._epoch))
 
-    def _read_ahead(self, reading: Connection) -> bool:
-        places = [place for place in self._shelf.places() if place.wanted]
-        if not places or not self._shelf.has_room():
+    def _read_batch(self, reading: Connection) -> bool:
+        places = [place for place in self._read_ahead.places() if place.wanted]
+        if not places or not self._read_ahead.has_room():
             return False  # whoever makes room wakes us
         self._see_ends(reading)
         more = False
         for place in places:
-            if place.position != self._ends.get(place.id, 0) and self._shelf.has_room():
+            if place.position != self._ends.get(place.id, 0) and self._read_ahead.has_room():
                 more = self._read(reading, place) or more
         return more
 
@@ -198,11 +198,11 @@ class Member:
             self._seen_change = max(self._seen_change, change)
 
     def _read(self, reading: Connection, place: Place) -> bool:
-        position, turn = self._shelf.begin_read(place)
+        position, turn = self._read_ahead.begin_read(place)
         records = read_records(reading, place.id, place.partition, position, READ_RECORDS)
         reading.rollback()
         if records and records[0].offset == position:
-            return self._shelf.hand_in(place, turn, records)
+            return self._read_ahead.hand_in(place, turn, records)
         row = reading.exec_driver_sql("SELECT first, next FROM partitions WHERE id = ?", (place.id,)).first()
         reading.rollback()
         if row is not None and not row[0] <= position <= row[1]:
@@ -210,7 +210,7 @@ class Member:
         return False
 
     def _hold(self, place: Place, turn: int, position: int, first: int) -> None:
-        if self._shelf.hold(place, turn):
+        if self._read_ahead.hold(place, turn):
             _log.error(
                 "partition.out_of_range",
                 topic=place.partition.topic,

@@ -47,7 +47,7 @@ class Place:
         return not self.paused and not self.held
 
 
-class Shelf:
+class ReadAhead:
     """``filled`` is called, from any thread, when there is something new to take; ``drained`` when there is room."""
 
     def __init__(self, filled: Callable[[], None], drained: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ from connectors.contract import (
     Verdict,
 )
 from worker.decide.retry import RetryPolicy
-from worker.progress.metadata import Doom
+from worker.progress.metadata import LetterCause
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Find:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    cause: Doom
+    cause: LetterCause
     reason: str
 
 
@@ -69,9 +69,9 @@ FOUND_OUT: Mapping[str, str] = {
 }
 
 
-def doomed(doom: Doom) -> Bury:
+def announced_letter(letter_cause: LetterCause) -> Bury:
     """An earlier owner announced the letter: it may be written already, so there is nothing left to find out."""
-    return Bury(doom, FOUND_OUT[doom] + LOST_EVIDENCE)
+    return Bury(letter_cause, FOUND_OUT[letter_cause] + LOST_EVIDENCE)
 
 
 @dataclass(frozen=True, slots=True)

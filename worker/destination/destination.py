@@ -11,7 +11,7 @@ from worker.destination.throttle import Throttle
 from worker.lane.functions import limits_of
 from worker.lane.lane import Lane
 from worker.log_events import logger
-from worker.ports import Tools
+from worker.ports import DispatchContext
 
 
 class Destination:
@@ -20,7 +20,7 @@ class Destination:
     ``paused``: an operator said so, or it is quarantined. Raises ``BadConnection`` for limits that cannot be kept.
     """
 
-    def __init__(self, connection: Connection, connector: Connector, lane: Lane, tools: Tools) -> None:
+    def __init__(self, connection: Connection, connector: Connector, lane: Lane, context: DispatchContext) -> None:
         self.limits = limits_of(connection, connector)
         self.throttle = Throttle(self.limits)
         self.breaker = Breaker()
@@ -31,8 +31,8 @@ class Destination:
         self._partitions = connection.partitions
         self._connector = connector
         self._lane = lane
-        self._desk = tools.desk
-        self._clock = tools.clock
+        self._worker = context.worker
+        self._clock = context.clock
 
     def share(self) -> None:
         """Partitions came or went: the quota belongs to their owners, in equal parts."""
@@ -40,9 +40,9 @@ class Destination:
         self.throttle.share(min(1.0, max(owned, 1) / max(1, self._partitions)))
         for assignment in self._lane.assignments.values():
             if self.breaker.state == "open":
-                self._desk.hold(assignment, "down")
+                self._worker.hold(assignment, "down")
             if self.paused:
-                self._desk.hold(assignment, "paused")
+                self._worker.hold(assignment, "paused")
 
     # -- what calls say of it ---------------------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ class Destination:
             self._ended.reset()
             self._received.reset()
             self.paused = True
-            self._desk.quarantine(self._slug, reason)
+            self._worker.quarantine(self._slug, reason)
 
     def _observe(self, now: float, out: int) -> None:
         try:
@@ -137,18 +137,18 @@ class Destination:
         """While nothing can go out, what waits costs memory for nothing: it is read again when its time comes."""
         for assignment in list(self._lane.assignments.values()):
             if assignment.records and assignment.quiet:
-                self._desk.reread(assignment)
+                self._worker.reread(assignment)
 
     def pause(self) -> None:
         self.paused = True
         for assignment in self._lane.assignments.values():
-            self._desk.hold(assignment, "paused")
+            self._worker.hold(assignment, "paused")
 
     def _opened(self) -> None:
         logger().warning("breaker.opened", connection=self._slug, reason=self.breaker.reason)
         for assignment in self._lane.assignments.values():
-            self._desk.hold(assignment, "down")
+            self._worker.hold(assignment, "down")
 
     def _release(self, why: str) -> None:
         for assignment in self._lane.assignments.values():
-            self._desk.release(assignment, why)
+            self._worker.release(assignment, why)

@@ -36,7 +36,7 @@ class Sample:
         return self.refused / max(1, self.refused + self.taken)
 
 
-class Evidence:
+class SlowdownEvidence:
     """The answers since the pace changed, and those before it.
 
     Calls that were under way when the pace changed say nothing of the new one: as many answers as there were then are

@@ -8,7 +8,7 @@ headers) override them: multiplicative decrease on a throttled answer, additive 
 from __future__ import annotations
 
 from connectors.contract import Limits, Quota
-from worker.destination.slowdown import Evidence
+from worker.destination.slowdown import SlowdownEvidence
 
 HEADROOM = 0.97
 """Share of the quota that the bucket refills; the rest is its burst, so that no sliding window ever sees more than
@@ -40,7 +40,7 @@ class Throttle:
         self._blocked_until = 0.0
         self._clean_since: float | None = None
         self._kept_until = 0.0
-        self._evidence = Evidence()
+        self._evidence = SlowdownEvidence()
         self._today = 0
         self._day_ends = 0.0
         self._daily = limits.daily

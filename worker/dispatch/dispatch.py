@@ -12,7 +12,7 @@ from connectors.errors import Unreachable
 from topics.event.event import Event
 from topics.log import Record
 from worker.clock import Timer
-from worker.decide.decide import Bury, doomed
+from worker.decide.decide import Bury, announced_letter
 from worker.destination.destination import Destination
 from worker.dispatch.settle import Settler
 from worker.lane.assignment import Assignment
@@ -21,9 +21,11 @@ from worker.lane.functions import Functions, suspected
 from worker.lane.lane import Lane
 from worker.lane.parking import CLOSING, KeyPark
 from worker.log_events import logger
-from worker.ports import Call, Tools
+from worker.ports import Call, DispatchContext
 
-DOOMED = "a worker died while this call may have been under way; it may have happened, and the vendor cannot be asked"
+MAY_HAVE_HAPPENED = (
+    "a worker died while this call may have been under way; it may have happened, and the vendor cannot be asked"
+)
 NEVER_IN_A_LANE = frozenset({"malformed", "unknown-function", "unknown-connection"})
 AT_ONCE = 0.001
 """Seconds: no request over a network is answered in less."""
@@ -38,28 +40,30 @@ class Dispatcher:
     ``out``: calls under way.
     """
 
-    def __init__(self, connection: Connection, connector: Connector, tools: Tools, park: KeyPark | None = None) -> None:
+    def __init__(
+        self, connection: Connection, connector: Connector, context: DispatchContext, park: KeyPark | None = None
+    ) -> None:
         """Raises ``BadConnection`` for limits and policies that cannot be kept."""
         self.connection = connection
         self.connector = connector
         self.lane = Lane(coalesce=bool(connection.policy.get("coalesce")))
-        self.destination = Destination(connection, connector, self.lane, tools)
+        self.destination = Destination(connection, connector, self.lane, context)
         self.park = park
         self.out = 0
         self._functions = Functions(connection, connector)
         self._settler = Settler(
             connection,
             connector,
-            tools,
+            context,
             lane=self.lane,
             destination=self.destination,
             park=park,
             spawn=self.spawn,
             pump=self.pump,
         )
-        self._desk = tools.desk
-        self._clock = tools.clock
-        self._call_seconds = tools.tally.calls[connection.slug]
+        self._worker = context.worker
+        self._clock = context.clock
+        self._call_seconds = context.counters.calls[connection.slug]
         self._timer: Timer | None = None
         self._timer_at = float("inf")
         self._probing = False
@@ -80,16 +84,16 @@ class Dispatcher:
         """Raises ``connectors.errors.UnknownFunction``."""
         return self._functions.of(event)
 
-    def doomed(self, record: Record, function: Function, assignment: Assignment) -> Bury | None:
+    def announced_letter(self, record: Record, function: Function, assignment: Assignment) -> Bury | None:
         """Not called any more: its letter was announced; or it may have happened, and the policy says not to try again.
 
         Where keys are parked this is found out in the key's own turn, but for letters that park none.
         """
         tries = assignment.progress.tries(record.offset)
-        if tries is not None and tries.doom and (self.park is None or tries.doom in NEVER_IN_A_LANE):
-            return doomed(tries.doom)
+        if tries is not None and tries.letter_cause and (self.park is None or tries.letter_cause in NEVER_IN_A_LANE):
+            return announced_letter(tries.letter_cause)
         if self.park is None and _given_up(function) and suspected(record, function, assignment):
-            return Bury("unknown-outcome", DOOMED)
+            return Bury("unknown-outcome", MAY_HAVE_HAPPENED)
         return None
 
     def accept(self, record: Record, event: Event, function: Function, assignment: Assignment) -> None:
@@ -101,8 +105,8 @@ class Dispatcher:
         if tries is not None:
             delivery.spent, delivery.first_at = tries.spent, tries.first_at
             due = now + tries.due - self._clock.now() if tries.due else 0.0
-            delivery.doom = tries.doom
-        if delivery.doom:
+            delivery.letter_cause = tries.letter_cause
+        if delivery.letter_cause:
             delivery.doubtful = tries is not None and tries.doubt
         elif suspected(record, function, assignment):
             delivery.suspect = True
@@ -146,7 +150,7 @@ class Dispatcher:
         throttle, breaker = destination.throttle, destination.breaker
         alarm = self.lane.release_due(now)
         while self.lane.ready and self.out < int(throttle.concurrency):
-            if destination.paused or not breaker.allows(self.out) or not self._desk.awake():
+            if destination.paused or not breaker.allows(self.out) or not self._worker.awake():
                 break
             wait = throttle.wait(now)
             if wait > 0:
@@ -176,10 +180,10 @@ class Dispatcher:
                 self._settler.close(delivery, park)
             elif blocked_by is not None:
                 self._settler.divert(delivery, park, blocked_by)
-            elif delivery.doom:
-                self._settler.bury(delivery, doomed(delivery.doom), NO_EVIDENCE)
+            elif delivery.letter_cause:
+                self._settler.bury(delivery, announced_letter(delivery.letter_cause), NO_EVIDENCE)
             elif delivery.suspect and not delivery.calls and _given_up(delivery.function):
-                self._settler.bury(delivery, Bury("unknown-outcome", DOOMED), NO_EVIDENCE)
+                self._settler.bury(delivery, Bury("unknown-outcome", MAY_HAVE_HAPPENED), NO_EVIDENCE)
             else:
                 going.append(delivery)
         batch.assignment.out -= len(batch.deliveries) - len(going)
@@ -190,7 +194,7 @@ class Dispatcher:
         if self.destination.paused:
             return
         held = self.lane.held
-        tell = self._desk.dirty if self.lane.ready and not held else self._desk.urgent
+        tell = self._worker.dirty if self.lane.ready and not held else self._worker.urgent
         for assignment in self.lane.assignments.values():
             if assignment.committed_round == assignment.round and (
                 assignment.wants_commit or (held and assignment.unconfirmed)
@@ -233,7 +237,7 @@ class Dispatcher:
                     await asyncio.sleep(0)  # a call that was none (no field to send) must not keep others from theirs
                 following = self._start(asyncio.current_task())
         except Exception as error:  # noqa: BLE001 - a bug of ours: the worker ends, and says so
-            self._desk.failed(error)
+            self._worker.failed(error)
 
     async def _deliver(self, batch: Batch) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
@@ -323,7 +327,7 @@ class Dispatcher:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._desk.failed(error)
+            self._worker.failed(error)
 
 
 def _given_up(function: Function) -> bool:

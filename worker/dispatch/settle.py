@@ -17,8 +17,8 @@ from worker.lane.delivery import Batch, Delivery
 from worker.lane.lane import Lane
 from worker.lane.parking import KeyPark
 from worker.log_events import logger
-from worker.ports import Call, Tools
-from worker.progress.metadata import Doom, Tries
+from worker.ports import Call, DispatchContext
+from worker.progress.metadata import LetterCause, Tries
 
 Announced = asyncio.Future[None]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -31,7 +31,7 @@ class Settler:
         self,
         connection: Connection,
         connector: Connector,
-        tools: Tools,
+        context: DispatchContext,
         *,
         lane: Lane,
         destination: Destination,
@@ -41,14 +41,14 @@ class Settler:
     ) -> None:
         self._slug = connection.slug
         self._connector = connector
-        self._tools = tools
-        self._clock = tools.clock
+        self._context = context
+        self._clock = context.clock
         self._lane = lane
         self._destination = destination
         self._park = park
         self._spawn = spawn
         self._pump = pump
-        self._attempts = tools.tally.attempts
+        self._attempts = context.counters.attempts
 
     # -- decide -----------------------------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ class Settler:
     def findings(self, batch: Batch, findings: list[Finding], call: Call) -> None:
         for delivery, finding in zip(batch.deliveries, findings, strict=True):
             case = Case(delivery.function, delivery.spent, delivery.event.options.short, suspect=True)
-            decision = decide_finding(finding, case, self._tools.policy, self._clock.roll())
+            decision = decide_finding(finding, case, self._context.policy, self._clock.roll())
             self._note(delivery, finding, decision, call, NO_EVIDENCE)
             self._apply(delivery, decision, call, NO_EVIDENCE)
 
@@ -89,7 +89,7 @@ class Settler:
         costs = isinstance(verdict, Retry | Unknown) or conflict
         attempt = delivery.spent + costs
         case = Case(delivery.function, attempt, delivery.event.options.short, delivery.suspect, call.trial)
-        decision = decide(verdict, case, self._tools.policy, self._clock.roll())
+        decision = decide(verdict, case, self._context.policy, self._clock.roll())
         if costs and not isinstance(decision, Hold):
             delivery.spent = attempt
         if isinstance(verdict, Unknown):
@@ -158,7 +158,7 @@ class Settler:
     def _again(self, delivery: Delivery, now: float, delay: float, *, find: bool = False) -> None:
         due = self._clock.now() + delay if delay else 0.0
         self.remember(delivery, due=due, doubt=delivery.suspect or delivery.doubtful)
-        self._tools.desk.dirty(delivery.assignment)
+        self._context.worker.dirty(delivery.assignment)
         self._lane.offer(delivery, now, action="find" if find else "deliver", due=now + delay)
 
     def remember(self, delivery: Delivery, *, due: float, doubt: bool) -> None:
@@ -174,7 +174,7 @@ class Settler:
     def _done(self, delivery: Delivery, done: Done, batch: Batch | None = None) -> None:
         self._destination.judge(rejected=False)
         if not delivery.absorbed and delivery.event.options.reply_to is None:
-            self._tools.outcomes.ended(delivery, done.id)
+            self._context.outcomes.ended(delivery, done.id)
             self._finish(delivery)
         else:
             self.doubt(delivery)
@@ -196,11 +196,11 @@ class Settler:
         """The closing record of a replay has its turn."""
         self._await(delivery, partial(park.close, delivery))
 
-    def _condemn(self, delivery: Delivery, doom: Doom) -> Announced:
+    def _condemn(self, delivery: Delivery, letter_cause: LetterCause) -> Announced:
         """A letter waits for a commit that announces it: after a crash behind it the event would be delivered, too."""
         self.remember(delivery, due=0.0, doubt=delivery.doubtful)
-        delivery.assignment.progress.condemn(delivery.offset, doom)
-        self._tools.desk.dirty(delivery.assignment)
+        delivery.assignment.progress.announce_letter(delivery.offset, letter_cause)
+        self._context.worker.dirty(delivery.assignment)
         return delivery.assignment.known()
 
     async def _reply(self, delivery: Delivery, done: Done) -> None:
@@ -211,22 +211,22 @@ class Settler:
             one.calls = delivery.calls
             # with a deletion behind it, a change was not sent at all
             ends.append((one, "delivered" if one.function is delivery.sends else "superseded"))
-            await self._tools.outcomes.reply(one, done.detail, ends[-1][1], reason)
+            await self._context.outcomes.reply(one, done.detail, ends[-1][1], reason)
         if not delivery.assignment.closed:
             for one, outcome in ends:
-                self._tools.outcomes.ended(one, done.id, outcome, reason)
+                self._context.outcomes.ended(one, done.id, outcome, reason)
 
     async def _divert(self, delivery: Delivery, park: KeyPark, blocked_by: str, announced: Announced) -> None:
         await announced
         await park.park(delivery)
         reason = f"an earlier event of this record died: letter {blocked_by}"
-        await self._tools.outcomes.bury(delivery, "blocked", reason, self._connector, blocked_by=blocked_by)
+        await self._context.outcomes.bury(delivery, "blocked", reason, self._connector, blocked_by=blocked_by)
 
     async def _bury(self, delivery: Delivery, bury: Bury, evidence: Evidence, announced: Announced) -> None:
         await announced
         if self._park is not None:
             await self._park.park(delivery)
-        await self._tools.outcomes.bury(delivery, bury.cause, bury.reason, self._connector, evidence)
+        await self._context.outcomes.bury(delivery, bury.cause, bury.reason, self._connector, evidence)
 
     def _await(
         self, delivery: Delivery, work: Callable[[], Coroutine[Any, Any, None]], batch: Batch | None = None
@@ -250,7 +250,7 @@ class Settler:
 
     def _finish(self, delivery: Delivery) -> None:
         self._lane.finish(delivery, self._clock.monotonic())
-        self._tools.desk.finished(delivery)
+        self._context.worker.finished(delivery)
         for absorbed in delivery.absorbed:
-            self._tools.desk.finished(absorbed)
-        self._tools.desk.dirty(delivery.assignment)
+            self._context.worker.finished(absorbed)
+        self._context.worker.dirty(delivery.assignment)

@@ -11,8 +11,8 @@ from connectors.errors import BadSecret, UnknownConnection
 from topics.errors import StoreUnavailable
 from worker.clock import Clock
 from worker.dispatch.dispatch import Dispatcher
-from worker.intake.gate import Gate
-from worker.intake.intake import Opener, Post
+from worker.intake.intake import ConnectionIntake, ConnectionOpener
+from worker.intake.pauses import PartitionPauses
 from worker.intake.router import Router
 from worker.lane.assignment import Assignment
 from worker.log_events import logger
@@ -32,8 +32,8 @@ class Changes:
         self,
         connections: Connections,
         router: Router,
-        opener: Opener,
-        gate: Gate,
+        opener: ConnectionOpener,
+        pauses: PartitionPauses,
         clock: Clock,
         *,
         drain: Drain,
@@ -43,7 +43,7 @@ class Changes:
         self._connections = connections
         self._router = router
         self._opener = opener
-        self._gate = gate
+        self._pauses = pauses
         self._clock = clock
         self._drain = drain
         self._reread = reread
@@ -55,22 +55,22 @@ class Changes:
         """Until cancelled."""
         while True:
             await self._clock.sleep(WATCH_SECONDS)
-            for post in self._router.posts.values():
-                if post.dispatcher is not None and post.dispatcher.destination.paused:
-                    post.dispatcher.destination.shed()
+            for intake in self._router.intakes.values():
+                if intake.dispatcher is not None and intake.dispatcher.destination.paused:
+                    intake.dispatcher.destination.shed()
             try:
                 revisions = await asyncio.to_thread(self._connections.revisions)
             except StoreUnavailable as error:
                 logger().warning("store.unavailable", error=str(error))
                 continue
             renewed = await self._renewed()
-            for post in list(self._router.posts.values()):
-                dispatcher = post.dispatcher
-                if dispatcher is None or post.slug in self._changing:
+            for intake in list(self._router.intakes.values()):
+                dispatcher = intake.dispatcher
+                if dispatcher is None or intake.slug in self._changing:
                     continue
-                if post.slug in renewed or dispatcher.connection.revision != revisions.get(post.slug):
-                    self._changing.add(post.slug)
-                    self._spawn(self._change(post, dispatcher))  # one that is slow to end holds up no other
+                if intake.slug in renewed or dispatcher.connection.revision != revisions.get(intake.slug):
+                    self._changing.add(intake.slug)
+                    self._spawn(self._change(intake, dispatcher))  # one that is slow to end holds up no other
 
     async def _renewed(self) -> set[str]:
         """Connections that are down, and whose secrets in the store are not those they were opened with."""
@@ -79,31 +79,31 @@ class Changes:
             return set()
         self._secrets_at = now + SECRETS_SECONDS
         renewed = set()
-        for post in list(self._router.posts.values()):
-            if post.dispatcher is None or post.dispatcher.destination.breaker.state != "open" or not post.secrets:
+        for intake in list(self._router.intakes.values()):
+            if intake.dispatcher is None or intake.dispatcher.destination.breaker.state != "open" or not intake.secrets:
                 continue
             try:
-                stored = await asyncio.to_thread(self._connections.secrets, post.dispatcher.connection)
+                stored = await asyncio.to_thread(self._connections.secrets, intake.dispatcher.connection)
             except (StoreUnavailable, BadSecret, UnknownConnection):
                 continue  # opening it anew would fail as well, and the store's silence is told elsewhere
-            if stored != post.secrets:
-                renewed.add(post.slug)
+            if stored != intake.secrets:
+                renewed.add(intake.slug)
         return renewed
 
-    async def _change(self, post: Post, dispatcher: Dispatcher) -> None:
+    async def _change(self, intake: ConnectionIntake, dispatcher: Dispatcher) -> None:
         """Close the connection in good order and open it as it is now."""
         try:
-            logger().info("connection.changed", connection=post.slug)
-            for assignment in post.assignments.values():
-                self._gate.hold(assignment, "opening")
+            logger().info("connection.changed", connection=intake.slug)
+            for assignment in intake.assignments.values():
+                self._pauses.hold(assignment, "opening")
             dispatcher.destination.pause()
-            await self._drain(list(post.assignments.values()))
-            for assignment in list(post.assignments.values()):
+            await self._drain(list(intake.assignments.values()))
+            for assignment in list(intake.assignments.values()):
                 self._reread(assignment)
-            for assignment in post.assignments.values():
-                self._gate.release(assignment, "paused")
-                self._gate.release(assignment, "down")
-            await post.close()
-            self._opener.open(post)
+            for assignment in intake.assignments.values():
+                self._pauses.release(assignment, "paused")
+                self._pauses.release(assignment, "down")
+            await intake.close()
+            self._opener.open(intake)
         finally:
-            self._changing.discard(post.slug)
+            self._changing.discard(intake.slug)

@@ -18,7 +18,7 @@ from worker.dispatch.dispatch import Dispatcher
 from worker.lane.assignment import Assignment
 from worker.lane.parking import STORE_PAUSE, KeyPark, StoreShelf
 from worker.log_events import logger
-from worker.ports import Tools
+from worker.ports import DispatchContext
 
 Build = Callable[[Connection, dict[str, str]], Connector]
 """A connector for a connection and its secrets; a secret that the vendor replaces is replaced in that mapping too."""
@@ -27,7 +27,7 @@ State = Literal["closed", "open", "unknown", "held"]
 LONGEST_PAUSE = 30.0
 
 
-class Post:
+class ConnectionIntake:
     """``waiting``: records that came before the connection was open, in the log's order.
 
     ``secrets``: those it was opened with; ``Build`` keeps them up to date when the vendor replaces one.
@@ -62,46 +62,46 @@ class Post:
             await dispatcher.close()
 
 
-class Opener:
+class ConnectionOpener:
     """Opens posts. ``opened`` is called on the loop when a post is open or known to be unknown."""
 
     def __init__(
         self,
         connections: Connections,
         build: Build,
-        tools: Tools,
+        context: DispatchContext,
         clock: Clock,
         *,
-        opened: Callable[[Post], None],
-        caught_up: Callable[[Post, Assignment], None],
+        opened: Callable[[ConnectionIntake], None],
+        caught_up: Callable[[ConnectionIntake, Assignment], None],
         parking: Parking | None = None,
     ) -> None:
         self._connections = connections
         self._parking = parking
         self._build = build
-        self._tools = tools
+        self._context = context
         self._clock = clock
         self._opened = opened
         self._caught_up = caught_up
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def open(self, post: Post) -> None:
-        if post.opening is None:
-            post.opening = asyncio.create_task(self._open(post))
-            post.opening.add_done_callback(self._ended)
+    def open(self, intake: ConnectionIntake) -> None:
+        if intake.opening is None:
+            intake.opening = asyncio.create_task(self._open(intake))
+            intake.opening.add_done_callback(self._ended)
 
-    def catch_up(self, post: Post, assignment: Assignment) -> None:
+    def catch_up(self, intake: ConnectionIntake, assignment: Assignment) -> None:
         """Read again which keys of the connection are parked; the assignment's records wait for it."""
-        task = asyncio.create_task(self._catch_up(post, assignment))
+        task = asyncio.create_task(self._catch_up(intake, assignment))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(self._ended)
 
-    async def _catch_up(self, post: Post, assignment: Assignment) -> None:
-        while (park := post.dispatcher.park if post.dispatcher else None) is not None and self._parking is not None:
+    async def _catch_up(self, intake: ConnectionIntake, assignment: Assignment) -> None:
+        while (park := intake.dispatcher.park if intake.dispatcher else None) is not None and self._parking is not None:
             changes = park.changes
             try:
-                rows = await asyncio.to_thread(self._parking.parked, post.slug)
+                rows = await asyncio.to_thread(self._parking.parked, intake.slug)
             except StoreUnavailable as error:
                 logger().warning("store.unavailable", error=str(error))
                 await self._clock.sleep(STORE_PAUSE)
@@ -111,13 +111,13 @@ class Opener:
                 break
             await self._clock.sleep(0.01)
         if assignment.open:
-            self._caught_up(post, assignment)
+            self._caught_up(intake, assignment)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._tools.desk.failed(error)
+            self._context.worker.failed(error)
 
-    async def _open(self, post: Post) -> None:
+    async def _open(self, intake: ConnectionIntake) -> None:
         """Until it is open or known to be unknown.
 
         A store that is down, a manifest that does not load or a secret that does not decrypt holds this one only.
@@ -125,31 +125,31 @@ class Opener:
         pause = 0.5
         while True:
             try:
-                await self._try(post)
+                await self._try(intake)
             except UnknownConnection:
-                await self._forget(post.slug)
-                post.state = "unknown"
-                logger().warning("connection.unknown", connection=post.slug)
+                await self._forget(intake.slug)
+                intake.state = "unknown"
+                logger().warning("connection.unknown", connection=intake.slug)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this connection's and is told
-                post.state, post.reason = "held", str(error) or repr(error)
-                logger().error("connection.held", connection=post.slug, reason=post.reason, retry_in=pause)
+                intake.state, intake.reason = "held", str(error) or repr(error)
+                logger().error("connection.held", connection=intake.slug, reason=intake.reason, retry_in=pause)
                 await self._clock.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
                 continue
-            post.opening = None
-            self._opened(post)
+            intake.opening = None
+            self._opened(intake)
             return
 
-    async def _try(self, post: Post) -> None:
-        connection, secrets = await asyncio.to_thread(self._look_up, post.slug)
+    async def _try(self, intake: ConnectionIntake) -> None:
+        connection, secrets = await asyncio.to_thread(self._look_up, intake.slug)
         park = await asyncio.to_thread(self._park, connection)
         connector = self._build(connection, secrets)
-        post.secrets = secrets
-        post.dispatcher = Dispatcher(connection, connector, self._tools, park)
-        post.state, post.reason = "open", ""
+        intake.secrets = secrets
+        intake.dispatcher = Dispatcher(connection, connector, self._context, park)
+        intake.state, intake.reason = "open", ""
         logger().info(
             "connection.opened",
-            connection=post.slug,
+            connection=intake.slug,
             connector=connector.name,
             version=connector.version,
             state=connection.state,

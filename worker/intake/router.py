@@ -13,11 +13,11 @@ from topics.event.unpark import Unpark, unpark_of
 from topics.log import Partition, Record
 from worker.dispatch.dispatch import Dispatcher
 from worker.intake.budget import Budget
-from worker.intake.gate import Gate
-from worker.intake.intake import Opener, Post
+from worker.intake.intake import ConnectionIntake, ConnectionOpener
+from worker.intake.pauses import PartitionPauses
 from worker.lane.assignment import Assignment
 from worker.lane.parking import CLOSING, closing_event
-from worker.progress.metadata import Doom
+from worker.progress.metadata import LetterCause
 
 MOST_WAITING = 20
 """Records that a connection keeps while it is being opened: a thousand may be, when a worker starts."""
@@ -27,7 +27,9 @@ class Undertaker(Protocol):
     def dirty(self, assignment: Assignment) -> None:
         """Something of it is done."""
 
-    def bury(self, assignment: Assignment, record: Record, event: Event | None, cause: Doom, reason: str) -> None:
+    def bury(
+        self, assignment: Assignment, record: Record, event: Event | None, cause: LetterCause, reason: str
+    ) -> None:
         """A record that never gets into a lane: its letter, then its offset.
 
         It was counted into its assignment; ``Router.finished`` is told when it ended.
@@ -37,56 +39,56 @@ class Undertaker(Protocol):
 class Router:
     """Owns the posts: one for each connection whose topic is ours in part."""
 
-    def __init__(self, gate: Gate, budget: Budget, undertaker: Undertaker) -> None:
-        self._gate = gate
+    def __init__(self, pauses: PartitionPauses, budget: Budget, undertaker: Undertaker) -> None:
+        self._pauses = pauses
         self._budget = budget
         self._undertaker = undertaker
-        self.opener: Opener | None = None
-        self.posts: dict[str, Post] = {}
+        self.opener: ConnectionOpener | None = None
+        self.intakes: dict[str, ConnectionIntake] = {}
         self.assignments: dict[Partition, Assignment] = {}
 
-    def post(self, partition: Partition) -> Post:
+    def intake(self, partition: Partition) -> ConnectionIntake:
         slug = names.slug_of(partition.topic) or partition.topic
-        post = self.posts.get(slug)
-        if post is None:
-            post = self.posts[slug] = Post(slug)
-        return post
+        intake = self.intakes.get(slug)
+        if intake is None:
+            intake = self.intakes[slug] = ConnectionIntake(slug)
+        return intake
 
     def adopt(self, assignment: Assignment, *, from_others: bool = False) -> None:
         """A partition is ours; ``from_others``: somebody else may have parked and freed its keys until now."""
         self.assignments[assignment.partition] = assignment
-        post = self.post(assignment.partition)
-        post.assignments[assignment.partition] = assignment
-        if post.dispatcher is None:
+        intake = self.intake(assignment.partition)
+        intake.assignments[assignment.partition] = assignment
+        if intake.dispatcher is None:
             return
-        post.dispatcher.adopt(assignment)
-        if from_others and post.dispatcher.park is not None:
+        intake.dispatcher.adopt(assignment)
+        if from_others and intake.dispatcher.park is not None:
             assert self.opener is not None
             assignment.catching_up = True
-            self._gate.hold(assignment, "catching up")
-            self.opener.catch_up(post, assignment)
+            self._pauses.hold(assignment, "catching up")
+            self.opener.catch_up(intake, assignment)
 
-    def caught_up(self, post: Post, assignment: Assignment) -> None:
+    def caught_up(self, intake: ConnectionIntake, assignment: Assignment) -> None:
         """Its parked keys are known: what came meanwhile goes where it belongs."""
         assignment.catching_up = False
-        mine = [record for owner, record in post.waiting if owner is assignment]
-        if post.dispatcher is not None:
-            post.waiting = [(owner, record) for owner, record in post.waiting if owner is not assignment]
+        mine = [record for owner, record in intake.waiting if owner is assignment]
+        if intake.dispatcher is not None:
+            intake.waiting = [(owner, record) for owner, record in intake.waiting if owner is not assignment]
             for record in mine:
-                self._accept(post.dispatcher, assignment, record)
-            self._after(post)
-        self._gate.release(assignment, "catching up")
+                self._accept(intake.dispatcher, assignment, record)
+            self._after(intake)
+        self._pauses.release(assignment, "catching up")
 
     def disown(self, assignment: Assignment) -> None:
         """Start nothing more of it; what is under way may still finish."""
         assignment.leave()
         self.assignments.pop(assignment.partition, None)
-        post = self.post(assignment.partition)
-        post.assignments.pop(assignment.partition, None)
-        post.waiting = [(owner, record) for owner, record in post.waiting if owner is not assignment]
-        if post.dispatcher is not None:
-            post.dispatcher.disown(assignment)
-        self._make_room(post)  # its records were perhaps what held up the others
+        intake = self.intake(assignment.partition)
+        intake.assignments.pop(assignment.partition, None)
+        intake.waiting = [(owner, record) for owner, record in intake.waiting if owner is not assignment]
+        if intake.dispatcher is not None:
+            intake.dispatcher.disown(assignment)
+        self._make_room(intake)  # its records were perhaps what held up the others
 
     def retire(self, assignment: Assignment) -> None:
         """Fence it: what still comes back is ignored."""
@@ -94,77 +96,79 @@ class Router:
         self._budget.gave_back(assignment.records, assignment.bytes)
 
     def route(self, records: list[Record]) -> None:
-        touched: dict[str, Post] = {}
+        touched: dict[str, ConnectionIntake] = {}
         refused: set[Partition] = set()
         for record in records:
             partition = record.partition
             assignment = self.assignments.get(partition)
             if assignment is None or (refused and partition in refused):
                 continue
-            post = self.post(partition)
-            touched[post.slug] = post
-            if not self._has_room(post, assignment):
+            intake = self.intake(partition)
+            touched[intake.slug] = intake
+            if not self._has_room(intake, assignment):
                 refused.add(partition)
-                self._gate.put_back(assignment, record.offset)
-            elif post.dispatcher is None or assignment.catching_up:
-                post.waiting.append((assignment, record))
+                self._pauses.put_back(assignment, record.offset)
+            elif intake.dispatcher is None or assignment.catching_up:
+                intake.waiting.append((assignment, record))
             else:
-                self._accept(post.dispatcher, assignment, record)
+                self._accept(intake.dispatcher, assignment, record)
         if touched:
-            self._budget.lanes(sum(1 for post in self.posts.values() if post.records))
-            for post in touched.values():
-                self._after(post)
+            self._budget.lanes(sum(1 for intake in self.intakes.values() if intake.records))
+            for intake in touched.values():
+                self._after(intake)
 
-    def _has_room(self, post: Post, assignment: Assignment) -> bool:
+    def _has_room(self, intake: ConnectionIntake, assignment: Assignment) -> bool:
         """Polls bring what there is; a lane that has its share takes no more of it when there are many lanes."""
-        if post.dispatcher is None or assignment.catching_up:
-            return len(post.waiting) < MOST_WAITING or post.state == "unknown"  # that one does not wait, it is lettered
-        return not (self._budget.overfull and self._budget.full(post.records, post.bytes))
+        if intake.dispatcher is None or assignment.catching_up:
+            return (
+                len(intake.waiting) < MOST_WAITING or intake.state == "unknown"
+            )  # that one does not wait, it is lettered
+        return not (self._budget.overfull and self._budget.full(intake.records, intake.bytes))
 
-    def opened(self, post: Post) -> None:
+    def opened(self, intake: ConnectionIntake) -> None:
         """The post is open, or known to be unknown: what waited goes where it belongs."""
-        waiting, post.waiting = post.waiting, []
-        for assignment in post.assignments.values():
-            if post.dispatcher is not None:
-                post.dispatcher.adopt(assignment)
-        if post.dispatcher is not None and post.dispatcher.connection.state != "active":
-            post.dispatcher.destination.pause()
+        waiting, intake.waiting = intake.waiting, []
+        for assignment in intake.assignments.values():
+            if intake.dispatcher is not None:
+                intake.dispatcher.adopt(assignment)
+        if intake.dispatcher is not None and intake.dispatcher.connection.state != "active":
+            intake.dispatcher.destination.pause()
         for assignment, record in waiting:
-            if post.dispatcher is None:
-                self._unknown(post, assignment, record)
+            if intake.dispatcher is None:
+                self._unknown(intake, assignment, record)
             else:
-                self._accept(post.dispatcher, assignment, record)
-        self._check_room(post)
-        for assignment in post.assignments.values():
-            self._gate.release(assignment, "opening")
-        if post.dispatcher is not None:
-            post.dispatcher.pump()
+                self._accept(intake.dispatcher, assignment, record)
+        self._check_room(intake)
+        for assignment in intake.assignments.values():
+            self._pauses.release(assignment, "opening")
+        if intake.dispatcher is not None:
+            intake.dispatcher.pump()
 
     def finished(self, assignment: Assignment, size: int) -> None:
         """One event less in the buffers: when its lane has room again, let its partitions flow."""
         self._budget.gave_back(1, size)
         if "full" in assignment.holds:
-            self._make_room(self.post(assignment.partition))
+            self._make_room(self.intake(assignment.partition))
 
-    def _make_room(self, post: Post) -> None:
-        if self._budget.roomy(post.records, post.bytes):
-            for assignment in post.assignments.values():
-                self._gate.release(assignment, "full")
+    def _make_room(self, intake: ConnectionIntake) -> None:
+        if self._budget.roomy(intake.records, intake.bytes):
+            for assignment in intake.assignments.values():
+                self._pauses.release(assignment, "full")
 
-    def _check_room(self, post: Post) -> None:
-        if self._budget.full(post.records, post.bytes):
-            for assignment in post.assignments.values():
-                self._gate.hold(assignment, "full")
+    def _check_room(self, intake: ConnectionIntake) -> None:
+        if self._budget.full(intake.records, intake.bytes):
+            for assignment in intake.assignments.values():
+                self._pauses.hold(assignment, "full")
 
-    def _after(self, post: Post) -> None:
-        dispatcher = post.dispatcher
+    def _after(self, intake: ConnectionIntake) -> None:
+        dispatcher = intake.dispatcher
         if dispatcher is None:
-            for assignment in post.assignments.values():
-                self._gate.hold(assignment, "opening")
+            for assignment in intake.assignments.values():
+                self._pauses.hold(assignment, "opening")
             assert self.opener is not None
-            self.opener.open(post)
+            self.opener.open(intake)
             return
-        self._check_room(post)
+        self._check_room(intake)
         dispatcher.pump()
 
     def _accept(self, dispatcher: Dispatcher, assignment: Assignment, record: Record) -> None:
@@ -187,7 +191,7 @@ class Router:
             if event.connection != slug:
                 misdirected = _misdirected(event, slug)
                 self._refuse(dispatcher, assignment, record, event, cause="rejected", reason=misdirected)
-            elif (end := dispatcher.doomed(record, function, assignment)) is not None:
+            elif (end := dispatcher.announced_letter(record, function, assignment)) is not None:
                 self._bury(assignment, record, event, end.cause, end.reason)
             else:
                 dispatcher.destination.received(hopeless=False)
@@ -201,7 +205,7 @@ class Router:
         record: Record,
         event: Event | None,
         *,
-        cause: Doom,
+        cause: LetterCause,
         reason: str,
     ) -> None:
         """Known to be hopeless before any call. A producer that went wrong floods as a far side that changed does.
@@ -226,19 +230,21 @@ class Router:
         event = closing_event(dispatcher.connection.slug, unpark)
         dispatcher.accept(record, event, CLOSING, assignment)
 
-    def _unknown(self, post: Post, assignment: Assignment, record: Record) -> None:
+    def _unknown(self, intake: ConnectionIntake, assignment: Assignment, record: Record) -> None:
         if not assignment.open or not assignment.progress.receive(record.offset):
             return
         event: Event | None = None
         try:
             event = codec.decode(record)
         except MalformedEvent as error:
-            reason = f"no connection has the slug {post.slug!r}; and the record is malformed: {error}"
+            reason = f"no connection has the slug {intake.slug!r}; and the record is malformed: {error}"
         else:
-            reason = f"no connection has the slug {post.slug!r}: `writeback connections list` shows what there is"
+            reason = f"no connection has the slug {intake.slug!r}: `writeback connections list` shows what there is"
         self._bury(assignment, record, event, "unknown-connection", reason)
 
-    def _bury(self, assignment: Assignment, record: Record, event: Event | None, cause: Doom, reason: str) -> None:
+    def _bury(
+        self, assignment: Assignment, record: Record, event: Event | None, cause: LetterCause, reason: str
+    ) -> None:
         """A letter on its way is memory too: a topic full of malformed records is read as fast as they are written."""
         self._hold(assignment, record)
         self._undertaker.bury(assignment, record, event, cause, reason)

@@ -10,7 +10,7 @@ from connectors.contract import Evidence, Function
 from dead_letter.letter.letter import Attempt
 from topics.event.event import Event
 from topics.log import Record
-from worker.progress.metadata import Doom
+from worker.progress.metadata import LetterCause
 
 if TYPE_CHECKING:
     from worker.lane.assignment import Assignment
@@ -25,7 +25,7 @@ class Delivery:
     ``next`` is the event behind this one on the same key, which waits for it. ``round``: the first commit that knows
     the event before it to be done. ``spent``: attempts that counted. ``outgoing`` is what is sent by calling
     ``sends``: the event, or one call for it and ``absorbed``, the ones behind it; ``alone``: not together with others.
-    ``doom``: the verdict of its letter, as an earlier owner has announced it.
+    ``letter_cause``: the verdict of its letter, as an earlier owner has announced it.
     """
 
     __slots__ = (
@@ -34,12 +34,12 @@ class Delivery:
         "assignment",
         "attempts",
         "calls",
-        "doom",
         "doubtful",
         "event",
         "first_at",
         "function",
         "key",
+        "letter_cause",
         "next",
         "offset",
         "outgoing",
@@ -70,7 +70,7 @@ class Delivery:
         self.first_at = 0.0
         self.suspect = False
         self.doubtful = False
-        self.doom: Doom = ""
+        self.letter_cause: LetterCause = ""
         self.attempts: list[Attempt] | None = None
 
     @property

@@ -13,19 +13,19 @@ from topics.event.result import StateChange, pack_state
 from topics.names import RESULTS
 from worker.clock import Clock
 from worker.log_events import logger
-from worker.settlement.publisher import Courier
+from worker.settlement.publisher import RetryingPublisher
 
 STORE_SECONDS = 1.0
 """Between two tries at a store that is away."""
 
 
-class Herald:
+class StateAnnouncer:
     """``spawn`` runs what is told beside everything else."""
 
     def __init__(
         self,
         connections: Connections,
-        results: Courier,
+        results: RetryingPublisher,
         clock: Clock,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:

@@ -12,7 +12,7 @@ from connectors.connections.store import Connection, Connections
 from dead_letter.store.archive import catch_up
 from dead_letter.store.filters import Filter
 from dead_letter.store.store import LetterStore
-from topics.cli.context import Rooms
+from topics.cli.context import CommandContext
 from topics.errors import WritebackError
 from topics.log import Lag, Partition
 from topics.names import EVENTS_PREFIX, slug_of
@@ -31,23 +31,23 @@ class Finding:
     said: str
 
 
-def examine(rooms: Rooms) -> Iterator[Finding]:
+def examine(context: CommandContext) -> Iterator[Finding]:
     """One finding after the other, as they are made; what needs something that is broken is left out."""
-    settings = _checked("settings", lambda: f"log {rooms.settings.log}, group {rooms.settings.group}")
+    settings = _checked("settings", lambda: f"log {context.settings.log}, group {context.settings.group}")
     yield settings
     if settings.state == "wrong":
         return
-    log = _checked("log", lambda: rooms.log().probe())
+    log = _checked("log", lambda: context.log().probe())
     yield log
     known: list[Connection] = []
-    store = _checked("store", lambda: _list_into(known, rooms))
+    store = _checked("store", lambda: _list_into(known, context))
     yield store
     for connection in known:
-        yield _connection(_connections(rooms), connection)
+        yield _connection(_connections(context), connection)
     if log.state == "ok":
-        yield from _lags(rooms, {connection.slug: connection for connection in known})
+        yield from _lags(context, {connection.slug: connection for connection in known})
         if store.state == "ok":
-            yield _letters(rooms)
+            yield _letters(context)
 
 
 def _checked(name: str, look: Callable[[], str]) -> Finding:
@@ -57,12 +57,12 @@ def _checked(name: str, look: Callable[[], str]) -> Finding:
         return Finding(name, "wrong", str(error))
 
 
-def _connections(rooms: Rooms) -> Connections:
-    return Connections(rooms.store(), rooms.settings.secret_key)
+def _connections(context: CommandContext) -> Connections:
+    return Connections(context.store(), context.settings.secret_key)
 
 
-def _list_into(known: list[Connection], rooms: Rooms) -> str:
-    known += _connections(rooms).list()
+def _list_into(known: list[Connection], context: CommandContext) -> str:
+    known += _connections(context).list()
     return f"{len(known)} connections" if known else "no connections yet: `writeback connections add`"
 
 
@@ -90,8 +90,8 @@ def _connection(connections: Connections, connection: Connection) -> Finding:
     )
 
 
-def _lags(rooms: Rooms, known: dict[str, Connection]) -> Iterator[Finding]:
-    for place, lag in sorted(rooms.log().lag(rooms.settings.group, EVENTS_PREFIX).items()):
+def _lags(context: CommandContext, known: dict[str, Connection]) -> Iterator[Finding]:
+    for place, lag in sorted(context.log().lag(context.settings.group, EVENTS_PREFIX).items()):
         slug = slug_of(place.topic) or place.topic
         if slug not in known and lag.records:
             yield Finding(
@@ -117,10 +117,10 @@ def _lag(place: Partition, lag: Lag) -> Finding:
     )
 
 
-def _letters(rooms: Rooms) -> Finding:
-    letters = LetterStore(rooms.store())
+def _letters(context: CommandContext) -> Finding:
+    letters = LetterStore(context.store())
     try:
-        catch_up(rooms.log(), letters)
+        catch_up(context.log(), letters)
         count = letters.count(Filter(state="open"))
     except WritebackError as error:
         return Finding("dead letters", "wrong", str(error))

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from topics.cli.console import FAILED, OK, json_option, pass_rooms, print_json, progress
-from topics.cli.context import Rooms
+from topics.cli.console import FAILED, OK, json_option, pass_context, print_json, progress
+from topics.cli.context import CommandContext
 
 MARKS = {"ok": click.style("ok     ", fg="green"), "warning": click.style("warning", fg="yellow")}
 WRONG = click.style("wrong  ", fg="red", bold=True)
@@ -15,8 +15,8 @@ WRONG = click.style("wrong  ", fg="red", bold=True)
 
 @click.command()
 @json_option
-@pass_rooms
-def doctor(rooms: Rooms, /, *, as_json: bool) -> int:
+@pass_context
+def doctor(context: CommandContext, /, *, as_json: bool) -> int:
     """Check settings, log, store, secrets, every connection's credentials, lag and dead letters.
 
     Says what is wrong and what to do about it. Exit code 1 when something is wrong; warnings alone are 0.
@@ -25,7 +25,7 @@ def doctor(rooms: Rooms, /, *, as_json: bool) -> int:
 
     findings = []
     with progress("looking") as advance:
-        for finding in examine(rooms):
+        for finding in examine(context):
             findings.append(finding)
             advance(1)
             if not as_json:

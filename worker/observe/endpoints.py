@@ -27,7 +27,7 @@ class Answer:
     content_type: str = TEXT
 
 
-class Exposition:
+class MetricsServer:
     """``collect`` gives the metrics; ``unready`` why the worker cannot work, or nothing when it can."""
 
     def __init__(self, collect: Callable[[], Awaitable[list[Metric]]], unready: Callable[[], Awaitable[str]]) -> None:

@@ -14,7 +14,7 @@ from topics.event.result import ConnectionState
 from worker.counters import Histogram
 from worker.destination.breaker import State as BreakerState
 from worker.dispatch.dispatch import Dispatcher
-from worker.intake.intake import Post
+from worker.intake.intake import ConnectionIntake
 from worker.lane.assignment import Assignment
 from worker.observe.observer import Observer
 
@@ -29,21 +29,23 @@ async def collect(view: Observer) -> list[Metric]:
     """Every family; read on the worker's loop, where nothing changes meanwhile."""
     await view.refresh_ends()
     view.look()
-    posts = [post for post in view.router.posts.values() if post.assignments]
-    return [*_counted(view), *_held(posts, view), *_partitions(posts, view), *_destinations(posts, view)]
+    intakes = [intake for intake in view.router.intakes.values() if intake.assignments]
+    return [*_counted(view), *_held(intakes, view), *_partitions(intakes, view), *_destinations(intakes, view)]
 
 
 def _counted(view: Observer) -> Iterator[Metric]:
     yield _counter(
         "events", "Events that ended, by how: delivered, dead or superseded", PER_EVENT, view.ledger.counts.items()
     )
-    yield _counter("attempts", "Events sent or asked about, by what came of it", PER_EVENT, view.tally.attempts.items())
+    yield _counter(
+        "attempts", "Events sent or asked about, by what came of it", PER_EVENT, view.counters.attempts.items()
+    )
     opened = (((slug,), count) for slug, count in view.states.opened.items())
     yield _counter("breaker_opened", "How often the breaker opened", PER_CONNECTION, opened)
     calls = HistogramMetricFamily(
         "writeback_delivery_seconds", "How long calls to the destination took", labels=PER_CONNECTION
     )
-    for slug, histogram in view.tally.calls.items():
+    for slug, histogram in view.counters.calls.items():
         _observe(calls, (slug,), histogram)
     yield calls
     commits = HistogramMetricFamily("writeback_commit_seconds", "How long commits of offsets took")
@@ -51,19 +53,21 @@ def _counted(view: Observer) -> Iterator[Metric]:
     yield commits
 
 
-def _held(posts: list[Post], view: Observer) -> Iterator[Metric]:
+def _held(intakes: list[ConnectionIntake], view: Observer) -> Iterator[Metric]:
     """What each connection has in memory."""
-    lanes = [(post.slug, post.dispatcher) for post in posts if post.dispatcher]
+    lanes = [(intake.slug, intake.dispatcher) for intake in intakes if intake.dispatcher]
     yield _per_connection("calls_in_flight", "Calls under way", ((slug, dispatcher.out) for slug, dispatcher in lanes))
     yield _per_connection(
-        "in_flight_records", "Events whose call is under way", ((post.slug, _sum(post, "out")) for post in posts)
+        "in_flight_records",
+        "Events whose call is under way",
+        ((intake.slug, _sum(intake, "out")) for intake in intakes),
     )
     yield _per_connection(
         "buffered_records",
         "Events in memory: under way, waiting and retrying",
-        ((post.slug, post.records) for post in posts),
+        ((intake.slug, intake.records) for intake in intakes),
     )
-    yield _per_connection("buffered_bytes", "Their bytes", ((post.slug, post.bytes) for post in posts))
+    yield _per_connection("buffered_bytes", "Their bytes", ((intake.slug, intake.bytes) for intake in intakes))
     yield _per_connection(
         "retrying_records",
         "Events that wait for their moment: a retry, a pace, a look at the vendor's",
@@ -77,12 +81,12 @@ def _held(posts: list[Post], view: Observer) -> Iterator[Metric]:
     yield _per_connection(
         "oldest_waiting_seconds",
         "Age of the oldest event that was read and is not done",
-        ((post.slug, _oldest(post, view)) for post in posts),
+        ((intake.slug, _oldest(intake, view)) for intake in intakes),
     )
 
 
-def _partitions(posts: list[Post], view: Observer) -> Iterator[Metric]:
-    owned = [(post.slug, assignment) for post in posts for assignment in post.assignments.values()]
+def _partitions(intakes: list[ConnectionIntake], view: Observer) -> Iterator[Metric]:
+    owned = [(intake.slug, assignment) for intake in intakes for assignment in intake.assignments.values()]
     yield _per_partition(
         "lag_records",
         "Records between what is done and the end of the partition",
@@ -104,9 +108,13 @@ def _partitions(posts: list[Post], view: Observer) -> Iterator[Metric]:
     )
 
 
-def _destinations(posts: list[Post], view: Observer) -> Iterator[Metric]:
-    lanes = [(post.slug, post.dispatcher) for post in posts if post.dispatcher]
-    known = [(post.slug, view.states.current[post.slug].state) for post in posts if post.slug in view.states.current]
+def _destinations(intakes: list[ConnectionIntake], view: Observer) -> Iterator[Metric]:
+    lanes = [(intake.slug, intake.dispatcher) for intake in intakes if intake.dispatcher]
+    known = [
+        (intake.slug, view.states.current[intake.slug].state)
+        for intake in intakes
+        if intake.slug in view.states.current
+    ]
     yield _one_hot("connection_state", "How the connection is: 1 for the state it has", known, STATES)
     breakers = [(slug, dispatcher.destination.breaker.state) for slug, dispatcher in lanes]
     yield _one_hot("breaker_state", "The breaker: 1 for the state it has", breakers, BREAKER_STATES)
@@ -124,12 +132,12 @@ def _concurrency(lane: tuple[str, Dispatcher]) -> tuple[str, float]:
     return lane[0], lane[1].destination.throttle.concurrency
 
 
-def _sum(post: Post, what: str) -> int:
-    return sum(getattr(assignment, what) for assignment in post.assignments.values())
+def _sum(intake: ConnectionIntake, what: str) -> int:
+    return sum(getattr(assignment, what) for assignment in intake.assignments.values())
 
 
-def _oldest(post: Post, view: Observer) -> float:
-    since = [view.head_of_line.waiting_since(assignment.partition) for assignment in post.assignments.values()]
+def _oldest(intake: ConnectionIntake, view: Observer) -> float:
+    since = [view.head_of_line.waiting_since(assignment.partition) for assignment in intake.assignments.values()]
     return max((view.clock.now() - moment for moment in since if moment), default=0.0)
 
 

@@ -13,7 +13,7 @@ from topics.errors import LogUnavailable
 from topics.event.result import StateChange
 from topics.log import Log, Partition
 from worker.clock import Clock
-from worker.counters import Tally
+from worker.counters import Counters
 from worker.intake.router import Router
 from worker.observe.head_of_line import HeadOfLine
 from worker.observe.states import States
@@ -60,7 +60,7 @@ class Observer:
         router: Router,
         committer: Committer,
         ledger: Ledger,
-        tally: Tally,
+        counters: Counters,
         log: Log,
         clock: Clock,
         window: int,
@@ -69,7 +69,7 @@ class Observer:
         self.router = router
         self.committer = committer
         self.ledger = ledger
-        self.tally = tally
+        self.counters = counters
         self.clock = clock
         self.states = States(clock, tell)
         self.head_of_line = HeadOfLine(window)
@@ -84,7 +84,7 @@ class Observer:
             self.look()
 
     def look(self) -> None:
-        self.states.look(self.router.posts.values())
+        self.states.look(self.router.intakes.values())
         self.head_of_line.look(
             (assignment, self.committer.metadata(assignment.partition))
             for assignment in self.router.assignments.values()

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable
 
 from topics.event.result import ConnectionState, StateChange
 from worker.clock import Clock
-from worker.intake.intake import Post
+from worker.intake.intake import ConnectionIntake
 
 MAX_REASON = 300
 """Characters of a reason that are told."""
 
 
-def seen(post: Post) -> tuple[ConnectionState, str] | None:
+def seen(intake: ConnectionIntake) -> tuple[ConnectionState, str] | None:
     """The state of a connection and why; None while it is being opened, closed or changed."""
-    if post.state in ("held", "unknown"):
-        return post.state, post.reason
-    dispatcher = post.dispatcher
+    if intake.state in ("held", "unknown"):
+        return intake.state, intake.reason
+    dispatcher = intake.dispatcher
     if dispatcher is None:
         return None
     connection, breaker = dispatcher.connection, dispatcher.destination.breaker
@@ -42,12 +42,12 @@ class States:
         self.current: dict[str, StateChange] = {}
         self.opened: defaultdict[str, int] = defaultdict(int)
 
-    def look(self, posts: Iterable[Post]) -> None:
-        for post in posts:
-            if not post.assignments:
-                self.current.pop(post.slug, None)  # its next owner tells how it is
-            elif (state := seen(post)) is not None:
-                self.changed(post.slug, *state)
+    def look(self, intakes: Iterable[ConnectionIntake]) -> None:
+        for intake in intakes:
+            if not intake.assignments:
+                self.current.pop(intake.slug, None)  # its next owner tells how it is
+            elif (state := seen(intake)) is not None:
+                self.changed(intake.slug, *state)
 
     def changed(self, connection: str, state: ConnectionState, reason: str = "") -> None:
         """Saying the same again changes nothing."""

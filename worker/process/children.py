@@ -19,7 +19,7 @@ HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 ROOM = 4_096
 
 
-class Nursery:
+class ChildProcesses:
     """A context manager, for the main thread. Leaving it in a worker changes nothing for the supervisor."""
 
     def __enter__(self) -> Self:

@@ -13,7 +13,7 @@ from worker.log_events import logger
 LONGEST_PAUSE = 30.0
 
 
-class Keeper:
+class SecretWriter:
     """``keep`` returns at once and is called on the loop; ``close`` waits for what is not in the store yet."""
 
     def __init__(self, connections: Connections, clock: Clock) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from worker.clock import Clock
 from worker.log_events import logger
-from worker.process.children import Nursery
+from worker.process.children import ChildProcesses
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -52,9 +52,9 @@ class Charge:
 class Supervisor:
     """``run`` ends when it was told to by a signal, or when a worker says that it was started wrongly."""
 
-    def __init__(self, count: int, nursery: Nursery, *, grace: float, clock: Clock) -> None:
+    def __init__(self, count: int, children: ChildProcesses, *, grace: float, clock: Clock) -> None:
         self._charges = [Charge(number, clock.monotonic()) for number in range(count)]
-        self._nursery = nursery
+        self._children = children
         self._grace = grace
         self._clock = clock
         self._signal: signal.Signals | None = None
@@ -70,7 +70,7 @@ class Supervisor:
                 for charge in self._due():
                     if not self._start(charge):
                         return charge.number, 0
-                self._hear(self._nursery.wait(self._patience()))
+                self._hear(self._children.wait(self._patience()))
         except BaseException:
             self._kill()
             raise
@@ -96,7 +96,7 @@ class Supervisor:
         """False in the worker."""
         charge.began = self._clock.monotonic()
         charge.starts += 1
-        charge.pid = self._nursery.fork()
+        charge.pid = self._children.fork()
         if charge.pid:
             logger().info("process.started", number=charge.number, pid=charge.pid)
         return bool(charge.pid)
@@ -106,7 +106,7 @@ class Supervisor:
             if number != signal.SIGCHLD:
                 self.told(number)
         for charge in self._running():
-            if (code := self._nursery.ended(charge.pid)) is not None:
+            if (code := self._children.ended(charge.pid)) is not None:
                 charge.pid = 0
                 self._ended(charge, code)
         if self._clock.monotonic() >= self._deadline:
@@ -121,12 +121,12 @@ class Supervisor:
         self._signal = number
         self._deadline = self._clock.monotonic() + self._grace + CLOSING_SECONDS
         for charge in self._running():
-            self._nursery.send(charge.pid, number)
+            self._children.send(charge.pid, number)
 
     def _kill(self) -> None:
         for charge in self._running():
             logger().warning("process.killed", number=charge.number, pid=charge.pid)
-            self._nursery.send(charge.pid, signal.SIGKILL)
+            self._children.send(charge.pid, signal.SIGKILL)
 
     def _ended(self, charge: Charge, code: int) -> None:
         if self._signal is not None:

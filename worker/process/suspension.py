@@ -10,7 +10,7 @@ ASLEEP_SECONDS = 2.0
 """Without a sign of life; less than any log waits before it gives partitions to another (SQLite 3 s, Kafka 6 s)."""
 
 
-class Wakefulness:
+class SuspensionDetector:
     """Told the time whenever the loop does something. ``naps``: how often it slept."""
 
     def __init__(self, now: float) -> None:

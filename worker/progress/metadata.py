@@ -2,8 +2,8 @@
 
 ``1`` + base64 of (deflated or not) varints: ``sent_to``, what is done beyond the watermark as runs or as a bitset
 (whichever is shorter: one stuck record before 50,000 successes is a few bytes, ten thousand in random order are
-1,250), the attempts of what is unfinished, and what of that is doomed. Metadata that is not ours, or of a later
-version that we cannot read, is ignored with a warning by the caller: the cost is a repetition, never a loss.
+1,250), the attempts of what is unfinished, and for which of that a letter was announced. The caller ignores metadata
+that is not ours, or of a later version that we cannot read, with a warning: the cost is a repetition, never a loss.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ CROWDED = METADATA_BUDGET * 3 // 4
 """Characters from which on no new records are taken from the partition."""
 _DEFLATE_FROM = 128
 _RUNS, _BITS = 0, 1
-Doom = Literal[
+LetterCause = Literal[
     "", "rejected", "exhausted", "unknown-outcome", "blocked", "malformed", "unknown-function", "unknown-connection"
 ]
-_DOOMS: tuple[Doom, ...] = get_args(Doom)
+_CAUSES: tuple[LetterCause, ...] = get_args(LetterCause)
 """By their code."""
 
 Range = tuple[int, int]
@@ -37,14 +37,14 @@ class Tries:
     """What was tried so far of one event.
 
     ``spent`` attempts; ``first_at`` and ``due`` in seconds since the epoch (0: none); ``doubt``: one of the calls may
-    have happened; ``doom``: the verdict of its letter, which may be written already: it must not be called any more.
+    have happened; ``letter_cause``: the verdict of its letter, which may be written already, so that no call may start.
     """
 
     spent: int
     first_at: float = 0.0
     due: float = 0.0
     doubt: bool = False
-    doom: Doom = ""
+    letter_cause: LetterCause = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +63,19 @@ class ForeignMetadata(ValueError):
 def encode(watermark: int, memory: Memory) -> str:
     """At most ``METADATA_BUDGET`` characters: what does not fit is left out.
 
-    The attempts of what is not doomed first, then all of them, then the highest runs.
+    The attempts of what is not announced as a letter first, then all of them, then the highest runs.
     """
     if not memory.done and not memory.tries and memory.sent_to <= watermark:
         return ""
     done = list(memory.done)
     text = _pack(watermark, memory.sent_to, done, memory.tries)
     if len(text) > METADATA_BUDGET:
-        doomed = {
-            offset: Tries(0, doubt=entry.doubt, doom=entry.doom) for offset, entry in memory.tries.items() if entry.doom
+        announced = {
+            offset: Tries(0, doubt=entry.doubt, letter_cause=entry.letter_cause)
+            for offset, entry in memory.tries.items()
+            if entry.letter_cause
         }
-        text = _pack(watermark, memory.sent_to, done, doomed)
+        text = _pack(watermark, memory.sent_to, done, announced)
     if len(text) > METADATA_BUDGET:
         text = _pack(watermark, memory.sent_to, done, {})
     while len(text) > METADATA_BUDGET and done:
@@ -110,7 +112,7 @@ def _pack(watermark: int, sent_to: int, done: Sequence[Range], tries: Mapping[in
     _put_all(out, (entry.spent << 1 | entry.doubt for entry in entries))
     _put_all(out, (max(0, round(entry.first_at) - base) for entry in entries))
     _put_all(out, (max(0, round(entry.due) - base) if entry.due else 0 for entry in entries))
-    _put_dooms(out, entries)
+    _put_causes(out, entries)
     flag, body = 0, bytes(out)
     if len(body) >= _DEFLATE_FROM:
         deflated = zlib.compress(body, 1)
@@ -119,13 +121,15 @@ def _pack(watermark: int, sent_to: int, done: Sequence[Range], tries: Mapping[in
     return VERSION + b64encode(bytes((flag,)) + body).decode()
 
 
-def _put_dooms(out: bytearray, entries: Sequence[Tries]) -> None:
+def _put_causes(out: bytearray, entries: Sequence[Tries]) -> None:
     """Which entries, and their codes. Came later: texts without it end here, and old readers look no further."""
-    doomed = [(place, _DOOMS.index(entry.doom)) for place, entry in enumerate(entries) if entry.doom]
-    if doomed:
-        _put(out, len(doomed))
-        _put_all(out, (place - before for before, place in pairwise([0, *(place for place, _ in doomed)])))
-        _put_all(out, (code for _, code in doomed))
+    announced = [
+        (place, _CAUSES.index(entry.letter_cause)) for place, entry in enumerate(entries) if entry.letter_cause
+    ]
+    if announced:
+        _put(out, len(announced))
+        _put_all(out, (place - before for before, place in pairwise([0, *(place for place, _ in announced)])))
+        _put_all(out, (code for _, code in announced))
 
 
 def _put_done(out: bytearray, watermark: int, done: Sequence[Range]) -> None:
@@ -161,28 +165,33 @@ def _unpack(watermark: int, source: Iterator[int]) -> Memory:
     base = _get(source)
     count = _get(source)
     deltas, spents, firsts, dues = (_get_all(count, source) for _ in range(4))
-    dooms = _get_dooms(count, source)
+    causes = _get_causes(count, source)
     tries = {
         offset: Tries(
-            spent >> 1, float(base + first) if base else 0.0, float(base + due) if due else 0.0, bool(spent & 1), doom
+            spent >> 1,
+            float(base + first) if base else 0.0,
+            float(base + due) if due else 0.0,
+            bool(spent & 1),
+            letter_cause,
         )
-        for offset, spent, first, due, doom in zip(_summed(watermark, deltas), spents, firsts, dues, dooms, strict=True)
+        for offset, spent, first, due, letter_cause in zip(
+            _summed(watermark, deltas), spents, firsts, dues, causes, strict=True
+        )
     }
     return Memory(sent_to, done, tries)
 
 
-def _get_dooms(count: int, source: Iterator[int]) -> list[Doom]:
-    dooms: list[Doom] = [""] * count
+def _get_causes(count: int, source: Iterator[int]) -> list[LetterCause]:
+    causes: list[LetterCause] = [""] * count
     first = next(source, None)
     if first is None:
-        return dooms
-    doomed = _get(chain((first,), source))
-    places, codes = _get_all(doomed, source), _get_all(doomed, source)
+        return causes
+    announced = _get(chain((first,), source))
+    places, codes = _get_all(announced, source), _get_all(announced, source)
     for place, code in zip(accumulate(places), codes, strict=True):
-        dooms[place] = (
-            _DOOMS[code] if code < len(_DOOMS) else "unknown-outcome"
-        )  # a later version's: doomed all the same
-    return dooms
+        known = code < len(_CAUSES)  # a later version's cause: a letter all the same
+        causes[place] = _CAUSES[code] if known else "unknown-outcome"
+    return causes
 
 
 def _summed(start: int, deltas: Sequence[int]) -> Iterator[int]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from topics.log import Commit
-from worker.progress.metadata import Doom, Memory, Range, Tries, decode, encode
+from worker.progress.metadata import LetterCause, Memory, Range, Tries, decode, encode
 
 
 class Progress:
@@ -101,14 +101,14 @@ class Progress:
     def tried(self, offset: int, tries: Tries) -> None:
         self._tries[offset] = tries
 
-    def condemn(self, offset: int, doom: Doom) -> bool:
+    def announce_letter(self, offset: int, letter_cause: LetterCause) -> bool:
         """Its letter is about to be written: from the next commit on, nobody calls for it any more.
 
         True when one of its calls may have happened.
         """
         before = self._tries.get(offset, Tries(0))
-        doubt = before.doubt or doom == "unknown-outcome"
-        self._tries[offset] = replace(before, due=0.0, doubt=doubt, doom=doom)
+        doubt = before.doubt or letter_cause == "unknown-outcome"
+        self._tries[offset] = replace(before, due=0.0, doubt=doubt, letter_cause=letter_cause)
         return doubt
 
     def mark(self, sent_to: int) -> None:

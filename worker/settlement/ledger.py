@@ -10,7 +10,7 @@ from collections import defaultdict
 
 from topics.event.result import MAX_PACKED, Result, pack
 from topics.names import RESULTS
-from worker.settlement.publisher import Courier
+from worker.settlement.publisher import RetryingPublisher
 
 MAX_BYTES = 1_000_000
 """Of one record: keys of a thousand characters, 500 times, would be larger than the topic takes."""
@@ -22,8 +22,8 @@ class Ledger:
     ``counts``: events by (connection, operation, outcome), since this worker began.
     """
 
-    def __init__(self, courier: Courier) -> None:
-        self._courier = courier
+    def __init__(self, publisher: RetryingPublisher) -> None:
+        self._publisher = publisher
         self._results: list[Result] = []
         self.counts: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._one_at_a_time = asyncio.Lock()
@@ -33,7 +33,7 @@ class Ledger:
 
         Without this the first outcomes wait for a producer that is just connecting, and no offset moves meanwhile.
         """
-        await self._courier.publish(RESULTS, key=None, value=pack([]))
+        await self._publisher.publish(RESULTS, key=None, value=pack([]))
 
     def add(self, result: Result) -> None:
         self._results.append(result)
@@ -62,9 +62,9 @@ class Ledger:
         parts = [results[start : start + MAX_PACKED] for start in range(0, len(results), MAX_PACKED)]
         values = [value for part in parts for value in _values(part)]
         if len(values) == 1:  # the usual case, without tasks: each pass of a busy loop takes 10 ms
-            await self._courier.publish(RESULTS, key=None, value=values[0])
+            await self._publisher.publish(RESULTS, key=None, value=values[0])
         else:
-            await asyncio.gather(*(self._courier.publish(RESULTS, key=None, value=value) for value in values))
+            await asyncio.gather(*(self._publisher.publish(RESULTS, key=None, value=value) for value in values))
 
 
 def _values(results: list[Result]) -> list[bytes]:

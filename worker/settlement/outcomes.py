@@ -18,7 +18,7 @@ from worker.clock import Clock
 from worker.lane.delivery import Delivery
 from worker.log_events import logger
 from worker.settlement.ledger import Ledger
-from worker.settlement.publisher import Courier
+from worker.settlement.publisher import RetryingPublisher
 
 LEDGER_REASON = 300
 """Characters of a reason that the ledger keeps; the letter has it all."""
@@ -31,7 +31,7 @@ MAX_REPLY_DETAIL = 900_000
 class Outcomes:
     """Where events end. Nothing here moves an offset: the caller does, after the await."""
 
-    def __init__(self, ledger: Ledger, letters: Courier, replies: Courier, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, letters: RetryingPublisher, replies: RetryingPublisher, clock: Clock) -> None:
         self._ledger = ledger
         self._letters = letters
         self._replies = replies

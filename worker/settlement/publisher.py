@@ -14,7 +14,7 @@ from worker.log_events import logger
 LONGEST_PAUSE = 5.0
 
 
-class Courier:
+class RetryingPublisher:
     """One for letters, one for replies, one for the ledger: a flood of one does not hold up the others."""
 
     def __init__(self, producer: Producer, clock: Clock) -> None:

@@ -13,7 +13,7 @@ from connectors.sandbox.hubspot import HubSpot
 from connectors.sandbox.server import Sandbox
 from tests.connectors.sandbox_thread import running
 from topics.cli.console import run
-from topics.cli.context import Rooms
+from topics.cli.context import CommandContext
 from topics.errors import LogUnavailable
 from topics.event.result import StateChange
 from topics.names import events_topic
@@ -34,7 +34,7 @@ class Desk:
 
     def __call__(self, *arguments: str) -> int:
         group = connectors if arguments[0] == "connectors" else connections
-        code = run(group, Rooms(self._load), arguments[1:] if group is connectors else arguments)
+        code = run(group, CommandContext(self._load), arguments[1:] if group is connectors else arguments)
         self.said, self.warned = self._capsys.readouterr()
         return code
 
@@ -42,8 +42,8 @@ class Desk:
         assert self(*arguments, "--json") == 0, self.warned
         return json.loads(self.said)
 
-    def rooms(self) -> Rooms:
-        return Rooms(self._load)
+    def context(self) -> CommandContext:
+        return CommandContext(self._load)
 
 
 @pytest.fixture
@@ -60,20 +60,20 @@ def desk(settings: Callable[[], Settings], capsys: pytest.CaptureFixture[str], m
 
 
 @pytest.fixture
-def rooms(desk: Desk) -> Iterator[Rooms]:
-    rooms = desk.rooms()
-    yield rooms
-    rooms.close()
+def context(desk: Desk) -> Iterator[CommandContext]:
+    context = desk.context()
+    yield context
+    context.close()
 
 
-def emit(rooms: Rooms, topic: str, count: int) -> None:
-    producer = rooms.log().producer()
+def emit(context: CommandContext, topic: str, count: int) -> None:
+    producer = context.log().producer()
     for _ in range(count):
         producer.send(topic, key=None, value=b"{}")
     producer.close()
 
 
-def test_add_makes_connection_and_topic(desk: Desk, rooms: Rooms) -> None:
+def test_add_makes_connection_and_topic(desk: Desk, context: CommandContext) -> None:
     """What was said on the command line is stored, each setting by its type, and the topic is there."""
     added = desk.json(
         "add", "HubSpot EU", "--connector", "hubspot", "--secret", "access_token=pat-1", "--partitions", "3",
@@ -85,7 +85,7 @@ def test_add_makes_connection_and_topic(desk: Desk, rooms: Rooms) -> None:
     assert added["limits"] == {"rate": 10, "daily": 1000}
     assert added["policy"] == {"on_unknown": {"add": "retry"}, "on_dead": "park", "coalesce": True}
     assert (added["slug"], added["version"]) == ("hubspot-eu", "1.0")
-    assert rooms.log().topics("writeback.events.") == {"writeback.events.hubspot-eu": 3}
+    assert context.log().topics("writeback.events.") == {"writeback.events.hubspot-eu": 3}
 
 
 def test_the_connector_may_be_the_name(desk: Desk) -> None:
@@ -136,11 +136,11 @@ def test_a_connection_without_topic_is_taken_back(desk: Desk, monkeypatch: pytes
     assert desk.json("list") == []
 
 
-def test_a_topic_that_was_there_already_is_mentioned(desk: Desk, rooms: Rooms) -> None:
+def test_a_topic_that_was_there_already_is_mentioned(desk: Desk, context: CommandContext) -> None:
     """Events that wait in an old topic will be delivered, and that is said."""
     desk("add", "slack", "--secret", "access_token=x")
-    emit(rooms, events_topic("slack"), 2)
-    Connections(rooms.store()).remove("slack")
+    emit(context, events_topic("slack"), 2)
+    Connections(context.store()).remove("slack")
     desk("add", "slack", "--secret", "access_token=x")
 
     assert "was there already, with 2 events" in desk.warned
@@ -151,26 +151,26 @@ def test_a_topic_that_was_there_already_is_mentioned(desk: Desk, rooms: Rooms) -
     [("access_token=pat-1", "encrypted"), ("access_token=-", "encrypted"), ("access_token=env:PAT", "env:PAT")],
 )
 def test_ways_to_give_a_secret(
-    desk: Desk, rooms: Rooms, monkeypatch: pytest.MonkeyPatch, secret: str, kept: str
+    desk: Desk, context: CommandContext, monkeypatch: pytest.MonkeyPatch, secret: str, kept: str
 ) -> None:
     """On the command line, on stdin, or as a reference; never shown again."""
     monkeypatch.setattr("sys.stdin", io.StringIO("pat-1\n"))
     monkeypatch.setenv("PAT", "pat-1")
     desk("add", "hubspot", "--secret", secret)
     shown = desk.json("show", "hubspot")
-    store = Connections(rooms.store(), KEY)
+    store = Connections(context.store(), KEY)
 
     assert shown["secrets"] == {"access_token": kept}
     assert "pat-1" not in str(shown)
     assert store.secrets(store.get("hubspot")) == {"access_token": "pat-1"}
 
 
-def test_a_person_is_asked_for_the_secret(desk: Desk, rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_is_asked_for_the_secret(desk: Desk, context: CommandContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the missing credentials are asked for, hidden."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.prompt", lambda text, **options: f"{text}:{options['hide_input']}")
     desk("add", "hubspot")
-    store = Connections(rooms.store(), KEY)
+    store = Connections(context.store(), KEY)
 
     assert store.secrets(store.get("hubspot")) == {"access_token": "access_token:True"}
 
@@ -262,17 +262,17 @@ def test_rename_pause_resume(desk: Desk) -> None:
     assert (resumed["state"], resumed["state_reason"]) == ("active", "")
 
 
-def test_remove_refuses_while_events_are_pending(desk: Desk, rooms: Rooms) -> None:
+def test_remove_refuses_while_events_are_pending(desk: Desk, context: CommandContext) -> None:
     """It says how many; with --force they go with the topic, and that is said too."""
     desk("add", "slack", "--secret", "access_token=x")
-    emit(rooms, events_topic("slack"), 3)
+    emit(context, events_topic("slack"), 3)
 
     assert desk.json("show", "slack")["pending"] == 3
     assert desk("remove", "slack") == 1
     assert "3 events are pending for slack in writeback.events.slack" in desk.warned
     assert desk("remove", "slack", "--force") == 0
     assert "3 pending events were deleted" in desk.said
-    assert rooms.log().topics("writeback.events.") == {}
+    assert context.log().topics("writeback.events.") == {}
     assert desk.json("list") == []
 
 
@@ -298,10 +298,10 @@ def test_the_probe_asks_the_vendor(desk: Desk) -> None:
     assert (bad, json.loads(desk.said)["ok"]) == (1, False)
 
 
-def test_upgrade_uses_the_newest_version(desk: Desk, rooms: Rooms) -> None:
+def test_upgrade_uses_the_newest_version(desk: Desk, context: CommandContext) -> None:
     """A connection is pinned to its version until it is upgraded."""
     desk("add", "slack", "--secret", "access_token=x")
-    Connections(rooms.store(), KEY).update("slack", version="0.9")
+    Connections(context.store(), KEY).update("slack", version="0.9")
 
     assert desk("upgrade", "slack") == 0
     assert desk.said == "slack uses slack 1.0 (it was 0.9)\n"
@@ -330,11 +330,11 @@ def test_the_catalogue(desk: Desk) -> None:
     assert "contact\tadd\t100\temail" in desk.said
 
 
-def test_the_list_says_how_a_worker_sees_each(desk: Desk, rooms: Rooms) -> None:
+def test_the_list_says_how_a_worker_sees_each(desk: Desk, context: CommandContext) -> None:
     """What a worker wrote last is in the listing, in words and as JSON; nothing where none has looked."""
     for name in ("one", "two"):
         assert desk("add", name, "--connector", "http", "--set", "base_url=https://x.example") == 0
-    Connections(rooms.store()).saw(StateChange("one", "down", "HTTP 401", 1_700_000_000.0))
+    Connections(context.store()).saw(StateChange("one", "down", "HTTP 401", 1_700_000_000.0))
 
     listed = {row["name"]: row["seen"] for row in desk.json("list")}
 

@@ -14,7 +14,7 @@ from dead_letter.letter.letter import Attempt, Letter, encode
 from dead_letter.store.parking import Parking
 from tests.dead_letter.samples import START, a_letter, a_record, an_event
 from topics.cli.console import FAILED, INCOMPLETE, OK, USAGE, run
-from topics.cli.context import Rooms
+from topics.cli.context import CommandContext
 from topics.errors import LogUnavailable
 from topics.event import codec
 from topics.event.unpark import unpark_of
@@ -52,7 +52,7 @@ class Desk:
 
     def say(self, *args: str, code: int = OK) -> str:
         self._capsys.readouterr()
-        got = run(dead_letters, Rooms(lambda: self._settings), args)
+        got = run(dead_letters, CommandContext(lambda: self._settings), args)
         out, self.err = self._capsys.readouterr()
         assert got == code, self.err
         return out

@@ -15,7 +15,7 @@ import pytest
 
 from connectors.connections.store import Connections
 from topics.cli.console import run
-from topics.cli.context import Rooms
+from topics.cli.context import CommandContext
 from topics.event.event import Event, Operation
 from writeback import cli
 
@@ -28,7 +28,7 @@ def _connections(connections: Connections) -> None:
 
 
 def writeback(*args: str) -> int:
-    return run(cli, Rooms(), args)
+    return run(cli, CommandContext(), args)
 
 
 def csv_file(tmp_path: Path, content: str | bytes, name: str = "contacts.csv") -> str:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topics.log import Partition, Record
-from topics.sqlite.read_ahead import HAND_OUT_RECORDS, Assigned, Lost, Place, Shelf
+from topics.sqlite.read_ahead import HAND_OUT_RECORDS, Assigned, Lost, Place, ReadAhead
 
 ONE, TWO = Partition("t", 0), Partition("t", 1)
 
@@ -15,63 +15,63 @@ def records(partition: Partition, start: int, count: int) -> list[Record]:
     return [Record(partition, offset, 0, b"k", b"v") for offset in range(start, start + count)]
 
 
-def shelf_of(*partitions: Partition) -> tuple[Shelf, list[Place]]:
-    shelf = Shelf(lambda: None, lambda: None)
+def shelf_of(*partitions: Partition) -> tuple[ReadAhead, list[Place]]:
+    read_ahead = ReadAhead(lambda: None, lambda: None)
     places = [Place(number, partition, 0) for number, partition in enumerate(partitions)]
-    shelf.assign(places, Assigned(dict.fromkeys(partitions), {}, 1))
-    assert isinstance(shelf.take(), Assigned)
-    return shelf, places
+    read_ahead.assign(places, Assigned(dict.fromkeys(partitions), {}, 1))
+    assert isinstance(read_ahead.take(), Assigned)
+    return read_ahead, places
 
 
-def read(shelf: Shelf, place: Place, count: int) -> bool:
-    position, turn = shelf.begin_read(place)
-    return shelf.hand_in(place, turn, records(place.partition, position, count))
+def read(read_ahead: ReadAhead, place: Place, count: int) -> bool:
+    position, turn = read_ahead.begin_read(place)
+    return read_ahead.hand_in(place, turn, records(place.partition, position, count))
 
 
-def taken(shelf: Shelf) -> list[tuple[int, int]]:
-    handed = shelf.take()
+def taken(read_ahead: ReadAhead) -> list[tuple[int, int]]:
+    handed = read_ahead.take()
     assert isinstance(handed, list)
     return [(record.partition.number, record.offset) for record in handed]
 
 
 def test_news_come_first() -> None:
     """An assignment and a loss are told before any record."""
-    shelf, [one] = shelf_of(ONE)
-    read(shelf, one, 2)
-    shelf.lose([ONE])
+    read_ahead, [one] = shelf_of(ONE)
+    read(read_ahead, one, 2)
+    read_ahead.lose([ONE])
 
-    assert shelf.take() == Lost([ONE])
-    assert taken(shelf) == []
+    assert read_ahead.take() == Lost([ONE])
+    assert taken(read_ahead) == []
 
 
 def test_what_is_read_during_a_seek_is_void() -> None:
     """Records that were being read when the owner sought are not handed in."""
-    shelf, [one] = shelf_of(ONE)
-    position, turn = shelf.begin_read(one)
-    shelf.seek(ONE, 7)
+    read_ahead, [one] = shelf_of(ONE)
+    position, turn = read_ahead.begin_read(one)
+    read_ahead.seek(ONE, 7)
 
-    assert not shelf.hand_in(one, turn, records(ONE, position, 3))
-    assert shelf.begin_read(one)[0] == 7
+    assert not read_ahead.hand_in(one, turn, records(ONE, position, 3))
+    assert read_ahead.begin_read(one)[0] == 7
 
 
 def test_a_held_partition_is_freed_by_a_seek() -> None:
     """A partition that is held reads on after a seek."""
-    shelf, [one] = shelf_of(ONE)
-    assert shelf.hold(one, one.turn)
+    read_ahead, [one] = shelf_of(ONE)
+    assert read_ahead.hold(one, one.turn)
     assert not one.wanted
 
-    shelf.seek(ONE, 3)
+    read_ahead.seek(ONE, 3)
 
     assert one.wanted
 
 
 def test_hand_out_goes_round() -> None:
     """A partition with a long backlog does not keep the others waiting for more than one hand-out."""
-    shelf, [one, two] = shelf_of(ONE, TWO)
-    read(shelf, one, HAND_OUT_RECORDS + 500)
-    read(shelf, two, 10)
+    read_ahead, [one, two] = shelf_of(ONE, TWO)
+    read(read_ahead, one, HAND_OUT_RECORDS + 500)
+    read(read_ahead, two, 10)
 
-    first, second = taken(shelf), taken(shelf)
+    first, second = taken(read_ahead), taken(read_ahead)
 
     assert {number for number, _ in first} == {0}
     assert [number for number, _ in second] == [1] * 10 + [0] * 500
@@ -80,17 +80,17 @@ def test_hand_out_goes_round() -> None:
 def test_room_is_told_when_it_was_full() -> None:
     """The reading thread is woken when a full shelf was emptied, and only then."""
     woken: list[int] = []
-    shelf = Shelf(lambda: None, lambda: woken.append(1))
+    read_ahead = ReadAhead(lambda: None, lambda: woken.append(1))
     one = Place(0, ONE, 0)
-    shelf.assign([one], Assigned({ONE: None}, {}, 1))
-    shelf.take()
-    read(shelf, one, 10)
-    shelf.take()
+    read_ahead.assign([one], Assigned({ONE: None}, {}, 1))
+    read_ahead.take()
+    read(read_ahead, one, 10)
+    read_ahead.take()
     assert woken == []
-    while shelf.has_room():
-        read(shelf, one, 500)
+    while read_ahead.has_room():
+        read(read_ahead, one, 500)
 
-    shelf.take()
+    read_ahead.take()
 
     assert woken == [1]
 
@@ -112,24 +112,24 @@ STEPS = st.lists(
 @given(STEPS)
 def test_nothing_skipped_nothing_repeated(steps: list[tuple[str, int]]) -> None:
     """Under any order of reads, pauses, seeks and hand-outs: the next record is always the next offset."""
-    shelf, [one] = shelf_of(ONE)
-    expected, begun = 0, shelf.begin_read(one)
+    read_ahead, [one] = shelf_of(ONE)
+    expected, begun = 0, read_ahead.begin_read(one)
     for step, number in steps:
         if step == "read" and one.wanted:
-            read(shelf, one, number)
+            read(read_ahead, one, number)
         elif step == "slow read":  # begun some steps ago
-            shelf.hand_in(one, begun[1], records(ONE, begun[0], number) if begun[0] == one.position else [])
-            begun = shelf.begin_read(one)
+            read_ahead.hand_in(one, begun[1], records(ONE, begun[0], number) if begun[0] == one.position else [])
+            begun = read_ahead.begin_read(one)
         elif step == "pause":
-            shelf.pause([ONE])
-            assert shelf._records == 0
+            read_ahead.pause([ONE])
+            assert read_ahead._records == 0
         elif step == "resume":
-            shelf.resume([ONE])
+            read_ahead.resume([ONE])
         elif step == "seek":
-            shelf.seek(ONE, number)
+            read_ahead.seek(ONE, number)
             expected = number
-        for _, offset in taken(shelf) if step == "take" else []:
+        for _, offset in taken(read_ahead) if step == "take" else []:
             assert offset == expected
             expected += 1
-    assert shelf._records == len(one.ahead)
-    assert shelf._bytes == sum(record.size for record in one.ahead)
+    assert read_ahead._records == len(one.ahead)
+    assert read_ahead._bytes == sum(record.size for record in one.ahead)

@@ -23,9 +23,21 @@ from connectors.contract import (
     Verdict,
 )
 from topics.event.event import Operation
-from worker.decide.decide import Again, Bury, Case, Decision, Done, Find, Hold, Wait, decide, decide_finding, doomed
+from worker.decide.decide import (
+    Again,
+    Bury,
+    Case,
+    Decision,
+    Done,
+    Find,
+    Hold,
+    Wait,
+    announced_letter,
+    decide,
+    decide_finding,
+)
 from worker.decide.retry import RetryPolicy
-from worker.progress.metadata import Doom
+from worker.progress.metadata import LetterCause
 
 POLICY = RetryPolicy()
 ROLL = 0.5
@@ -212,10 +224,10 @@ def test_a_conflict_that_find_does_not_explain_ends() -> None:
     assert verdicts[-1] == Bury("rejected", "exists")
 
 
-@pytest.mark.parametrize("doom", get_args(Doom)[1:])
-def test_a_letter_without_its_evidence_says_so(doom: Doom) -> None:
+@pytest.mark.parametrize("letter_cause", get_args(LetterCause)[1:])
+def test_a_letter_without_its_evidence_says_so(letter_cause: LetterCause) -> None:
     """The verdict of whoever announced it is kept; what the vendor said is not to be found any more."""
-    bury = doomed(doom)
+    bury = announced_letter(letter_cause)
 
-    assert bury.cause == doom
+    assert bury.cause == letter_cause
     assert "died before its letter was safe" in bury.reason

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from worker.destination.slowdown import ENOUGH, RECENT, Evidence
+from worker.destination.slowdown import ENOUGH, RECENT, SlowdownEvidence
 
 
-def answers(evidence: Evidence, *, refused: int, of: int) -> None:
+def answers(evidence: SlowdownEvidence, *, refused: int, of: int) -> None:
     """Spread evenly, nothing under way behind them."""
     for number in range(of):
         evidence.count(refused=(number + 1) * refused // of > number * refused // of, out=0)
@@ -13,12 +13,12 @@ def answers(evidence: Evidence, *, refused: int, of: int) -> None:
 
 def test_nothing_known_is_no_excuse() -> None:
     """Before there are answers a refusal is believed."""
-    assert Evidence().hopeless
+    assert SlowdownEvidence().hopeless
 
 
 def test_most_is_refused() -> None:
     """Half of the latest calls refused, and nothing else is asked."""
-    evidence = Evidence()
+    evidence = SlowdownEvidence()
     answers(evidence, refused=100, of=1_000)
     assert not evidence.hopeless
 
@@ -29,7 +29,7 @@ def test_most_is_refused() -> None:
 
 def test_a_share_takes_refusals_to_know() -> None:
     """However many calls were taken: the refusals count."""
-    evidence = Evidence()
+    evidence = SlowdownEvidence()
     answers(evidence, refused=ENOUGH - 1, of=10_000)
     assert not evidence.complete
 
@@ -40,7 +40,7 @@ def test_a_share_takes_refusals_to_know() -> None:
 
 def test_a_quota_refuses_less_when_asked_less() -> None:
     """Half of the pace, half of the share: that was worth it."""
-    evidence = Evidence()
+    evidence = SlowdownEvidence()
     answers(evidence, refused=40, of=400)
 
     evidence.slowed_on_trial()
@@ -52,7 +52,7 @@ def test_a_quota_refuses_less_when_asked_less() -> None:
 
 def test_a_vendor_that_draws_lots_refuses_as_much() -> None:
     """The same share at half of the pace: slowing down spares nobody."""
-    evidence = Evidence()
+    evidence = SlowdownEvidence()
     answers(evidence, refused=40, of=400)
 
     evidence.slowed_on_trial()
@@ -63,7 +63,7 @@ def test_a_vendor_that_draws_lots_refuses_as_much() -> None:
 
 def test_without_a_trial_nothing_is_in_vain() -> None:
     """One pace alone has no gradient; and one that changed for other reasons is no trial."""
-    evidence = Evidence()
+    evidence = SlowdownEvidence()
     answers(evidence, refused=40, of=400)
     assert not evidence.in_vain
 
@@ -76,7 +76,7 @@ def test_without_a_trial_nothing_is_in_vain() -> None:
 
 def test_calls_of_the_old_pace_do_not_count_for_the_new() -> None:
     """What was under way when the pace changed is left out."""
-    evidence = Evidence()
+    evidence = SlowdownEvidence()
     answers(evidence, refused=40, of=400)
     evidence.count(refused=True, out=16)
 

@@ -174,7 +174,7 @@ async def test_a_producer_that_goes_wrong_is_quarantined(bench: Bench, kind: str
     async with bench.working() as worker:
         await bench.eventually(lambda: bench.connections.get("acme").state == "quarantined")
         await bench.eventually(lambda: saas.built == 2)  # it has come back to the worker
-        await bench.eventually(lambda: worker._router.posts["acme"].records == 0)
+        await bench.eventually(lambda: worker._router.intakes["acme"].records == 0)
         lettered, reason = len(bench.letters()), bench.connections.get("acme").state_reason
         held = bench.committed()
         bench.connections.set_state("acme", "active")
@@ -242,7 +242,7 @@ async def test_many_lanes_stay_within_the_budget_together(bench: Bench) -> None:
         def look() -> None:
             nonlocal most, held
             most = max(most, worker._router._budget.records)
-            held = max(held, sum(post.records for post in worker._router.posts.values()))
+            held = max(held, sum(intake.records for intake in worker._router.intakes.values()))
 
         def all_begun() -> bool:
             look()

@@ -19,7 +19,7 @@ from topics.errors import LogUnavailable, SettingsError
 from topics.event.result import unpack_states
 from worker.clock import FakeClock
 from worker.counters import Histogram
-from worker.observe.endpoints import Answer, Exposition, wire
+from worker.observe.endpoints import Answer, MetricsServer, wire
 from worker.observe.metrics import collect
 from worker.observe.observer import Question
 from worker.worker import Worker
@@ -27,8 +27,8 @@ from worker.worker import Worker
 
 async def samples(worker: Worker) -> dict[str, float]:
     """By name and labels, as they would be scraped."""
-    exposition = Exposition(partial(collect, worker.observer), worker.unready)
-    answer = await exposition.answer(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    metrics_server = MetricsServer(partial(collect, worker.observer), worker.unready)
+    answer = await metrics_server.answer(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     found = {}
     for family in text_string_to_metric_families(answer.body.decode()):
         for sample in family.samples:
@@ -74,7 +74,7 @@ async def test_what_is_under_way_and_waits_is_shown(bench: Bench) -> None:
     async with bench.working() as worker:
         bench.emit(*(event(number, "one") for number in range(3)))
         await bench.eventually(lambda: saas.batches)
-        await bench.eventually(lambda: worker._router.posts["acme"].records == 3)
+        await bench.eventually(lambda: worker._router.intakes["acme"].records == 3)
         found = await samples(worker)
         saas.open.set()
 
@@ -180,18 +180,18 @@ def saying(why: str) -> Callable[[], Awaitable[str]]:
 )
 async def test_answers(request_line: str, status: int, body: str) -> None:
     """Each path has its answer, and everything else a polite no."""
-    exposition = Exposition(nothing, saying("the log is away"))
+    metrics_server = MetricsServer(nothing, saying("the log is away"))
 
-    assert await exposition.answer(f"{request_line}\r\n\r\n".encode()) == Answer(status, body.encode())
+    assert await metrics_server.answer(f"{request_line}\r\n\r\n".encode()) == Answer(status, body.encode())
 
 
 async def test_the_format_is_as_asked_for() -> None:
     """Prometheus asks for OpenMetrics; a person with curl gets text."""
-    exposition = Exposition(nothing, saying(""))
-    openmetrics = await exposition.answer(
+    metrics_server = MetricsServer(nothing, saying(""))
+    openmetrics = await metrics_server.answer(
         b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n"
     )
-    text = await exposition.answer(b"GET /metrics HTTP/1.1\r\n\r\n")
+    text = await metrics_server.answer(b"GET /metrics HTTP/1.1\r\n\r\n")
 
     assert openmetrics.content_type.startswith("application/openmetrics-text")
     assert openmetrics.body.endswith(b"# EOF\n")
@@ -200,8 +200,8 @@ async def test_the_format_is_as_asked_for() -> None:
 
 async def test_it_serves_and_survives_nonsense() -> None:
     """A client that says too much, or nothing and goes, does not keep the next one from its answer."""
-    exposition = Exposition(nothing, saying(""))
-    port = await exposition.start("127.0.0.1", 0)
+    metrics_server = MetricsServer(nothing, saying(""))
+    port = await metrics_server.start("127.0.0.1", 0)
     for nonsense in (b"x" * 40_000, b"", b"GET /healthz"):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(nonsense)
@@ -210,14 +210,14 @@ async def test_it_serves_and_survives_nonsense() -> None:
     writer.write(b"GET /readyz HTTP/1.1\r\n\r\n")
     answer = await reader.read()
     writer.close()
-    exposition.stop()
+    metrics_server.stop()
 
     assert answer == wire(Answer(200, b"ok\n"))
 
 
 async def test_a_port_that_is_taken_is_a_wrong_setting() -> None:
     """It is told by the variable's name."""
-    first, second = Exposition(nothing, saying("")), Exposition(nothing, saying(""))
+    first, second = MetricsServer(nothing, saying("")), MetricsServer(nothing, saying(""))
     port = await first.start("127.0.0.1", 0)
     with pytest.raises(SettingsError, match=f"WRITEBACK_METRICS_PORT.*{port}"):
         await second.start("127.0.0.1", port)

@@ -13,7 +13,7 @@ from tests.tools.one_process_profile import KEY, Bench
 from topics.errors import StoreUnavailable
 from topics.store import open_store
 from worker.clock import FakeClock
-from worker.process.secret_writer import Keeper
+from worker.process.secret_writer import SecretWriter
 
 
 class Flaky(Connections):
@@ -30,8 +30,8 @@ class Flaky(Connections):
         super().keep_secret(connection, name, value)
 
 
-async def _until_kept(keeper: Keeper, clock: FakeClock) -> None:
-    while keeper._tasks:
+async def _until_kept(secret_writer: SecretWriter, clock: FakeClock) -> None:
+    while secret_writer._tasks:
         await asyncio.sleep(0)
         clock.advance(30.0)
 
@@ -42,11 +42,11 @@ async def test_it_is_kept_in_order_and_is_no_change(tmp_path: Path) -> None:
     connections = Flaky(store, KEY, away=3)
     made = connections.add("acme", "acme", secrets={"refresh_token": "old", "client_secret": "s"})
     clock = FakeClock()
-    keeper = Keeper(connections, clock)
+    secret_writer = SecretWriter(connections, clock)
     with capture_logs() as logs:
-        keeper.keep(made, "refresh_token", "new")
-        keeper.keep(made, "refresh_token", "newest")
-        await _until_kept(keeper, clock)
+        secret_writer.keep(made, "refresh_token", "new")
+        secret_writer.keep(made, "refresh_token", "newest")
+        await _until_kept(secret_writer, clock)
 
     assert connections.secrets(made) == {"refresh_token": "newest", "client_secret": "s"}
     assert connections.get("acme").revision == made.revision
@@ -60,10 +60,10 @@ async def test_what_can_never_be_kept_is_told(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     connections = Connections(store)
     made = connections.add("acme", "acme", secrets={"refresh_token": "env:TOKEN"})
-    keeper = Keeper(connections, FakeClock())
+    secret_writer = SecretWriter(connections, FakeClock())
     with capture_logs() as logs:
-        keeper.keep(made, "refresh_token", "secret-value")
-        await keeper.close(5)
+        secret_writer.keep(made, "refresh_token", "secret-value")
+        await secret_writer.close(5)
 
     assert [(log["event"], log["log_level"]) for log in logs] == [("secret.not_kept", "error")]
     assert "secret-value" not in str(logs)
@@ -78,7 +78,7 @@ async def test_a_connection_that_is_down_takes_another_workers_secrets(bench: Be
     saas.answer, saas.state = lambda _: Down("invalid_grant"), Down("invalid_grant")
     async with bench.working() as worker:
         bench.emit(*_events(1))
-        await bench.eventually(lambda: worker._router.posts and _post(worker).dispatcher)
+        await bench.eventually(lambda: worker._router.intakes and _intake(worker).dispatcher)
         await bench.eventually(lambda: _breaker(worker) == "open")
         bench.connections.keep_secret(bench.connections.get("acme"), "refresh_token", "new")
         saas.answer, saas.state = type(saas)().answer, type(saas)().state
@@ -86,15 +86,15 @@ async def test_a_connection_that_is_down_takes_another_workers_secrets(bench: Be
         await bench.eventually(lambda: saas.built == 2)
         await bench.eventually(lambda: bench.committed() == 1)
 
-        assert _post(worker).secrets == {"refresh_token": "new"}
+        assert _intake(worker).secrets == {"refresh_token": "new"}
 
 
-def _post(worker: Any) -> Any:
-    return worker._router.posts["acme"]
+def _intake(worker: Any) -> Any:
+    return worker._router.intakes["acme"]
 
 
 def _breaker(worker: Any) -> str:
-    dispatcher = _post(worker).dispatcher
+    dispatcher = _intake(worker).dispatcher
     return str(dispatcher.destination.breaker.state) if dispatcher else ""
 
 

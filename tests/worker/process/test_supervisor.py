@@ -20,14 +20,14 @@ import os, signal, sys, time
 from pathlib import Path
 import structlog
 from worker.clock import FakeClock, SystemClock
-from worker.process.children import Nursery
+from worker.process.children import ChildProcesses
 from worker.process.supervisor import Supervisor
 
 structlog.configure([structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 clock = FakeClock()
 lives = Path("lives")
 
-class Hurried(Nursery):
+class Hurried(ChildProcesses):
     '''Whoever waits for a moment has it at once; whoever waits for a signal waits.'''
 
     def wait(self, seconds):
@@ -49,7 +49,7 @@ def life():
 def work(number):
     WORK
 
-with Nursery() as nursery:
+with ChildProcesses() as nursery:
     number, code = Supervisor(COUNT, nursery, grace=GRACE, clock=SystemClock()).run()
     if number is not None:
         work(number)
@@ -63,7 +63,9 @@ def supervise(
     program = PROGRAM.replace("WORK", work.replace("\n", "\n    "))
     program = program.replace("COUNT", str(count)).replace("GRACE", str(grace))
     if hurried:
-        program = program.replace("with Nursery()", "with Hurried()").replace("clock=SystemClock()", "clock=clock")
+        program = program.replace("with ChildProcesses()", "with Hurried()").replace(
+            "clock=SystemClock()", "clock=clock"
+        )
     path = [path for path in sys.path if path]
     return subprocess.Popen(
         [sys.executable, "-c", program],

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topics.log import METADATA_BUDGET
-from worker.progress.metadata import CROWDED, Doom, ForeignMetadata, Memory, Range, Tries, decode, encode
+from worker.progress.metadata import CROWDED, ForeignMetadata, LetterCause, Memory, Range, Tries, decode, encode
 
 EPOCH = 1_700_000_000
 
@@ -35,7 +35,7 @@ tries = st.builds(
     first_at=st.integers(EPOCH, EPOCH + 90_000).map(float),
     due=st.one_of(st.just(0.0), st.integers(EPOCH + 90_000, EPOCH + 180_000).map(float)),
     doubt=st.booleans(),
-    doom=st.sampled_from(get_args(Doom)),
+    letter_cause=st.sampled_from(get_args(LetterCause)),
 )
 
 
@@ -70,8 +70,10 @@ def test_never_over_budget(given_: tuple[int, Memory]) -> None:
     assert len(text) <= METADATA_BUDGET
     assert back.sent_to == memory.sent_to
     assert list(back.done) == list(memory.done)[: len(back.done)]
-    doomed = {o: Tries(0, doubt=t.doubt, doom=t.doom) for o, t in memory.tries.items() if t.doom}
-    assert back.tries in ({}, doomed, memory.tries)
+    announced = {
+        o: Tries(0, doubt=t.doubt, letter_cause=t.letter_cause) for o, t in memory.tries.items() if t.letter_cause
+    }
+    assert back.tries in ({}, announced, memory.tries)
 
 
 def test_the_worst_memory_is_cut_from_above() -> None:
@@ -160,31 +162,31 @@ def test_what_is_not_ours_is_foreign(text: str) -> None:
         decode(0, text)
 
 
-def test_what_is_doomed_is_kept_before_attempts() -> None:
+def test_an_announced_letter_is_kept_before_attempts() -> None:
     """Thousands of attempts do not fit; that a letter may be written already does, and outlives them."""
     dice = random.Random(9)
     tried = {offset: Tries(dice.randrange(90), EPOCH + dice.randrange(9_000), EPOCH + 9_000) for offset in range(3_000)}
-    tried |= {offset: Tries(3, EPOCH, doubt=offset % 2 == 0, doom="rejected") for offset in range(0, 3_000, 30)}
+    tried |= {offset: Tries(3, EPOCH, doubt=offset % 2 == 0, letter_cause="rejected") for offset in range(0, 3_000, 30)}
 
     back = decode(0, encode(0, Memory(tries=tried)))
 
-    assert back.tries == {o: Tries(0, doubt=o % 2 == 0, doom="rejected") for o in range(0, 3_000, 30)}
+    assert back.tries == {o: Tries(0, doubt=o % 2 == 0, letter_cause="rejected") for o in range(0, 3_000, 30)}
 
 
-def test_a_text_of_before_the_dooms_is_read() -> None:
+def test_a_text_of_before_the_causes_is_read() -> None:
     """Written by the first version: one event was tried twice, in doubt, another three times."""
     memory = decode(7, "1AAUAAIDiz6oGAgMBBQYAADwA")
 
     assert memory.tries == {10: Tries(2, EPOCH, EPOCH + 60, doubt=True), 11: Tries(3, EPOCH)}
 
 
-def test_a_doom_that_a_later_version_adds_is_one_too() -> None:
+def test_a_cause_that_a_later_version_adds_is_one_too() -> None:
     """Its verdict is not known here; that nobody must call any more is."""
     body = bytes((0, 0, 0, 0, 0, 1, 5, 2, 0, 0, 1, 0, 99))
 
     memory = decode(0, "1" + b64encode(body).decode())
 
-    assert memory.tries == {5: Tries(1, doom="unknown-outcome")}
+    assert memory.tries == {5: Tries(1, letter_cause="unknown-outcome")}
 
 
 def test_a_later_version_is_named() -> None:

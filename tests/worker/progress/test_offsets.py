@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from topics.log import METADATA_BUDGET, Commit
-from worker.progress.metadata import Doom, ForeignMetadata, Memory, Tries, encode
+from worker.progress.metadata import ForeignMetadata, LetterCause, Memory, Tries, encode
 from worker.progress.offsets import Progress
 
 
@@ -221,14 +221,15 @@ def test_what_is_condemned_stays_so() -> None:
         progress.receive(offset)
     for offset in range(3):
         progress.tried(offset, Tries(2, 1_700_000_000.0, 1_700_000_060.0, doubt=offset == 0))
-    dooms: list[Doom] = ["exhausted", "rejected", "unknown-outcome"]
+    causes: list[LetterCause] = ["exhausted", "rejected", "unknown-outcome"]
 
-    doubtful = [progress.condemn(offset, doom) for offset, doom in enumerate(dooms)]
+    doubtful = [progress.announce_letter(offset, letter_cause) for offset, letter_cause in enumerate(causes)]
 
     assert doubtful == [True, False, True]
     for heir in (Progress(progress.snapshot()), Progress(progress.last()), progress.again()):
         assert [heir.tries(offset) for offset in range(3)] == [
-            Tries(2, 1_700_000_000.0, 0.0, doubt, doom) for doubt, doom in zip(doubtful, dooms, strict=True)
+            Tries(2, 1_700_000_000.0, 0.0, doubt, letter_cause)
+            for doubt, letter_cause in zip(doubtful, causes, strict=True)
         ]
     progress.done(0)
     assert Progress(progress.snapshot()).tries(0) is None

@@ -19,7 +19,7 @@ from worker.lane.lane import Lane
 from worker.progress.metadata import CROWDED, Tries
 from worker.settlement.committer import INTERVAL, MAX_REQUEST_METADATA, RETRY_AFTER, Committer
 from worker.settlement.ledger import MAX_BYTES, Ledger
-from worker.settlement.publisher import Courier
+from worker.settlement.publisher import RetryingPublisher
 
 
 class Log:
@@ -54,13 +54,13 @@ class Log:
         return [what for name, what in self.story if name == "commit"]
 
 
-class Desk:
+class WorkerPort:
     """A committer, and what it told of."""
 
     def __init__(self) -> None:
         self.log = Log()
         self.clock = FakeClock()
-        self.ledger = Ledger(Courier(cast("Any", self.log), self.clock))
+        self.ledger = Ledger(RetryingPublisher(cast("Any", self.log), self.clock))
         self.told: list[Assignment] = []
         self.committer = Committer(cast("Any", self.log), self.ledger, self.clock, self.told.append)
 
@@ -84,91 +84,91 @@ async def turns(count: int = 10) -> None:
 
 async def test_the_ledger_is_acknowledged_before_the_commit() -> None:
     """An offset never moves before its outcome is durable."""
-    desk = Desk()
-    desk.ledger.add(result("e0"))
-    desk.log.slow = True
+    worker = WorkerPort()
+    worker.ledger.add(result("e0"))
+    worker.log.slow = True
     one = done()
-    desk.committer.dirty(one)
-    committing = asyncio.create_task(desk.committer.commit())
+    worker.committer.dirty(one)
+    committing = asyncio.create_task(worker.committer.commit())
     await turns()
-    assert desk.log.commits == []
+    assert worker.log.commits == []
 
-    desk.log.story.append(("ledger", ["e0"]))
-    desk.log.unacknowledged[0].set_result(Position(one.partition, 0))
+    worker.log.story.append(("ledger", ["e0"]))
+    worker.log.unacknowledged[0].set_result(Position(one.partition, 0))
     await committing
 
-    assert desk.log.story == [("ledger", ["e0"]), ("commit", {one.partition: Commit(1)})]
-    assert desk.told == [one]
+    assert worker.log.story == [("ledger", ["e0"]), ("commit", {one.partition: Commit(1)})]
+    assert worker.told == [one]
 
 
 async def test_a_round_that_is_cut_off_loses_no_outcome() -> None:
     """A stop in the middle of a round: the results are published by the next one, before the offsets."""
-    desk = Desk()
-    desk.ledger.add(result("e0"))
-    desk.log.slow = True
+    worker = WorkerPort()
+    worker.ledger.add(result("e0"))
+    worker.log.slow = True
     one = done()
-    desk.committer.dirty(one)
-    committing = asyncio.create_task(desk.committer.commit())
+    worker.committer.dirty(one)
+    committing = asyncio.create_task(worker.committer.commit())
     await turns()
     committing.cancel()
     await asyncio.gather(committing, return_exceptions=True)
-    desk.log.slow = False
+    worker.log.slow = False
 
-    await desk.committer.commit()
+    await worker.committer.commit()
 
-    assert desk.log.story == [("ledger", ["e0"]), ("commit", {one.partition: Commit(1)})]
+    assert worker.log.story == [("ledger", ["e0"]), ("commit", {one.partition: Commit(1)})]
 
 
 async def test_two_flushes_wait_for_each_other() -> None:
     """A revocation in the middle of a round does not return before the round's results are durable."""
-    desk = Desk()
-    desk.ledger.add(result("e0"))
-    desk.log.slow = True
-    first = asyncio.create_task(desk.ledger.flush())
+    worker = WorkerPort()
+    worker.ledger.add(result("e0"))
+    worker.log.slow = True
+    first = asyncio.create_task(worker.ledger.flush())
     await turns()
-    second = asyncio.create_task(desk.ledger.flush())
+    second = asyncio.create_task(worker.ledger.flush())
     await turns()
     assert not second.done()
 
-    desk.log.unacknowledged[0].set_result(Position(Partition("t", 0), 0))
+    worker.log.unacknowledged[0].set_result(Position(Partition("t", 0), 0))
     await first
     await second
 
 
 async def test_the_ledger_waits_for_a_log_that_is_away() -> None:
     """Repeated until the log has it; the offsets wait."""
-    desk = Desk()
-    desk.ledger.add(result("e0"))
-    desk.log.refusals = [LogUnavailable("away"), LogUnavailable("away")]
+    worker = WorkerPort()
+    worker.ledger.add(result("e0"))
+    worker.log.refusals = [LogUnavailable("away"), LogUnavailable("away")]
     one = done()
-    desk.committer.dirty(one)
-    committing = asyncio.create_task(desk.committer.commit())
+    worker.committer.dirty(one)
+    committing = asyncio.create_task(worker.committer.commit())
     for _ in range(10):
         await turns()
-        desk.clock.advance(5.0)
+        worker.clock.advance(5.0)
     await committing
 
-    assert [name for name, _ in desk.log.story] == ["ledger", "commit"]
+    assert [name for name, _ in worker.log.story] == ["ledger", "commit"]
 
 
 async def test_a_ledger_record_fits_its_topic() -> None:
     """Five hundred keys of a thousand characters, four bytes each, are split by size."""
-    desk = Desk()
+    worker = WorkerPort()
     sizes: list[int] = []
-    send = desk.log.send
+    send = worker.log.send
 
     def weigh(topic: str, *, value: bytes, **more: Any) -> Future[Position]:
         sizes.append(len(value))
         return send(topic, value=value, **more)
 
-    desk.log.send = weigh  # type: ignore[method-assign]
+    worker.log.send = weigh  # type: ignore[method-assign]
     for number in range(500):
-        desk.ledger.add(Result(**{**vars_of(result(f"e{number}")), "key": "\N{PILE OF POO}" * 1_000}))
+        worker.ledger.add(Result(**{**vars_of(result(f"e{number}")), "key": "\N{PILE OF POO}" * 1_000}))
 
-    await desk.ledger.flush()
+    await worker.ledger.flush()
 
     assert max(sizes) <= MAX_BYTES
-    assert sorted(name for _, names in desk.log.story for name in names) == sorted(f"e{n}" for n in range(500))
+    assert sorted(name for _, names in worker.log.story for name in names) == sorted(f"e{n}" for n in range(500))
 
 
 def vars_of(one: Result) -> dict[str, Any]:
@@ -177,36 +177,36 @@ def vars_of(one: Result) -> dict[str, Any]:
 
 async def test_only_what_changed_is_committed() -> None:
     """A partition at rest costs nothing; whoever waits for the round is told all the same."""
-    desk = Desk()
+    worker = WorkerPort()
     one, other = done(0), done(1)
     for both in (one, other):
-        desk.committer.dirty(both)
-    await desk.committer.commit()
+        worker.committer.dirty(both)
+    await worker.committer.commit()
     one.progress.receive(1)
     one.progress.done(1)
     for both in (one, other):
-        desk.committer.dirty(both)
+        worker.committer.dirty(both)
 
-    await desk.committer.commit()
+    await worker.committer.commit()
 
-    assert desk.log.commits[1] == {one.partition: Commit(2)}
+    assert worker.log.commits[1] == {one.partition: Commit(2)}
     assert other.committed_round == other.round == 2
-    assert desk.told.count(other) == 2
+    assert worker.told.count(other) == 2
 
 
 async def test_the_rounds_announcement_counts_when_it_is_committed() -> None:
     """What was marked later than the round began is not in its commit, and does not count as if it were."""
-    desk = Desk()
+    worker = WorkerPort()
     feed = Feed(Lane())
     feed.put("a", ADD)
-    desk.committer.dirty(feed.assignment)
-    desk.log.slow = True
-    desk.ledger.add(result("e0"))
-    committing = asyncio.create_task(desk.committer.commit())
+    worker.committer.dirty(feed.assignment)
+    worker.log.slow = True
+    worker.ledger.add(result("e0"))
+    committing = asyncio.create_task(worker.committer.commit())
     await turns()
     feed.put("b", ADD)
     feed.assignment.progress.mark(2)
-    desk.log.unacknowledged[0].set_result(Position(feed.assignment.partition, 0))
+    worker.log.unacknowledged[0].set_result(Position(feed.assignment.partition, 0))
     await committing
 
     assert feed.assignment.committed_sent_to == 1
@@ -216,152 +216,152 @@ async def test_the_rounds_announcement_counts_when_it_is_committed() -> None:
 @pytest.mark.parametrize("error", [CommitFenced("not ours"), LogUnavailable("away")])
 async def test_what_fails_stays_dirty(error: Exception) -> None:
     """After a pause it is tried again; nothing was told to be committed meanwhile."""
-    desk = Desk()
+    worker = WorkerPort()
     one = done()
-    desk.log.failures = [error]
-    desk.committer.dirty(one)
-    committing = asyncio.create_task(desk.committer.commit())
+    worker.log.failures = [error]
+    worker.committer.dirty(one)
+    committing = asyncio.create_task(worker.committer.commit())
     await turns()
-    assert desk.told == []
-    desk.clock.advance(RETRY_AFTER)
+    assert worker.told == []
+    worker.clock.advance(RETRY_AFTER)
     await committing
 
-    await desk.committer.commit()
+    await worker.committer.commit()
 
-    assert desk.log.commits == [{one.partition: Commit(1)}]
-    assert desk.told == [one]
+    assert worker.log.commits == [{one.partition: Commit(1)}]
+    assert worker.told == [one]
 
 
 async def test_a_partition_that_is_gone_is_not_committed() -> None:
     """Closed before the round: its new owner's commit is not overwritten."""
-    desk = Desk()
+    worker = WorkerPort()
     gone, kept = done(0), done(1)
-    desk.committer.dirty(gone)
-    desk.committer.dirty(kept)
+    worker.committer.dirty(gone)
+    worker.committer.dirty(kept)
     gone.closed = True
 
-    await desk.committer.commit()
+    await worker.committer.commit()
 
-    assert desk.log.commits == [{kept.partition: Commit(1)}]
+    assert worker.log.commits == [{kept.partition: Commit(1)}]
 
 
 async def test_a_partition_that_came_back_is_committed_anew() -> None:
     """What somebody else committed in between is not known here: no commit is left out as unchanged."""
-    desk = Desk()
+    worker = WorkerPort()
     one = done()
-    desk.committer.dirty(one)
-    await desk.committer.commit()
+    worker.committer.dirty(one)
+    await worker.committer.commit()
     one.closed = True
-    desk.committer.forget(one)
+    worker.committer.forget(one)
     again = done()
-    desk.committer.dirty(again)
+    worker.committer.dirty(again)
 
-    await desk.committer.commit()
+    await worker.committer.commit()
 
-    assert len(desk.log.commits) == 2
+    assert len(worker.log.commits) == 2
 
 
 async def test_a_request_carries_at_most_half_a_megabyte() -> None:
     """Kafka fails a larger one as a whole, for ever."""
-    desk = Desk()
+    worker = WorkerPort()
     for number in range(260):
         one = assignment(number=number)
         for offset in range(1_200):
             one.progress.receive(offset)
             one.progress.tried(offset, Tries(1, 1_700_000_000.0 + offset * 7919 % 90_000, 0.0))
-        desk.committer.dirty(one)
+        worker.committer.dirty(one)
 
-    await desk.committer.commit()
+    await worker.committer.commit()
 
-    sizes = [sum(len(commit.metadata) for commit in commits.values()) for commits in desk.log.commits]
-    assert sum(len(commits) for commits in desk.log.commits) == 260
+    sizes = [sum(len(commit.metadata) for commit in commits.values()) for commits in worker.log.commits]
+    assert sum(len(commits) for commits in worker.log.commits) == 260
     assert max(sizes) <= MAX_REQUEST_METADATA
 
 
 async def test_a_crowded_commit_is_told() -> None:
     """From three quarters of the budget on the partition takes no new records."""
-    desk = Desk()
+    worker = WorkerPort()
     one = assignment()
     for offset in range(5_000):
         one.progress.receive(offset)
         one.progress.tried(offset, Tries(1, 1_700_000_000.0 + offset * 7919 % 90_000, 0.0))
         if len(one.progress.snapshot().metadata) >= CROWDED if offset % 50 == 0 else False:
             break
-    desk.committer.dirty(one)
+    worker.committer.dirty(one)
 
-    await desk.committer.commit()
+    await worker.committer.commit()
 
     assert one.crowded
 
 
 async def test_a_dirty_partition_commits_within_its_interval() -> None:
     """Many outcomes, one commit; the first at once, the next not before 50 ms."""
-    desk = Desk()
-    running = asyncio.create_task(desk.committer.run())
+    worker = WorkerPort()
+    running = asyncio.create_task(worker.committer.run())
     one = done(count=3)
-    desk.committer.dirty(one)
-    desk.clock.advance(0.0)
+    worker.committer.dirty(one)
+    worker.clock.advance(0.0)
     await turns()
     for offset in (3, 4, 5):
         one.progress.receive(offset)
         one.progress.done(offset)
-        desk.committer.dirty(one)
-    desk.clock.advance(INTERVAL * 0.9)
+        worker.committer.dirty(one)
+    worker.clock.advance(INTERVAL * 0.9)
     await turns()
-    assert [commits[one.partition].offset for commits in desk.log.commits] == [3]
-    desk.clock.advance(INTERVAL * 0.2)
+    assert [commits[one.partition].offset for commits in worker.log.commits] == [3]
+    worker.clock.advance(INTERVAL * 0.2)
     await turns()
     running.cancel()
 
-    assert [commits[one.partition].offset for commits in desk.log.commits] == [3, 6]
+    assert [commits[one.partition].offset for commits in worker.log.commits] == [3, 6]
 
 
 async def test_behind_a_slow_round_the_next_follows_at_once() -> None:
     """The interval is counted from where the round began: what it took too long is not waited for on top."""
-    desk = Desk()
-    running = asyncio.create_task(desk.committer.run())
+    worker = WorkerPort()
+    running = asyncio.create_task(worker.committer.run())
     one = done()
-    desk.ledger.add(result("e0"))
-    desk.log.slow = True
-    desk.committer.dirty(one)
+    worker.ledger.add(result("e0"))
+    worker.log.slow = True
+    worker.committer.dirty(one)
     await turns()
     one.progress.receive(1)
     one.progress.done(1)
-    desk.committer.dirty(one)
-    desk.clock.advance(INTERVAL * 1.1)
+    worker.committer.dirty(one)
+    worker.clock.advance(INTERVAL * 1.1)
     await turns()
-    assert desk.log.commits == []
-    desk.log.unacknowledged[0].set_result(Position(one.partition, 0))
+    assert worker.log.commits == []
+    worker.log.unacknowledged[0].set_result(Position(one.partition, 0))
     await turns()
     running.cancel()
 
-    assert [commits[one.partition].offset for commits in desk.log.commits] == [1, 2]
+    assert [commits[one.partition].offset for commits in worker.log.commits] == [1, 2]
 
 
 async def test_an_urgent_one_does_not_wait() -> None:
     """Calls that wait for their announcement wait no 50 ms on top."""
-    desk = Desk()
-    running = asyncio.create_task(desk.committer.run())
+    worker = WorkerPort()
+    running = asyncio.create_task(worker.committer.run())
     one = done()
-    desk.committer.urgent(one)
+    worker.committer.urgent(one)
     await turns()
     one.progress.receive(1)
     one.progress.done(1)
-    desk.committer.urgent(one)
+    worker.committer.urgent(one)
     await turns()
     running.cancel()
 
-    assert [commits[one.partition].offset for commits in desk.log.commits] == [1, 2]
+    assert [commits[one.partition].offset for commits in worker.log.commits] == [1, 2]
 
 
 async def test_a_refused_ledger_is_not_swallowed() -> None:
     """The offsets do not move, and the worker hears of it."""
-    desk = Desk()
-    desk.ledger.add(result("e0"))
-    desk.log.refusals = [RecordRefused("too large")]
-    desk.committer.dirty(done())
+    worker = WorkerPort()
+    worker.ledger.add(result("e0"))
+    worker.log.refusals = [RecordRefused("too large")]
+    worker.committer.dirty(done())
 
     with pytest.raises(RecordRefused):
-        await desk.committer.commit()
+        await worker.committer.commit()
 
-    assert desk.log.commits == []
+    assert worker.log.commits == []

@@ -18,7 +18,7 @@ from worker.clock import FakeClock
 from worker.lane.delivery import KEPT_ATTEMPTS, Delivery
 from worker.settlement.ledger import Ledger
 from worker.settlement.outcomes import MAX_REPLY_DETAIL, REFUSED_PAUSE, Outcomes
-from worker.settlement.publisher import Courier
+from worker.settlement.publisher import RetryingPublisher
 
 
 class Topic:
@@ -59,13 +59,13 @@ class Topic:
         return [one for one, _ in self.sent]
 
 
-class Desk:
+class WorkerPort:
     def __init__(self, *, at_once: bool = True) -> None:
         self.clock = FakeClock()
         self.letters, self.replies = Topic(at_once=at_once), Topic(at_once=at_once)
-        self.ledger = Ledger(Courier(cast("Any", Topic()), self.clock))
-        couriers = [Courier(cast("Any", topic), self.clock) for topic in (self.letters, self.replies)]
-        self.outcomes = Outcomes(self.ledger, couriers[0], couriers[1], self.clock)
+        self.ledger = Ledger(RetryingPublisher(cast("Any", Topic()), self.clock))
+        publishers = [RetryingPublisher(cast("Any", topic), self.clock) for topic in (self.letters, self.replies)]
+        self.outcomes = Outcomes(self.ledger, publishers[0], publishers[1], self.clock)
 
     def reply(self, number: int = 0) -> Result:
         return unpack(self.replies.records[number].value)[0]
@@ -92,35 +92,35 @@ async def turns(count: int = 10) -> None:
 
 async def test_the_letter_is_acknowledged_before_anything_else() -> None:
     """Neither the ledger nor who asked hears of a death that is not written down."""
-    desk = Desk(at_once=False)
-    burying = asyncio.create_task(desk.outcomes.bury(delivery(reply_to=1), "rejected", "bad", ACME))
+    worker = WorkerPort(at_once=False)
+    burying = asyncio.create_task(worker.outcomes.bury(delivery(reply_to=1), "rejected", "bad", ACME))
     await turns()
-    assert len(desk.letters.records) == 1
-    assert desk.replies.records == []
-    assert desk.ledger.take() == []
+    assert len(worker.letters.records) == 1
+    assert worker.replies.records == []
+    assert worker.ledger.take() == []
 
-    desk.letters.acknowledge()
+    worker.letters.acknowledge()
     await turns()
-    assert len(desk.replies.records) == 1
+    assert len(worker.replies.records) == 1
     assert not burying.done()
-    desk.replies.acknowledge()
+    worker.replies.acknowledge()
     await burying
 
-    (result,) = desk.ledger.take()
+    (result,) = worker.ledger.take()
     assert (result.id, result.outcome, result.reason, result.attempts) == ("e4", "dead", "bad", 2)
 
 
 async def test_a_letter_has_it_all() -> None:
     """The original, the verdict, the vendor's words, every attempt, who tried."""
-    desk = Desk()
+    worker = WorkerPort()
     one = delivery()
     for number in (1, 2):
         one.calls = number
         one.note(at=number * 10.0, ms=5.0, outcome="retry", reason="busy", evidence=Evidence(503, "sorry", "r-1"))
 
-    await desk.outcomes.bury(one, "exhausted", "busy (gave up)", ACME, Evidence(503, "sorry"))
+    await worker.outcomes.bury(one, "exhausted", "busy (gave up)", ACME, Evidence(503, "sorry"))
 
-    letter = decode(desk.letters.records[0])
+    letter = decode(worker.letters.records[0])
     assert letter.record == one.record
     assert (letter.verdict, letter.status, letter.excerpt) == ("exhausted", 503, "sorry")
     assert [(a.number, a.time, a.status, a.request_id) for a in letter.attempts] == [
@@ -128,7 +128,7 @@ async def test_a_letter_has_it_all() -> None:
         (2, 20.0, 503, "r-1"),
     ]
     assert (letter.connector, letter.connector_version) == ("acme", "1.2")
-    assert letter.time == desk.clock.now()
+    assert letter.time == worker.clock.now()
 
 
 def test_attempts_are_kept_from_both_ends() -> None:
@@ -146,95 +146,95 @@ def test_attempts_are_kept_from_both_ends() -> None:
 
 async def test_a_log_that_is_away_is_waited_for() -> None:
     """A letter is repeated until the log has it."""
-    desk = Desk()
-    desk.letters.failures = [LogUnavailable("away")] * 3
-    burying = asyncio.create_task(desk.outcomes.bury(delivery(), "rejected", "bad", ACME))
+    worker = WorkerPort()
+    worker.letters.failures = [LogUnavailable("away")] * 3
+    burying = asyncio.create_task(worker.outcomes.bury(delivery(), "rejected", "bad", ACME))
     for _ in range(10):
         await turns()
-        desk.clock.advance(5.0)
+        worker.clock.advance(5.0)
     await burying
 
-    assert len(desk.letters.records) == 1
+    assert len(worker.letters.records) == 1
 
 
 async def test_a_refused_letter_holds_its_event() -> None:
     """A topic made too small by hand: said, held and tried again; never dropped."""
-    desk = Desk()
-    desk.letters.failures = [RecordRefused("too large")] * 2
-    burying = asyncio.create_task(desk.outcomes.bury(delivery(), "rejected", "bad", ACME))
+    worker = WorkerPort()
+    worker.letters.failures = [RecordRefused("too large")] * 2
+    burying = asyncio.create_task(worker.outcomes.bury(delivery(), "rejected", "bad", ACME))
     await turns()
-    assert desk.ledger.take() == []
+    assert worker.ledger.take() == []
     for _ in range(2):
         assert not burying.done()
-        desk.clock.advance(REFUSED_PAUSE)
+        worker.clock.advance(REFUSED_PAUSE)
         await turns()
     await burying
 
-    assert len(desk.letters.records) == 1
+    assert len(worker.letters.records) == 1
 
 
 async def test_a_refused_reply_holds_its_event() -> None:
     """Somebody waits for it."""
-    desk = Desk()
-    desk.replies.failures = [RecordRefused("too large")]
-    replying = asyncio.create_task(desk.outcomes.reply(delivery(reply_to=1), {"id": 1}))
+    worker = WorkerPort()
+    worker.replies.failures = [RecordRefused("too large")]
+    replying = asyncio.create_task(worker.outcomes.reply(delivery(reply_to=1), {"id": 1}))
     await turns()
     assert not replying.done()
-    desk.clock.advance(REFUSED_PAUSE)
+    worker.clock.advance(REFUSED_PAUSE)
     await replying
 
-    assert desk.reply().detail == {"id": 1}
+    assert worker.reply().detail == {"id": 1}
 
 
 async def test_a_reply_carries_the_vendors_detail_to_its_partition() -> None:
     """In full, on the partition that the event names, under the event's id."""
-    desk = Desk()
+    worker = WorkerPort()
 
-    await desk.outcomes.reply(delivery(reply_to=6), {"id": 7, "tags": ["a"]})
+    await worker.outcomes.reply(delivery(reply_to=6), {"id": 7, "tags": ["a"]})
 
-    assert desk.replies.records[0].partition == Partition(names.REPLIES, 6)
-    assert desk.replies.records[0].key == b"e4"
-    assert desk.reply().detail == {"id": 7, "tags": ["a"]}
+    assert worker.replies.records[0].partition == Partition(names.REPLIES, 6)
+    assert worker.replies.records[0].key == b"e4"
+    assert worker.reply().detail == {"id": 7, "tags": ["a"]}
 
 
 async def test_a_reply_that_is_too_large_says_so() -> None:
     """It was delivered; only the detail is cut to a note that fits."""
-    desk = Desk()
+    worker = WorkerPort()
 
-    await desk.outcomes.reply(delivery(reply_to=0), {"all": "x" * 2 * MAX_REPLY_DETAIL})
+    await worker.outcomes.reply(delivery(reply_to=0), {"all": "x" * 2 * MAX_REPLY_DETAIL})
 
-    assert desk.reply().outcome == "delivered"
-    assert "too large for a reply" in desk.reply().detail
-    assert len(desk.replies.records[0].value or b"") < 2_000
+    assert worker.reply().outcome == "delivered"
+    assert "too large for a reply" in worker.reply().detail
+    assert len(worker.replies.records[0].value or b"") < 2_000
 
 
 async def test_what_json_cannot_carry_is_no_reason_to_hang() -> None:
     """Half a surrogate pair and a Python object become text."""
-    desk = Desk()
+    worker = WorkerPort()
 
-    await desk.outcomes.reply(delivery(reply_to=0), {"a": "\ud800", "b": {1, 2}, "c": "\N{PILE OF POO}"})
+    await worker.outcomes.reply(delivery(reply_to=0), {"a": "\ud800", "b": {1, 2}, "c": "\N{PILE OF POO}"})
 
-    assert desk.reply().detail == {"a": "?", "b": "{1, 2}", "c": "\N{PILE OF POO}"}
+    assert worker.reply().detail == {"a": "?", "b": "{1, 2}", "c": "\N{PILE OF POO}"}
 
 
 async def test_nobody_reads_a_partition_that_is_not_there() -> None:
     """A reply to partition 99 is not written, and the event is done."""
-    desk = Desk()
+    worker = WorkerPort()
 
-    await desk.outcomes.reply(delivery(reply_to=99), {})
+    await worker.outcomes.reply(delivery(reply_to=99), {})
 
-    assert desk.replies.records == []
+    assert worker.replies.records == []
 
 
 async def test_a_record_without_an_event_has_a_letter_too() -> None:
     """A malformed record: original bytes, no event, an entry in the ledger under the letter's id."""
-    desk = Desk()
+    worker = WorkerPort()
     broken = Record(Partition(names.events_topic("acme"), 0), 9, 5, None, b"\xff")
 
-    await desk.outcomes.bury_record(broken, None, "malformed", "not JSON")
+    await worker.outcomes.bury_record(broken, None, "malformed", "not JSON")
 
-    letter = decode(desk.letters.records[0])
-    (result,) = desk.ledger.take()
+    letter = decode(worker.letters.records[0])
+    (result,) = worker.ledger.take()
     assert letter.record == broken
     assert (letter.event_id, letter.connection) == (None, "acme")
     assert (result.id, result.letter, result.offset) == (letter.id, letter.id, 9)
@@ -242,20 +242,20 @@ async def test_a_record_without_an_event_has_a_letter_too() -> None:
 
 async def test_the_same_record_has_the_same_letter() -> None:
     """A crash between letter and commit writes it twice: under one id."""
-    desk = Desk()
+    worker = WorkerPort()
     for _ in range(2):
-        await desk.outcomes.bury(delivery(), "rejected", "bad", ACME)
+        await worker.outcomes.bury(delivery(), "rejected", "bad", ACME)
 
-    first, second = (decode(one) for one in desk.letters.records)
+    first, second = (decode(one) for one in worker.letters.records)
     assert first.id == second.id
 
 
 async def test_a_doubtful_delivery_is_told() -> None:
     """In the ledger and in the reply: it may be there twice."""
-    desk = Desk()
+    worker = WorkerPort()
     one = delivery(reply_to=0)
     one.doubtful = True
 
-    await desk.outcomes.reply(one, {})
+    await worker.outcomes.reply(one, {})
 
-    assert desk.reply().possible_duplicate
+    assert worker.reply().possible_duplicate

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from tests.worker.samples import assignment
 from topics.log import Partition
-from worker.intake.gate import Gate
+from worker.intake.pauses import PartitionPauses
 
 
 class Taps:
@@ -29,14 +29,14 @@ class Taps:
 def test_it_flows_when_no_reason_is_left() -> None:
     """The first reason pauses, the last one that goes resumes; the log hears nothing in between."""
     taps = Taps()
-    gate, one = Gate(cast("Any", taps)), assignment()
+    pauses, one = PartitionPauses(cast("Any", taps)), assignment()
 
-    gate.hold(one, "full")
-    gate.hold(one, "down")
-    gate.hold(one, "full")
-    gate.release(one, "full")
+    pauses.hold(one, "full")
+    pauses.hold(one, "down")
+    pauses.hold(one, "full")
+    pauses.release(one, "full")
     assert taps.turned == ["pause"]
-    gate.release(one, "down")
+    pauses.release(one, "down")
 
     assert taps.turned == ["pause", "resume"]
     assert one.holds == set()
@@ -45,9 +45,9 @@ def test_it_flows_when_no_reason_is_left() -> None:
 def test_a_reason_that_is_not_there_changes_nothing() -> None:
     """Releasing twice, or what was never held, is no resume."""
     taps = Taps()
-    gate, one = Gate(cast("Any", taps)), assignment()
+    pauses, one = PartitionPauses(cast("Any", taps)), assignment()
 
-    gate.release(one, "full")
+    pauses.release(one, "full")
 
     assert taps.turned == []
 
@@ -55,11 +55,11 @@ def test_a_reason_that_is_not_there_changes_nothing() -> None:
 def test_a_partition_that_is_gone_is_left_alone() -> None:
     """The consumer would refuse: somebody else owns it."""
     taps = Taps()
-    gate, one = Gate(cast("Any", taps)), assignment()
+    pauses, one = PartitionPauses(cast("Any", taps)), assignment()
     one.closed = True
 
-    gate.hold(one, "full")
-    gate.release(one, "full")
+    pauses.hold(one, "full")
+    pauses.release(one, "full")
 
     assert taps.turned == []
 
@@ -67,8 +67,8 @@ def test_a_partition_that_is_gone_is_left_alone() -> None:
 def test_what_is_put_back_is_read_again() -> None:
     """The consumer goes back to it; whether the partition flows is another matter."""
     taps = Taps()
-    gate, one = Gate(cast("Any", taps)), assignment()
+    pauses, one = PartitionPauses(cast("Any", taps)), assignment()
 
-    gate.put_back(one, 17)
+    pauses.put_back(one, 17)
 
     assert taps.turned == ["seek 0 17"]

@@ -6,7 +6,7 @@ from topics.log import Consumer
 from worker.lane.assignment import Assignment
 
 
-class Gate:
+class PartitionPauses:
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
 
