@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pydantic_core import to_json
 
 from connectors.connections.store import Connection
 from connectors.contract import Connector
 from connectors.errors import UnknownFunction
+from pq._inbox import Inbox
 from pq._values import to_json_fields
 from pq.errors import BadField
 from pq.receipt import LONGEST_WAIT_S, SHORT_WAIT_S, Receipt
-from topics.errors import WritebackError
+from topics.errors import RecordRefused, WritebackError
+from topics.event import exact_json
 from topics.event.codec import Encoded, Stamp
 from topics.event.event import Operation, Options, new_id, now_text
-from topics.log import Position
-from topics.names import events_topic
-
-if TYPE_CHECKING:
-    from pq._session import Session
+from topics.event.exact_json import MAX_DIGITS
+from topics.log import Position, Producer
+from topics.names import MAX_EVENT_BYTES, events_topic
 
 IMPATIENCE_S = 5.0
 """After this long a script that waits is told on stderr what it waits for."""
@@ -29,7 +29,7 @@ MAX_KEY = 1_024
 
 
 class _Kind(NamedTuple):
-    """What all writes of one function and one patience have in common."""
+    """What all writes with the same function and the same waiting time have in common."""
 
     operation: Operation
     object: str
@@ -37,10 +37,26 @@ class _Kind(NamedTuple):
     stamp: Stamp
 
 
+class Process(Protocol):
+    """What a channel needs of the session it belongs to, which all channels of a process share."""
+
+    source: str
+    inbox: Inbox
+    producer: Producer
+
+    def ask(self, connection: Connection, question: Callable[[Connector], Coroutine[Any, Any, Any]]) -> Any: ...
+
+    def why_pending(self, connection_id: int, sent: Future[Position]) -> str: ...
+
+    def say(self, message: str, *values: object) -> None: ...
+
+    def not_sent(self, error: BaseException) -> None: ...
+
+
 class Channel:
     """Thread-safe. ``write`` is what a loop over a million rows calls: nothing in it asks the network."""
 
-    def __init__(self, session: Session, connection: Connection, connector: Connector) -> None:
+    def __init__(self, session: Process, connection: Connection, connector: Connector) -> None:
         self.connection = connection
         self._session = session
         self._connector = connector
@@ -60,8 +76,8 @@ class Channel:
     ) -> Receipt:
         """Hand an event to the log and return at once.
 
-        Raises ``UnknownFunction``, ``BadField``, ``RecordRefused`` (larger than an event may be): a script hears of
-        its own mistakes at its own line.
+        Raises ``UnknownFunction``, ``BadField``, ``RecordRefused`` (larger than an event may be), so that a script's
+        own mistake is raised at the line that made it.
         """
         kind = self._kind(operation, object_name, timeout, backfill, reply=True)
         receipt = Receipt(event_id or new_id(), self, kind.patience_s)
@@ -92,13 +108,26 @@ class Channel:
         backfill: bool = False,
         reply: bool = False,
     ) -> Future[Position]:
-        """The same without a receipt, for those who bring their own id or key.
+        """The same without a receipt, for a caller that has its own ids or keys.
 
-        ``key``: None asks the connector. ``backfill``: yields to live events. ``reply``: to this process's inbox.
+        ``key``: None takes the connector's. ``backfill``: live events go first. ``reply``: the outcome is sent to this
+        process's inbox.
         """
         kind = self._kind(operation, object_name, timeout, backfill, reply=reply)
         record_key, value, headers = self._record(kind, event_id, key, fields)
         return self._session.producer.send(self.topic, key=record_key, value=value, headers=headers)
+
+    def check(self, operation: Operation, object_name: str, fields: dict[str, Any], *, key: str | None = None) -> None:
+        """Raises what ``send`` would raise for this event, and sends nothing."""
+        kind = self._kind(operation, object_name, timeout=False, backfill=True, reply=False)
+        record_key, value, headers = self._record(kind, new_id(), key, fields)
+        size = len(record_key) + len(value) + sum(len(name) + len(text or b"") for name, text in headers)
+        if size > MAX_EVENT_BYTES:
+            raise RecordRefused(f"the event has {size:,} bytes; it may have {MAX_EVENT_BYTES:,}")
+
+    def function(self, operation: Operation, object_name: str) -> None:
+        """Raises ``UnknownFunction`` when the connector does not have it."""
+        self._operation(operation, object_name)
 
     def _record(self, kind: _Kind, event_id: str, key: str | None, fields: dict[str, Any]) -> Encoded:
         sendable = to_json_fields(fields)
@@ -107,9 +136,12 @@ class Channel:
         if key is not None and not 0 < len(key) <= MAX_KEY:
             raise BadField(f"the key of this {kind.object} has {len(key)} characters; it has 1 to {MAX_KEY}")
         try:
-            return kind.stamp.seal(event_id, now_text(), key, to_json(sendable))
-        except ValueError as error:  # text with half a surrogate pair, a NUL in the key
-            raise BadField(f"this {kind.object} cannot be sent: {error}") from error
+            value = to_json(sendable) if sendable is fields else exact_json.dumps(sendable)
+            if len(value) > MAX_DIGITS:  # long enough for an integer that no worker reads
+                exact_json.check(sendable)
+            return kind.stamp.seal(event_id, now_text(), key, value)
+        except ValueError as error:  # half a surrogate pair, a NUL in the key
+            raise BadField(f"this {kind.object} cannot be sent: {_reason(sendable, error)}") from error
 
     def _kind(
         self, operation: Operation, object_name: str, timeout: bool | float, backfill: bool, *, reply: bool
@@ -177,6 +209,15 @@ class Channel:
     def not_sent(self, receipt: Receipt, error: BaseException) -> None:
         self._session.inbox.forget(receipt)
         self._session.not_sent(error)
+
+
+def _reason(fields: dict[str, Any], error: ValueError) -> str:
+    """What is wrong with these fields, by the field's name where it is one of them."""
+    try:
+        exact_json.check(fields)
+    except ValueError as named:
+        return str(named)
+    return str(error)
 
 
 def _patience(timeout: bool | float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from connectors.contract import Page
 from pq import _current
 from pq._transport import Channel
-from pq._values import merged
+from pq._values import merged, to_json_value
 from pq.errors import Ambiguous, BadField, NotFound
 from pq.receipt import Receipt
 from topics.event.event import Operation
@@ -137,6 +137,7 @@ class Handle:
             if body is not None and not isinstance(body, Mapping):
                 raise BadField(f"body is {type(body).__name__} and cannot take the fields {', '.join(extra)} as well")
             body = {**(body or {}), **extra}
+        body = to_json_value(body, "body")
         answer = self._live().call(path, method=method, body=body, params=params, headers=headers)
         return {"status": "success", "detail": answer.detail}
 

@@ -151,7 +151,9 @@ def _answer(stored: Stored) -> str:
 def _event(stored: Stored) -> str:
     record, event = stored.letter.record, original(stored)
     if event is not None:
-        said = "The event:\n" + _indent(json.dumps(event.fields, indent=2, ensure_ascii=False)[:LONGEST_VALUE])
+        said = "The event:\n" + _indent(
+            json.dumps(event.fields, indent=2, ensure_ascii=False, default=str)[:LONGEST_VALUE]
+        )
     elif record.value is None:
         said = "The record has no value."
     else:

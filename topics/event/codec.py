@@ -2,7 +2,8 @@
 
 Written in binary mode: the value is ``fields`` as JSON, everything else is a header. Read in three shapes: binary
 mode, structured mode (``content-type: application/cloudevents+json``), and a plain JSON object without CloudEvents
-headers, what a person types into kcat. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+headers, what a person types into kcat. A number that a double would round is a ``Decimal`` in ``fields``.
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from math import isfinite
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from topics.errors import MalformedEvent
+from topics.event import exact_json
 from topics.event.event import NO_OPTIONS, Event, Operation, Options, Replay
 from topics.headers import Header
 from topics.log import Headers, Record
@@ -267,26 +268,33 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
         raise MalformedEvent(f"the value is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise MalformedEvent(f"the value is a JSON {type(body).__name__}, not an object")
-    if _overflows(body):
-        raise MalformedEvent("the value holds a number beyond what a double takes (1e308)")
+    if _has_floats(body):
+        return _exact(body, value or b"")
     return body
 
 
-def _overflows(value: dict[str, Any] | list[Any]) -> bool:
-    """Whether a number in it was read as infinity."""
+def _exact(body: dict[str, Any], value: bytes) -> dict[str, Any]:
+    """The same object, read again with every digit where a double may have rounded a number."""
+    overflow = exact_json.overflowing(body)
+    if overflow is not None:
+        raise MalformedEvent(f"the value holds a number beyond what a double takes (1e308): {overflow}")
+    if exact_json.may_round(value):
+        exact: dict[str, Any] = exact_json.loads_checked(value)
+        return exact
+    return body
+
+
+def _has_floats(value: dict[str, Any] | list[Any]) -> bool:
     for item in value.values() if isinstance(value, dict) else value:
         kind = type(item)
-        if kind is float:
-            if not isfinite(item):
-                return True
-        elif (kind is dict or kind is list) and _overflows(item):
+        if kind is float or ((kind is dict or kind is list) and _has_floats(item)):
             return True
     return False
 
 
 def _json_value(fields: Mapping[str, Any]) -> bytes:
     try:
-        value = to_json(fields)
+        value = exact_json.dumps(fields)
     except (ValueError, RecursionError) as error:  # no JSON type, a lone surrogate, a circle
         raise ValueError(f"the fields are no JSON: {error}") from error
     if b"NaN" in value or b"Infinity" in value:  # in a text, perhaps

@@ -8,7 +8,6 @@ from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
-from pydantic_core import to_json
 from yarl import URL
 
 from connectors.engine.manifest.requests import Request
@@ -25,6 +24,7 @@ from connectors.engine.template.template import (
     literal,
 )
 from connectors.engine.template.text import as_text
+from topics.event import exact_json
 from topics.event.event import Event
 
 
@@ -75,7 +75,7 @@ class ManifestCall:
             headers = {**headers, **{name: render(scope) for name, render in self.templated_headers}}
             if self.idempotency_header and scope.event is not None:
                 headers[self.idempotency_header] = idempotency_key(scope.event)
-        return Prepared(self.method, url, headers, None if self.body is None else to_json(self.body(scope)))
+        return Prepared(self.method, url, headers, None if self.body is None else exact_json.dumps(self.body(scope)))
 
 
 class Base(NamedTuple):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
-from pydantic_core import to_json
+from topics.event import exact_json
 
 
 def as_text(value: Any) -> Any:
@@ -24,9 +25,11 @@ def _scalar_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return _number_text(value)
-    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+    if isinstance(value, Decimal):
+        return exact_json.plain(value)
+    if isinstance(value, list) and all(isinstance(item, str | int | float | Decimal) for item in value):
         return ";".join(_scalar_text(item) for item in value)
-    return "" if value is None else to_json(value).decode()
+    return "" if value is None else exact_json.dumps(value).decode()
 
 
 def _number_text(value: float) -> str:

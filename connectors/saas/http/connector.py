@@ -21,8 +21,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from pydantic_core import to_json
-
 from connectors.contract import Function, Page, Verdict
 from connectors.engine.runner.calls import Base, Prepared, idempotency_key, with_params
 from connectors.engine.runner.delivery import deliver_one
@@ -35,6 +33,7 @@ from connectors.engine.template.paths import Look, compile_path
 from connectors.engine.template.template import Scope
 from connectors.engine.template.text import as_text
 from connectors.errors import CallFailed
+from topics.event import exact_json
 from topics.event.event import Event, Operation
 
 METHODS: Final = {
@@ -77,7 +76,7 @@ class RawCall:
         body = fields.get("body")
         if body is None:
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-        content = None if body is None else body.encode() if isinstance(body, str) else to_json(body)
+        content = None if body is None else body.encode() if isinstance(body, str) else exact_json.dumps(body)
         method = method_of(fields, event.operation if event else Operation.ADD)
         url = self._url(fields)
         return Prepared(method, with_params(url, params) if params else url, headers, content)
