@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,14 @@ def test_every_lint_exception_has_its_reason() -> None:
         ("worker/__init__.py", "import kafka", "the Kafka client stays in topics/kafka/log.py"),
         ("dead_letter/__init__.py", "import httpx", "HTTP stays in connectors"),
         ("worker/__init__.py", "import writeback", "nobody imports the front door"),
+        ("topics/log.py", "import topics.kafka.log", "topics: layers"),
+        ("topics/stray.py", "", "topics: layers"),
+        ("connectors/engine/__init__.py", "import connectors.saas.http.connector", "connectors: layers"),
+        ("connectors/engine/template/text.py", "import connectors.engine.runner.plan", "connectors.engine: layers"),
+        ("dead_letter/letter/letter.py", "import dead_letter.store.rows", "dead_letter: layers"),
+        ("worker/lane/lane.py", "import worker.dispatch.dispatch", "worker: layers"),
+        ("pq/receipt.py", "import pq._session", "pq: layers"),
+        ("worker/lane/assignment.py", "import worker.lane.lane", "no circle of imports"),
     ],
 )
 def test_the_import_rules_are_in_force(module: str, line: str, contract: str, tmp_path: Path) -> None:
@@ -103,6 +112,17 @@ def test_the_import_rules_are_in_force(module: str, line: str, contract: str, tm
 
     assert f"{contract} BROKEN" in said.stdout
     assert said.returncode == 1
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_shows_its_architecture(room: str) -> None:
+    """A room is a handful of folders and files, and no two of its files share a prefix that a folder should be."""
+    shown = [path for path in (ROOT / room).iterdir() if path.suffix in {"", ".py"} and not path.name.startswith("_")]
+    files = (ROOT / room).rglob("[a-z]*_*.py")
+    shared = Counter(path.parent / path.stem.partition("_")[0] for path in files)
+
+    assert len(shown) <= 15
+    assert [str(prefix) for prefix, files in shared.items() if files > 1 or prefix.is_dir()] == []
 
 
 def test_the_front_door_speaks_neither_kafka_nor_http() -> None:

@@ -8,8 +8,7 @@ from typing import Protocol
 from worker.clock import Clock
 from worker.counters import Counters
 from worker.decide.retry import RetryPolicy
-from worker.lane.assignment import Assignment
-from worker.lane.delivery import Delivery
+from worker.lane.assignment import Assignment, Delivery
 from worker.settlement.outcomes import Outcomes
 
 

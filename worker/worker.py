@@ -20,8 +20,7 @@ from worker.intake.changes import Changes
 from worker.intake.intake import Build, ConnectionOpener
 from worker.intake.pauses import PartitionPauses
 from worker.intake.router import Router
-from worker.lane.assignment import Assignment
-from worker.lane.delivery import Delivery
+from worker.lane.assignment import Assignment, Delivery
 from worker.log_events import logger
 from worker.observe.announce import StateAnnouncer
 from worker.observe.observer import Observer, Question

@@ -11,21 +11,35 @@ POST /_sandbox/ledger/clear
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from pydantic_core import from_json
 
 from connectors.sandbox.call import Answer, answer
-from connectors.sandbox.faults import Fate
+from connectors.sandbox.faults import Dice, Fate
+from connectors.sandbox.hubspot import HubSpot
+from connectors.sandbox.ledger import Ledger
 from connectors.sandbox.outage import Outage
+from connectors.sandbox.slack import Slack
 
-if TYPE_CHECKING:
-    from connectors.sandbox.server import Sandbox
+
+class Controlled(Protocol):
+    """What these endpoints show and change: the sandbox that serves them."""
+
+    hubspot: HubSpot
+    slack: Slack
+    ledger: Ledger
+    dice: dict[str, Dice]
+    latency: float
+    requests: int
+    outages: list[tuple[float, float]]
+
+    def begin_outage(self, outage: Outage, delay: float) -> None: ...
 
 
 class Control:
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Controlled) -> None:
         self._sandbox = sandbox
 
     async def serve(self, request: web.BaseRequest, body: bytes) -> Answer:

@@ -44,8 +44,7 @@ from worker.clock import FakeClock
 from worker.decide.decide import Bury
 from worker.decide.retry import RetryPolicy
 from worker.dispatch.dispatch import Dispatcher
-from worker.lane.assignment import Assignment
-from worker.lane.delivery import Delivery
+from worker.lane.assignment import Assignment, Delivery
 from worker.lane.parking import KeyPark
 from worker.ports import DispatchContext
 from worker.progress.offsets import Progress

@@ -10,8 +10,7 @@ from topics import names
 from topics.event import codec
 from topics.event.event import Event, Operation, Options, Replay
 from topics.log import Commit, Partition, Record
-from worker.lane.assignment import Assignment
-from worker.lane.delivery import Delivery
+from worker.lane.assignment import Assignment, Delivery
 from worker.lane.lane import Lane
 from worker.progress.offsets import Progress
 

@@ -15,8 +15,7 @@ from worker.clock import Timer
 from worker.decide.decide import Bury, announced_letter
 from worker.destination.destination import Destination
 from worker.dispatch.settle import Settler
-from worker.lane.assignment import Assignment
-from worker.lane.delivery import Batch, Delivery
+from worker.lane.assignment import Assignment, Batch, Delivery
 from worker.lane.functions import Functions, suspected
 from worker.lane.lane import Lane
 from worker.lane.parking import CLOSING, KeyPark

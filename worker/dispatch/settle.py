@@ -12,8 +12,8 @@ from connectors.contract import NO_EVIDENCE, Connector, Delivered, Evidence, Fin
 from topics.event.result import Outcome
 from worker.decide.decide import Again, Bury, Case, Decision, Done, Find, Hold, Wait, decide, decide_finding
 from worker.destination.destination import Destination
+from worker.lane.assignment import Batch, Delivery
 from worker.lane.coalesce import apart, separate
-from worker.lane.delivery import Batch, Delivery
 from worker.lane.lane import Lane
 from worker.lane.parking import KeyPark
 from worker.log_events import logger

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from topics.event.event import Event, Operation
-from worker.lane.delivery import Delivery
+from worker.lane.assignment import Delivery
 
 MERGES = frozenset({Operation.UPDATE, Operation.UPSERT})
 MOST = 500

@@ -13,9 +13,8 @@ import math
 from collections import deque
 
 from topics.event.event import Operation
-from worker.lane.assignment import Assignment, Ready
+from worker.lane.assignment import Action, Assignment, Batch, Delivery, Ready
 from worker.lane.coalesce import gather
-from worker.lane.delivery import Action, Batch, Delivery
 from worker.lane.functions import counts
 
 FIND_MAX = 100

@@ -17,7 +17,7 @@ from topics.errors import StoreUnavailable
 from topics.event.event import Event, Operation, Options
 from topics.event.unpark import Unpark
 from worker.clock import Clock
-from worker.lane.delivery import Delivery
+from worker.lane.assignment import Delivery
 from worker.log_events import logger
 
 CLOSING = Function("", Operation.UPDATE, idempotent=True)

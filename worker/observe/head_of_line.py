@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from topics.log import Partition
-from worker.lane.assignment import Assignment
-from worker.lane.delivery import Delivery
+from worker.lane.assignment import Assignment, Delivery
 from worker.log_events import logger
 from worker.progress.metadata import CROWDED
 

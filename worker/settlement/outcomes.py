@@ -15,7 +15,7 @@ from topics.event.result import Outcome, Result, pack
 from topics.log import Record
 from topics.names import DEAD_LETTER, REPLIES, REPLY_PARTITIONS, slug_of
 from worker.clock import Clock
-from worker.lane.delivery import Delivery
+from worker.lane.assignment import Delivery
 from worker.log_events import logger
 from worker.settlement.ledger import Ledger
 from worker.settlement.publisher import RetryingPublisher

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.worker.samples import UPSERT, assignment, event, record
+from worker.lane.assignment import Delivery
 from worker.lane.coalesce import gather
-from worker.lane.delivery import Delivery
 
 NAMED = replace(UPSERT, aliases=frozenset({"name"}))
 

@@ -15,7 +15,7 @@ from connectors.contract import Function
 from tests.worker.samples import ADD, UPSERT, Feed, assignment
 from topics.event.event import Operation
 from topics.log import Commit
-from worker.lane.delivery import Batch
+from worker.lane.assignment import Batch
 from worker.lane.lane import FIND_MAX, Lane
 from worker.progress.metadata import Memory, encode
 

@@ -15,7 +15,7 @@ from topics.event.event import Options
 from topics.event.result import Result, unpack
 from topics.log import Headers, Partition, Position, Record
 from worker.clock import FakeClock
-from worker.lane.delivery import KEPT_ATTEMPTS, Delivery
+from worker.lane.assignment import KEPT_ATTEMPTS, Delivery
 from worker.settlement.ledger import Ledger
 from worker.settlement.outcomes import MAX_REPLY_DETAIL, REFUSED_PAUSE, Outcomes
 from worker.settlement.publisher import RetryingPublisher
