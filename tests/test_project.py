@@ -125,6 +125,18 @@ def test_a_room_shows_its_architecture(room: str) -> None:
     assert [str(prefix) for prefix, files in shared.items() if files > 1 or prefix.is_dir()] == []
 
 
+def test_the_architecture_page_names_what_is_there() -> None:
+    """Every file and folder that the page names exists, and it names every folder inside the worker's room."""
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    picture = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_]+/[a-z_/.]*|[a-z_]+\.py)`", page)
+    folders = {path.parent.name for path in (ROOT / "worker").glob("*/__init__.py")} - {"demo", "process"}
+
+    assert len(named) > 40
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert [folder for folder in sorted(folders) if f"worker/{folder}/" not in page and f"{folder}/" not in picture] == []
+
+
 def test_the_front_door_speaks_neither_kafka_nor_http() -> None:
     """writeback.py, which import-linter cannot read, leaves both to the rooms."""
     tree = ast.parse((ROOT / "writeback.py").read_text(encoding="utf-8"))
