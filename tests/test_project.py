@@ -134,7 +134,9 @@ def test_the_architecture_page_names_what_is_there() -> None:
 
     assert len(named) > 40
     assert [path for path in named if not (ROOT / path).exists()] == []
-    assert [folder for folder in sorted(folders) if f"worker/{folder}/" not in page and f"{folder}/" not in picture] == []
+    assert [
+        folder for folder in sorted(folders) if f"worker/{folder}/" not in page and f"{folder}/" not in picture
+    ] == []
 
 
 def test_the_front_door_speaks_neither_kafka_nor_http() -> None:

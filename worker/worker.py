@@ -245,7 +245,7 @@ class Worker:
         self._router.retire(assignment)
         self._committer.forget(assignment)
 
-    # -- what dispatchers and the router ask for (dispatch.Desk, router.Undertaker) ---------------------------------
+    # -- what dispatchers and the router ask for (ports.WorkerPort, router.Undertaker) ---------------------------------
 
     def dirty(self, assignment: Assignment) -> None:
         self._committer.dirty(assignment)

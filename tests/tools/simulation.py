@@ -359,7 +359,7 @@ class World:
         self.position = assignment.progress.start
         self.dispatcher.adopt(assignment)
 
-    # -- dispatch.Desk ----------------------------------------------------------------------------------------------
+    # -- ports.WorkerPort ----------------------------------------------------------------------------------------------
 
     def awake(self) -> bool:
         return True

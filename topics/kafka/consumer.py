@@ -1,4 +1,4 @@
-"""A member of a Kafka group, as the event loop sees it; the polling is done by the thread of ``kafka_poller``.
+"""A member of a Kafka group, as the event loop sees it; ``poller.py`` polls, in a thread.
 
 What crosses from the thread comes in order through ``call_soon_threadsafe``: assignments, batches, revocations. What
 belongs to an assignment that has ended, or to the time before a seek, is dropped on this side.

@@ -1,8 +1,8 @@
 """Apache Kafka as a log, through kafka-python: for everybody who needs more than one machine.
 
-Siblings: ``kafka_client`` (settings, errors), ``kafka_producer``, ``kafka_consumer`` (the loop's side of a member of a
-group), ``kafka_poller`` (its thread), ``kafka_rebalance``, ``kafka_watchdog``, and ``kafka_guards`` (the private names
-of the library that are used). Only these import ``kafka``.
+Beside it: ``client`` (settings, errors), ``producer``, ``consumer`` (the loop's side of a member of a group),
+``poller`` (its thread), ``rebalance``, ``watchdog``, and ``guards`` (the private names of the library that are used).
+Nothing outside this folder imports ``kafka``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The embedded log: one SQLite file, durable, without a server. The siblings ``topics/sqlite_*.py`` are its parts.
+"""The embedded log: one SQLite file, durable, without a server. The files beside this one are its parts.
 
     sqlite_place      where the file may lie            sqlite_writer     one thread that writes: group commit
     sqlite_schema     its tables                        sqlite_producer   sends

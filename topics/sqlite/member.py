@@ -1,4 +1,4 @@
-"""The thread of a consumer: holds the group's lease, sees new topics, and reads ahead onto the shelf."""
+"""The thread of a consumer: holds the group's lease, sees new topics, and reads ahead (``read_ahead.py``)."""
 
 from __future__ import annotations
 

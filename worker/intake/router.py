@@ -37,7 +37,7 @@ class Undertaker(Protocol):
 
 
 class Router:
-    """Owns the posts: one for each connection whose topic is ours in part."""
+    """Owns the intakes: one for each connection of which this worker owns partitions."""
 
     def __init__(self, pauses: PartitionPauses, budget: Budget, undertaker: Undertaker) -> None:
         self._pauses = pauses

@@ -34,7 +34,7 @@ _PARKED = [a_letter(offset, event=an_event(key="it's", n=offset)) for offset in 
 WAITING = [_PARKED[0], *(replace(letter, verdict="blocked", blocked_by=_PARKED[0].id) for letter in _PARKED[1:])]
 
 
-class Desk:
+class CommandLine:
     """The commands on a log and a store of their own."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,13 +89,13 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
-    desk = Desk(tmp_path, capsys)
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[CommandLine]:
+    desk = CommandLine(tmp_path, capsys)
     yield desk
     desk.log.close()
 
 
-def test_list_is_never_behind(desk: Desk) -> None:
+def test_list_is_never_behind(desk: CommandLine) -> None:
     """What is on the topic is listed, the newest first, though no archive runs."""
     nothing = desk.say("list")
     desk.bury(FIRST, SECOND)
@@ -121,14 +121,14 @@ def test_list_is_never_behind(desk: Desk) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(len(value)),  # letters differ by run
 )
-def test_list_filters(desk: Desk, options: tuple[str, ...], found: list[Letter]) -> None:
+def test_list_filters(desk: CommandLine, options: tuple[str, ...], found: list[Letter]) -> None:
     """Each filter lists what it names."""
     desk.bury(FIRST, SECOND, THIRD)
 
     assert [letter["id"] for letter in desk.json("list", *options)] == [letter.id for letter in found]
 
 
-def test_groups(desk: Desk) -> None:
+def test_groups(desk: CommandLine) -> None:
     """Letters of one problem are one line."""
     desk.bury(FIRST, SECOND, THIRD)
 
@@ -139,7 +139,7 @@ def test_groups(desk: Desk) -> None:
     assert len(desk.say("groups").splitlines()) == 3
 
 
-def test_show_tells_the_whole_story(desk: Desk) -> None:
+def test_show_tells_the_whole_story(desk: CommandLine) -> None:
     """Attempts, the vendor's words, the event, and what to do next are on the page."""
     attempts = (
         Attempt(1, START, "retry", "busy", 12.0, 503, "try later", "req-7"),
@@ -176,7 +176,7 @@ def test_show_tells_the_whole_story(desk: Desk) -> None:
         "blocked",
     ],
 )
-def test_show_knows_every_verdict(desk: Desk, verdict: str) -> None:
+def test_show_knows_every_verdict(desk: CommandLine, verdict: str) -> None:
     """Whatever the verdict, the page names the commands that help."""
     record = replace(a_record(), value=b"\xff{" if verdict == "malformed" else a_record().value)
     desk.bury(replace(FIRST, verdict=verdict, record=record, blocked_by="abcdef"))
@@ -186,14 +186,14 @@ def test_show_knows_every_verdict(desk: Desk, verdict: str) -> None:
     assert "writeback dead-letters" in page or "writeback connectors" in page
 
 
-def test_show_of_nothing(desk: Desk) -> None:
+def test_show_of_nothing(desk: CommandLine) -> None:
     """An id that is not there is one line and exit code 1."""
     desk.say("show", "nothing", code=FAILED)
 
     assert "no dead letter 'nothing'" in desk.err
 
 
-def test_edit_and_replay(desk: Desk) -> None:
+def test_edit_and_replay(desk: CommandLine) -> None:
     """The way back: correct the field, see the difference, send it, and it is on its topic."""
     desk.bury(FIRST)
     diff = desk.say("edit", FIRST.id[:10], "--set", "email=ada@x.org", "--unset", "emial", "--set", "age=7")
@@ -208,7 +208,7 @@ def test_edit_and_replay(desk: Desk) -> None:
     assert [action["what"] for action in shown["trail"]] == ["edit", "replay"]
 
 
-def test_an_edit_can_be_taken_back(desk: Desk) -> None:
+def test_an_edit_can_be_taken_back(desk: CommandLine) -> None:
     """After --revert the original goes."""
     desk.bury(FIRST)
     desk.say("edit", FIRST.id, "--fields", '{"x": 1}')
@@ -231,7 +231,7 @@ def test_an_edit_can_be_taken_back(desk: Desk) -> None:
     ],
     ids=str,
 )
-def test_a_wrong_edit_says_why(desk: Desk, options: tuple[str, ...], code: int, words: str) -> None:
+def test_a_wrong_edit_says_why(desk: CommandLine, options: tuple[str, ...], code: int, words: str) -> None:
     """An edit that makes no event is refused with what is wrong, and the letter stays as it was."""
     desk.bury(FIRST)
     desk.say("edit", FIRST.id, *options, code=code)
@@ -240,7 +240,7 @@ def test_a_wrong_edit_says_why(desk: Desk, options: tuple[str, ...], code: int, 
     assert desk.json("show", FIRST.id)["edited"] is None
 
 
-def test_a_malformed_letter_is_given_an_event(desk: Desk) -> None:
+def test_a_malformed_letter_is_given_an_event(desk: CommandLine) -> None:
     """What is no event says what it needs; given that, it goes."""
     record = replace(a_record(), value=b"{nonsense")
     broken = replace(FIRST, verdict="malformed", record=record, object=None, operation=None, event_key=None)
@@ -255,7 +255,7 @@ def test_a_malformed_letter_is_given_an_event(desk: Desk) -> None:
     assert desk.sent() == [{"a": 1}]
 
 
-def test_dry_run_sends_nothing(desk: Desk) -> None:
+def test_dry_run_sends_nothing(desk: CommandLine) -> None:
     """It says what would happen to each, and leaves everything as it is."""
     desk.bury(FIRST, replace(SECOND, verdict="foreign"))
     plan = desk.json("replay", "--all", "--dry-run", code=INCOMPLETE)["items"]
@@ -265,7 +265,7 @@ def test_dry_run_sends_nothing(desk: Desk) -> None:
     assert len(desk.json("list")) == 2
 
 
-def test_replay_by_filter_asks_first(desk: Desk) -> None:
+def test_replay_by_filter_asks_first(desk: CommandLine) -> None:
     """Without a person to ask, --yes is needed; then exactly what the filter names goes."""
     desk.bury(FIRST, SECOND, THIRD)
     desk.say("replay", "--reason", "does not exist", code=USAGE)
@@ -277,7 +277,7 @@ def test_replay_by_filter_asks_first(desk: Desk) -> None:
     assert [letter["id"] for letter in desk.json("list")] == [THIRD.id]
 
 
-def test_replay_of_some(desk: Desk) -> None:
+def test_replay_of_some(desk: CommandLine) -> None:
     """When not everything went, the counts say so, and the exit code is 3."""
     desk.bury(FIRST, replace(SECOND, verdict="foreign"))
     done = desk.say("replay", "--all", "--yes", code=INCOMPLETE)
@@ -286,7 +286,7 @@ def test_replay_of_some(desk: Desk) -> None:
     assert "1 x it is foreign" in desk.err
 
 
-def test_superseded_letters_wait_for_a_word(desk: Desk) -> None:
+def test_superseded_letters_wait_for_a_word(desk: CommandLine) -> None:
     """An older event goes only when an operator insists."""
     older, newer = (a_letter(offset, event=an_event(key="7", n=offset)) for offset in (0, 1))
     desk.bury(older, newer)
@@ -297,7 +297,7 @@ def test_superseded_letters_wait_for_a_word(desk: Desk) -> None:
     assert (before, desk.sent()) == ([], [{"n": 0}])
 
 
-def test_parked(desk: Desk) -> None:
+def test_parked(desk: CommandLine) -> None:
     """Each parked key with its connection, since when, how many letters wait, and what sends them all."""
     nothing = desk.json("parked")
     desk.park(*WAITING)
@@ -313,7 +313,7 @@ def test_parked(desk: Desk) -> None:
     assert desk.json("parked", "--connection", "slack") == []
 
 
-def test_show_of_a_blocked_letter(desk: Desk) -> None:
+def test_show_of_a_blocked_letter(desk: CommandLine) -> None:
     """It names the first letter, and what sends all of the record; the first one says how many wait behind it."""
     desk.park(*WAITING)
     first, blocked = desk.say("show", WAITING[0].id), desk.say("show", WAITING[2].id)
@@ -330,7 +330,7 @@ def test_show_of_a_blocked_letter(desk: Desk) -> None:
     )
 
 
-def test_a_blocked_letter_behind_which_all_is_done(desk: Desk) -> None:
+def test_a_blocked_letter_behind_which_all_is_done(desk: CommandLine) -> None:
     """What it waited for being gone, it is sent like any other."""
     desk.park(*WAITING[:2])
     desk.say("discard", WAITING[0].id, "--reason", "test data", "--yes")
@@ -340,14 +340,14 @@ def test_a_blocked_letter_behind_which_all_is_done(desk: Desk) -> None:
     )
 
 
-def test_list_finds_the_blocked_ones(desk: Desk) -> None:
+def test_list_finds_the_blocked_ones(desk: CommandLine) -> None:
     """They have a verdict of their own."""
     desk.park(*WAITING)
 
     assert len(desk.json("list", "--verdict", "blocked")) == 2
 
 
-def test_replay_of_a_parked_key(desk: Desk) -> None:
+def test_replay_of_a_parked_key(desk: CommandLine) -> None:
     """The plan and the outcome say that the key will flow again."""
     desk.park(*WAITING)
     plan = desk.say("replay", "--all", "--dry-run")
@@ -358,7 +358,7 @@ def test_replay_of_a_parked_key(desk: Desk) -> None:
     assert desk.sent() == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
-def test_replay_of_some_of_a_parked_key(desk: Desk) -> None:
+def test_replay_of_some_of_a_parked_key(desk: CommandLine) -> None:
     """What stays parked is told, with what keeps it and the command that sends all; what would overtake stays."""
     desk.park(*WAITING)
     done = desk.say("replay", WAITING[0].id)
@@ -370,7 +370,7 @@ def test_replay_of_some_of_a_parked_key(desk: Desk) -> None:
     assert WAITING[1].id in late[0]["why"]
 
 
-def test_a_closing_that_was_not_sent_is_made_up_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closing_that_was_not_sent_is_made_up_for(desk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A discard without a log says that the key stays parked; the next replay, of whatever, lets it go."""
     desk.park(*WAITING)
     with monkeypatch.context() as broken:
@@ -382,7 +382,7 @@ def test_a_closing_that_was_not_sent_is_made_up_for(desk: Desk, monkeypatch: pyt
     assert made_up == "1 parked key will flow again when the workers get there\n"
 
 
-def test_discarding_the_last_letter_frees_the_key(desk: Desk) -> None:
+def test_discarding_the_last_letter_frees_the_key(desk: CommandLine) -> None:
     """While letters are open the key stays parked, and that is said; with the last one it is let go."""
     desk.park(*WAITING)
     some = desk.say("discard", WAITING[0].id, WAITING[2].id, "--reason", "test data", "--yes")
@@ -394,14 +394,14 @@ def test_discarding_the_last_letter_frees_the_key(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--all", "--status", "400"), ("abc", "--all")])
-def test_replay_must_be_told_what(desk: Desk, options: tuple[str, ...]) -> None:
+def test_replay_must_be_told_what(desk: CommandLine, options: tuple[str, ...]) -> None:
     """Nothing, or two selections at once, is a usage error: a replay is never a guess."""
     desk.say("replay", *options, code=USAGE)
 
     assert "say which letters" in desk.err
 
 
-def test_discard(desk: Desk) -> None:
+def test_discard(desk: CommandLine) -> None:
     """Letters are given up for a reason that is kept, and stay readable."""
     desk.bury(FIRST, SECOND)
     desk.say("discard", FIRST.id, "--reason", "test data", code=USAGE)
@@ -414,7 +414,7 @@ def test_discard(desk: Desk) -> None:
     assert "test data" in desk.say("show", FIRST.id)
 
 
-def test_note(desk: Desk) -> None:
+def test_note(desk: CommandLine) -> None:
     """A note stands under the letter."""
     desk.bury(FIRST)
     desk.say("note", FIRST.id[:9], "asked the vendor")
@@ -422,7 +422,7 @@ def test_note(desk: Desk) -> None:
     assert "asked the vendor" in desk.say("show", FIRST.id)
 
 
-def test_export(desk: Desk, tmp_path: Path) -> None:
+def test_export(desk: CommandLine, tmp_path: Path) -> None:
     """One JSON object a line, with all bytes, of what the filters name."""
     desk.bury(FIRST, SECOND, THIRD)
     desk.say("export", "--status", "400", "--output", str(tmp_path / "letters.jsonl"))
@@ -432,7 +432,7 @@ def test_export(desk: Desk, tmp_path: Path) -> None:
     assert json.loads(lines[0])["letter"]["record"]["topic"] == TOPIC
 
 
-def test_without_the_log_the_store_is_shown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_log_the_store_is_shown(desk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that does not answer hides no letter that is in the store, and is said."""
     desk.bury(FIRST)
     desk.say("list")
