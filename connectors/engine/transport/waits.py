@@ -18,7 +18,11 @@ _USAGE = re.compile(r"api-usage=(\d{1,15})/(\d{1,15})", re.ASCII)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that ``Retry-After`` asks for, as a number or as a date; None when it is not there or makes no sense."""
+    """Seconds that ``Retry-After`` asks for, as a number or as a date; None when it is not there or makes no sense.
+
+    A date is read against the answer's own ``Date`` where it has one (RFC 9110, 10.2.3 and 6.6.1): the vendor's clock
+    may differ from ours.
+    """
     text = headers.get("Retry-After")
     if text is None:
         return None
@@ -26,7 +30,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if _NUMBER.fullmatch(text):
         return min(float(text), LONGEST_WAIT)
     try:
-        return min(max(parsedate_to_datetime(text).timestamp() - now, 0.0), LONGEST_WAIT)
+        return min(max(parsedate_to_datetime(text).timestamp() - _vendors_now(headers, now), 0.0), LONGEST_WAIT)
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -34,7 +38,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def quota(
     headers: Mapping[str, str], now: float, names: tuple[str | None, str, str | None] | None = None
 ) -> Quota | None:
-    """What the rate headers say; None when there are none. ``names``: a connector's own (limit, remaining, reset)."""
+    """What the rate headers say; None when there are none. ``names``: a connector's own (limit, remaining, reset).
+
+    A reset that is a time is read against the answer's own ``Date``, as in ``retry_after``.
+    """
+    now = _vendors_now(headers, now)
     if names is not None:
         own = _named(headers, names, now)
         if own is not None:
@@ -46,6 +54,14 @@ def quota(
         or _named(headers, ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"), now)
         or _salesforce(headers)
     )
+
+
+def _vendors_now(headers: Mapping[str, str], now: float) -> float:
+    """What the vendor's clock showed when it answered; ours where the answer does not say."""
+    try:
+        return parsedate_to_datetime(headers["Date"]).timestamp()
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return now
 
 
 def _structured(headers: Mapping[str, str]) -> Quota | None:

@@ -35,6 +35,20 @@ def test_retry_after(text: str | None, seconds: float | None) -> None:
     assert retry_after({} if text is None else {"Retry-After": text}, NOW) == seconds
 
 
+SKEWED = "Mon, 21 Sep 2026 15:13:20 GMT"
+"""An hour after NOW."""
+
+
+def test_a_date_is_read_by_the_vendors_clock() -> None:
+    """A clock that is an hour off does not make a wait of three seconds an hour."""
+    dated = {"Date": SKEWED, "Retry-After": "Mon, 21 Sep 2026 15:13:23 GMT"}
+    reset = {"Date": SKEWED, "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(NOW) + 3_603)}
+
+    assert retry_after(dated, NOW) == 3
+    assert quota(reset, NOW) == Quota(None, 0, 3)
+    assert retry_after({**dated, "Date": "yesterday"}, NOW) == 3_603
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
