@@ -19,7 +19,7 @@ _names: dict[bytes, str] = {}
 class PackedHeaders(Sequence[Header]):
     """Laid out as Kafka's record format 2 has them: their number, then name and value behind their lengths, as varints.
 
-    Equal to a tuple of the same headers. A header without a value reads as an empty one; a name that is not UTF-8
+    Equal to a tuple of the same headers. A header whose value is null is left out; a name that is not UTF-8
     reads with escapes. Looking raises ``ValueError`` when the bytes are not headers, which a broker does not take.
     """
 
@@ -47,7 +47,7 @@ class PackedHeaders(Sequence[Header]):
         return iter(self.pairs())
 
     def __len__(self) -> int:
-        return _varint(self._packed, 0)[0]
+        return len(self.pairs())
 
     @overload
     def __getitem__(self, place: int) -> Header: ...
@@ -88,9 +88,10 @@ def _pairs(packed: bytes) -> list[Header]:
             size, place = _varint(packed, place)
         else:
             size, place = size >> 1, place + 1
-        end = place + size if size > 0 else place  # -1: without a value
-        pairs.append((_names.get(name) or _name(name), packed[place:end]))
-        place = end
+        if size < 0:  # null
+            continue
+        pairs.append((_names.get(name) or _name(name), packed[place : place + size]))
+        place += size
     if place != len(packed) or count < 0:
         raise ValueError(f"{count} headers in {len(packed)} bytes end after {place}")
     return pairs

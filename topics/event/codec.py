@@ -213,13 +213,15 @@ def _structured(record: Record, headers: dict[str, str]) -> Event:
 def _plain(record: Record, headers: dict[str, str]) -> Event:
     """A JSON object with ``operation``, ``object`` and ``fields``; the topic gives the connection.
 
-    The place in the log gives a stable id, so that a redelivery is the same event.
+    Place and timestamp in the log give the id: a redelivery is the same event, and a topic that was deleted and made
+    again does not use an id twice.
     """
     body = _json_object(record.value)
     slug = slug_of(record.partition.topic)
     if slug is not None:
         body.setdefault("connection", slug)
-    body.setdefault("id", f"{record.partition.topic}-{record.partition.number}-{record.offset}")
+    place = f"{record.partition.topic}-{record.partition.number}-{record.offset}"
+    body.setdefault("id", f"{place}-{record.timestamp_ms}")
     body.setdefault("time", _time_of(record))
     body.setdefault("source", "plain-json")
     replay = _replay(headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -64,10 +65,19 @@ def test_a_stamp_writes_what_encode_writes(event: Event) -> None:
 
 
 def test_plain_json_is_taken() -> None:
-    """What a person types into kcat is an event; its place in the log is its id."""
+    """What a person types into kcat is an event; its place and time in the log are its id."""
     event = decode(plain(b'{"operation": "add", "object": "contact", "fields": {"email": "a@b.c"}}'))
 
-    assert (event.id, event.connection, event.fields) == ("writeback.events.hubspot-0-7", "hubspot", {"email": "a@b.c"})
+    assert (event.id, event.connection) == ("writeback.events.hubspot-0-7-1700000000000", "hubspot")
+    assert event.fields == {"email": "a@b.c"}
+
+
+def test_a_topic_made_anew_uses_no_id_twice() -> None:
+    """The same offset at another time is another event: a vendor with idempotency keys must not drop it."""
+    first = plain(b'{"operation": "add", "object": "contact", "fields": {}}')
+    later = replace(first, timestamp_ms=first.timestamp_ms + 1)
+
+    assert decode(first).id != decode(later).id
 
 
 def test_structured_mode_is_taken() -> None:
