@@ -1,8 +1,9 @@
 """Waiting changes of one record become one call (per connection, off by default).
 
-Updates (or upserts) of a record that wait behind one another go out as a single write; of a field that several set, the
-last by event time wins. With the record's deletion behind them, only that goes out. Only calls that may be repeated
-take part, every event still gets its own result, and what is refused together is tried again one by one.
+Updates (or upserts) of a record that wait behind one another go out as a single write; of a field that several set,
+the last in the log wins, as without coalescing: the times in events are their producers' clocks, which differ. With
+the record's deletion behind them, only that goes out. Only calls that may be repeated take part, every event still
+gets its own result, and what is refused together is tried again one by one.
 """
 
 from __future__ import annotations
@@ -71,6 +72,6 @@ def _together(head: Delivery, delivery: Delivery) -> bool:
 def _merge(events: Sequence[Event]) -> Event:
     """Under the first one's id: a retry that has taken up more is still the same call."""
     fields: dict[str, Any] = {}
-    for event in sorted(events, key=lambda event: event.time):  # stable: at the same time, the later in the log wins
+    for event in events:
         fields.update(event.fields)
     return events[-1].model_copy(update={"id": events[0].id, "fields": fields})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -31,6 +32,15 @@ def test_changes_of_a_record_are_one_call() -> None:
     gather(head)
 
     assert (head.outgoing.fields, len(head.absorbed)) == ({"firstname": "Jo", "phone": "1"}, 1)
+
+
+def test_the_last_in_the_log_wins() -> None:
+    """A producer whose clock is ahead does not overwrite what was sent after it."""
+    head = waiting({"city": "first"}, {"city": "second"})
+    head.event = head.event.model_copy(update={"time": head.event.time + timedelta(hours=1)})
+    gather(head)
+
+    assert head.outgoing.fields == {"city": "second"}
 
 
 @pytest.mark.parametrize("fields", [[{"firstname": "Jo"}, {"name": "Al Bo"}], [{"name": "Al Bo"}, {"firstname": "Jo"}]])
