@@ -18,7 +18,7 @@ import pytest
 import structlog
 
 import writeback
-from topics.cli.console import print_listing, run
+from topics.cli.console import note, print_listing, run, say
 from topics.cli.context import CommandContext
 from topics.cli.logging import configure_logging
 from topics.errors import LogUnavailable, WritebackError
@@ -168,6 +168,49 @@ def test_a_listing_in_a_pipe_can_be_cut(capsys: pytest.CaptureFixture[str]) -> N
     print_listing([{"a_b": "x\ty\nz", "c": None}], as_json=False)
 
     assert capsys.readouterr().out == "a b\tc\nx y z\t\n"
+
+
+@pytest.mark.parametrize("delimiter", ["tab", r"\t"])
+def test_a_tab_can_be_typed(delimiter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shells make a tab hard to type: the word and the escape mean one."""
+    assert command("connections", "add", "slack", "--secret", "access_token=env:TOKEN") == 0
+    (tmp_path / "rows.txt").write_text("channel\ttext, with a comma\nQA\thello\n", encoding="utf-8")
+    capsys.readouterr()
+    arguments = ("--connection", "slack", "--object", "message", "--operation", "add", "--dry-run", "--json")
+
+    assert command("import", "rows.txt", "--delimiter", delimiter, *arguments) == 0
+    assert '"text, with a comma": "hello"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("delimiter", [";;", "", "\n", '"'])
+def test_what_is_no_delimiter(delimiter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage, said before anything is opened."""
+    (tmp_path / "rows.csv").write_text("a;b\n1;2\n", encoding="utf-8")
+
+    assert command("import", "rows.csv", "--delimiter", delimiter, "--connection", "c", "--object", "o") == 2
+    assert "tab" in capsys.readouterr().err
+
+
+def test_an_option_without_its_feature_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """--refresh was accepted and did nothing."""
+    assert command("connections", "add", "slack", "--refresh", "after_writeback") == 2
+    assert "--refresh" in capsys.readouterr().err
+
+
+def test_the_words_of_others_have_no_power_over_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Escape sequences, C1 controls and turned text are shown; in JSON they are escapes, and the value is the same."""
+    hostile = "\x1b]0;owned\x07 \x9b2J \u202e"
+    print_listing([{"key": hostile}], as_json=False)
+    say(hostile)
+    note(hostile)
+    table = capsys.readouterr()
+    print_listing([{"key": hostile}], as_json=True)
+    listed = capsys.readouterr().out
+
+    shown = r"\x1b]0;owned\x07 \x9b2J \u202e"
+    assert (table.out, table.err) == (f"key\n{shown}\n{shown}\n", f"{shown}\n")
+    assert listed.isascii()
+    assert json.loads(listed) == [{"key": hostile}]
 
 
 def test_topics(capsys: pytest.CaptureFixture[str]) -> None:

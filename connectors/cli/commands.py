@@ -10,7 +10,7 @@ import click
 from connectors.cli.catalogue import connectors
 from connectors.cli.change import add, remove, set_
 from connectors.cli.context import current_connections, name_argument, pending_of, tell
-from topics.cli.console import FAILED, json_option, pass_context, print_json, print_listing, print_table, when
+from topics.cli.console import FAILED, json_option, pass_context, print_json, print_listing, print_table, say, when
 from topics.cli.context import CommandContext
 from topics.errors import LogError
 from topics.names import events_topic
@@ -87,7 +87,7 @@ def test(context: CommandContext, /, *, name: str, as_json: bool) -> int:
     if as_json:
         print_json({"connection": connection.slug, "ok": good, "reason": said})
     else:
-        click.echo(f"{connection.name}: {said}")
+        say(f"{connection.name}: {said}")
     return 0 if good else FAILED
 
 
@@ -151,7 +151,7 @@ def new_key() -> None:
 @pass_context
 def rotate_secrets(context: CommandContext) -> None:
     """Encrypt all secrets anew with the first key of WRITEBACK_SECRET_KEY."""
-    click.echo(f"Encrypted the secrets of {current_connections(context).rotate_secrets()} connections anew")
+    say(f"Encrypted the secrets of {current_connections(context).rotate_secrets()} connections anew")
 
 
 def _pending_or_why(context: CommandContext, slug: str) -> int | str:

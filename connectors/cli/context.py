@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from topics.cli.console import print_json
+from topics.cli.console import print_json, say
 from topics.cli.context import CommandContext
 from topics.names import events_topic
 
@@ -34,4 +34,4 @@ def tell(connection: Connection, *, as_json: bool, text: str) -> None:
     if as_json:
         print_json(asdict(connection))
     else:
-        click.echo(text)
+        say(text)

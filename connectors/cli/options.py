@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 UNKNOWN_POLICIES = ("retry", "dead_letter")
-REFRESHES = ("never", "after_writeback")
 
 _OPTIONS = (
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the connector."),
@@ -45,7 +44,6 @@ _OPTIONS = (
         help="park: after a dead letter the later events of the same record wait.",
     ),
     click.option("--coalesce/--no-coalesce", default=None, help="Merge waiting updates of one record into one write."),
-    click.option("--refresh", type=click.Choice(REFRESHES), help="Read the source again after every writeback."),
 )
 
 
@@ -61,7 +59,7 @@ def limits_of(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def policy_of(said: Mapping[str, Any]) -> dict[str, Any]:
-    policy = {name: said[name] for name in ("on_dead", "coalesce", "refresh") if said[name] is not None}
+    policy = {name: said[name] for name in ("on_dead", "coalesce") if said[name] is not None}
     on_unknown = dict(_pair(item, "--on-unknown") for item in said["on_unknown"])
     for operation, choice in on_unknown.items():
         if operation not in set(Operation) or choice not in UNKNOWN_POLICIES:

@@ -42,7 +42,7 @@ class Connection:
     """One SaaS account. ``slug`` names its topic and never changes; ``name`` is a label.
 
     ``version``: the manifest's version it was made with. ``limits``: rate, per_seconds, concurrency, daily.
-    ``policy``: on_unknown {"add": "retry"}, on_dead, coalesce, refresh. ``revision`` grows with every change. Secrets
+    ``policy``: on_unknown {"add": "retry"}, on_dead, coalesce. ``revision`` grows with every change. Secrets
     are not here: ``Connections.secrets`` hands them out.
     """
 

@@ -12,7 +12,7 @@ from dead_letter.cli.context import current_store, ids_argument, now, who
 from dead_letter.cli.options import STATES, chosen, filter_options, reason_option
 from dead_letter.cli.parked import parked
 from dead_letter.cli.replay import discard, replay
-from topics.cli.console import json_option, note, pass_context, print_json, print_listing, progress, when
+from topics.cli.console import json_option, note, pass_context, print_json, print_listing, progress, say, when
 from topics.cli.context import CommandContext
 
 
@@ -81,7 +81,7 @@ def show(context: CommandContext, /, *, letter: str, as_json: bool) -> None:
     if as_json:
         print_json({**whole_as_json(stored, trail), **asdict(stands)})
     else:
-        click.echo(page(stored, trail, stands))
+        say(page(stored, trail, stands))
 
 
 @dead_letters.command()
@@ -114,7 +114,7 @@ def edit(
     if as_json:
         print_json({"id": stored.summary.id, "before": before and asdict(before), "after": edited and asdict(edited)})
         return
-    click.echo(diff(before, edited) or "Nothing is different.")
+    say(diff(before, edited) or "Nothing is different.")
     note(f"Send it: writeback dead-letters replay {stored.summary.id[:12]}")
 
 

@@ -11,7 +11,7 @@ import click
 
 from dead_letter.cli.context import current_store
 from dead_letter.cli.options import replay_command, slug
-from topics.cli.console import json_option, note, pass_context, print_json, print_listing, when
+from topics.cli.console import json_option, note, pass_context, print_json, print_listing, say, when
 from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ def tell_keys(several: Sequence[Closing]) -> None:
     """Which keys flow again, and what keeps the others."""
     flowing = sum(one.flows and not one.trouble for one in several)
     if flowing:
-        click.echo(f"{flowing:,} parked {_keys(flowing)} will flow again when the workers get there")
+        say(f"{flowing:,} parked {_keys(flowing)} will flow again when the workers get there")
     staying = [one for one in several if one.trouble or not one.flows]
     for one in staying[:SHOWN]:
-        click.echo(f"{one.record_key} of {one.connection} stays parked: {_why(one)}")
-        click.echo(f"  {replay_command(one.connection, one.record_key)}")
+        say(f"{one.record_key} of {one.connection} stays parked: {_why(one)}")
+        say(f"  {replay_command(one.connection, one.record_key)}")
     if len(staying) > SHOWN:
-        click.echo(f"{len(staying) - SHOWN:,} more stay parked: writeback dead-letters parked")
+        say(f"{len(staying) - SHOWN:,} more stay parked: writeback dead-letters parked")
 
 
 def _why(one: Closing) -> str:

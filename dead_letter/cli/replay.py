@@ -34,6 +34,7 @@ from topics.cli.console import (
     print_json,
     print_listing,
     progress,
+    say,
 )
 from topics.cli.context import CommandContext
 
@@ -123,7 +124,7 @@ def discard(
     if as_json:
         print_json({"discarded": done, "not_open": not_open, "keys": [asdict(one) for one in keys]})
     else:
-        click.echo(f"{len(done):,} discarded" + (f", {len(not_open):,} were not open" if not_open else ""))
+        say(f"{len(done):,} discarded" + (f", {len(not_open):,} were not open" if not_open else ""))
         tell_keys(keys)
     return INCOMPLETE if not_open or any(one.trouble for one in keys) else OK
 
@@ -175,7 +176,7 @@ def _tell_outcome(items: Sequence[Item], left: Sequence[Planned], keys: Sequence
         print_json({"items": done, "left": [_told(item) for item in left], "keys": said})
         return
     counts = Counter([str(item.outcome) for item in items] + [str(item.fate) for item in left])
-    click.echo(", ".join(f"{count:,} {outcome}" for outcome, count in counts.items()))
+    say(", ".join(f"{count:,} {outcome}" for outcome, count in counts.items()))
     reasons = Counter([item.why for item in items if item.why] + [item.why for item in left])
     for why, count in reasons.most_common(10):
         note(f"  {count:,} x {why}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from topics.cli.console import FAILED, INCOMPLETE, OK, json_option, note, pass_context, print_json
+from topics.cli.console import FAILED, INCOMPLETE, OK, json_option, note, pass_context, print_json, say
 from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
@@ -139,9 +139,9 @@ def _print_outcome(outcome: dict[str, Any], *, as_json: bool) -> None:
         print_json(outcome)
     elif "detail" in outcome:
         detail = outcome["detail"]
-        click.echo(f"{outcome['status']}: {detail if isinstance(detail, str) else json.dumps(detail, default=str)}")
+        say(f"{outcome['status']}: {detail if isinstance(detail, str) else json.dumps(detail, default=str)}")
     else:
-        click.echo(outcome["id"])
+        say(outcome["id"])
 
 
 def _exit_code(statuses: list[str], bad: int) -> int:

@@ -24,6 +24,7 @@ from topics.cli.console import (
     print_json,
     print_table,
     progress,
+    say,
 )
 from topics.cli.context import CommandContext
 
@@ -56,7 +57,11 @@ PACED_ROWS = 1_000
     show_default=True,
     help="An empty cell: leave the field alone, send null, or send empty text.",
 )
-@click.option("--delimiter", help="Default: the one that the header line uses (, ; tab |).")
+@click.option(
+    "--delimiter",
+    callback=lambda _context, _option, text: _delimiter(text),
+    help="One character, or tab. Default: the one that the header line uses (, ; tab |).",
+)
 @click.option("--from-line", type=click.IntRange(min=2), default=2, help="Go on from this line of the file.")
 @click.option("--run", default="", help="Sends the same file once more as new events: any word for this run.")
 @click.option("--rejects", type=click.Path(path_type=Path), help="Rows that cannot be used. Default: FILE.rejects.csv")
@@ -88,6 +93,14 @@ def import_csv(context: CommandContext, /, file: str, **options: Any) -> int:
             return _import(session, file, rows, rejects, options)
         finally:
             rejects.close()
+
+
+def _delimiter(text: str | None) -> str | None:
+    if text in {"tab", r"\t"}:
+        return "\t"
+    if text is not None and (len(text) != 1 or text in '\r\n"\0'):
+        raise click.BadParameter(f"{text!r}: it is one character such as ; or |, or the word tab")
+    return text
 
 
 @contextmanager
@@ -233,7 +246,7 @@ def _summary(importing: CsvImport, rejects: Rejects, outcomes: dict[str, int], *
     if as_json:
         print_json(counts)
     else:
-        click.echo(", ".join(f"{count:,} {name}" for name, count in counts.items()) + _where(rejects))
+        say(", ".join(f"{count:,} {name}" for name, count in counts.items()) + _where(rejects))
     if counts.get("dead"):
         note("see `writeback dead-letters list`")
     return INCOMPLETE if rejects.count or counts.get("dead") else OK

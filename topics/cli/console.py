@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,15 @@ INCOMPLETE = 3
 """What was asked was done, but not for everything."""
 INTERRUPTED = 130
 
+_ESCAPES = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(code) not in "\t\n"
+}
+"""Control characters (C0, DEL, C1) and those that turn the direction of text, as Python writes them."""
+_BEYOND_ASCII = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Those of them that JSON's own escapes leave as they are."""
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 pass_context = click.make_pass_decorator(CommandContext)
@@ -38,9 +48,20 @@ def json_option(command: _F) -> _F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
 
 
+def escaped(text: str) -> str:
+    """The text without power over a terminal: what vendors, producers and files wrote is shown, never obeyed."""
+    return text.translate(_ESCAPES)
+
+
+def say(text: str) -> None:
+    """An answer, to stdout."""
+    click.echo(escaped(text))
+
+
 def print_json(value: Any) -> None:
     """One JSON value on one line; what JSON does not know is written as text."""
-    click.echo(json.dumps(value, default=str, ensure_ascii=False))
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    click.echo(_BEYOND_ASCII.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def print_table(
@@ -54,7 +75,7 @@ def print_table(
     if not rows:
         note(empty)
         return
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [["" if cell is None else escaped(str(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for line in (columns, *cells):
             click.echo("\t".join(" ".join(cell.split()) for cell in line))
@@ -88,7 +109,7 @@ def print_listing(
 
 def note(text: str) -> None:
     """A remark about the run, to stderr."""
-    click.echo(text, err=True)
+    click.echo(escaped(text), err=True)
 
 
 def when(seconds: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from topics.cli.console import FAILED, OK, json_option, pass_context, print_json, progress
+from topics.cli.console import FAILED, OK, escaped, json_option, pass_context, print_json, progress
 from topics.cli.context import CommandContext
 
 MARKS = {"ok": click.style("ok     ", fg="green"), "warning": click.style("warning", fg="yellow")}
@@ -30,7 +30,7 @@ def doctor(context: CommandContext, /, *, as_json: bool) -> int:
             advance(1)
             if not as_json:
                 said = finding.said.replace("\n", "\n" + " " * 9)
-                click.echo(f"{MARKS.get(finding.state, WRONG)}  {finding.check}: {said}")
+                click.echo(f"{MARKS.get(finding.state, WRONG)}  {escaped(f'{finding.check}: {said}')}")
     wrong = sum(finding.state == "wrong" for finding in findings)
     if as_json:
         print_json({"ok": not wrong, "findings": [asdict(finding) for finding in findings]})

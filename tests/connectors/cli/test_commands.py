@@ -23,7 +23,7 @@ from topics.store import open_store
 KEY = "a long random text for tests"
 
 
-class Desk:
+class CommandLine:
     """Runs commands as the front door does; ``said`` and ``warned`` are what the last one wrote."""
 
     def __init__(self, load: Callable[[], Settings], capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,13 +54,15 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Se
 
 
 @pytest.fixture
-def desk(settings: Callable[[], Settings], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(
+    settings: Callable[[], Settings], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> CommandLine:
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    return Desk(settings, capsys)
+    return CommandLine(settings, capsys)
 
 
 @pytest.fixture
-def context(desk: Desk) -> Iterator[CommandContext]:
+def context(desk: CommandLine) -> Iterator[CommandContext]:
     context = desk.context()
     yield context
     context.close()
@@ -73,7 +75,7 @@ def emit(context: CommandContext, topic: str, count: int) -> None:
     producer.close()
 
 
-def test_add_makes_connection_and_topic(desk: Desk, context: CommandContext) -> None:
+def test_add_makes_connection_and_topic(desk: CommandLine, context: CommandContext) -> None:
     """What was said on the command line is stored, each setting by its type, and the topic is there."""
     added = desk.json(
         "add", "HubSpot EU", "--connector", "hubspot", "--secret", "access_token=pat-1", "--partitions", "3",
@@ -88,7 +90,7 @@ def test_add_makes_connection_and_topic(desk: Desk, context: CommandContext) -> 
     assert context.log().topics("writeback.events.") == {"writeback.events.hubspot-eu": 3}
 
 
-def test_the_connector_may_be_the_name(desk: Desk) -> None:
+def test_the_connector_may_be_the_name(desk: CommandLine) -> None:
     """``add slack`` needs no --connector."""
     assert desk.json("add", "Slack", "--secret", "access_token=x")["connector"] == "slack"
 
@@ -108,14 +110,14 @@ def test_the_connector_may_be_the_name(desk: Desk) -> None:
         (["!?", "--connector", "slack", "--secret", "access_token=x"], 1, "has no letter or digit"),
     ],
 )
-def test_add_says_what_is_wrong(desk: Desk, arguments: list[str], code: int, says: str) -> None:
+def test_add_says_what_is_wrong(desk: CommandLine, arguments: list[str], code: int, says: str) -> None:
     """Each mistake is one message that names it and lists what there is; nothing is stored."""
     assert desk("add", *arguments) == code
     assert says in desk.warned
     assert desk.json("list") == []
 
 
-def test_a_taken_name_is_refused(desk: Desk) -> None:
+def test_a_taken_name_is_refused(desk: CommandLine) -> None:
     """A second connection of the same name, in other letters, is refused."""
     desk("add", "slack", "--secret", "access_token=x")
 
@@ -123,7 +125,7 @@ def test_a_taken_name_is_refused(desk: Desk) -> None:
     assert "there is a connection 'slack' already" in desk.warned
 
 
-def test_a_connection_without_topic_is_taken_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_without_topic_is_taken_back(desk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the log cannot make the topic, there is no connection either."""
 
     def refuse(*_: object) -> None:
@@ -136,7 +138,7 @@ def test_a_connection_without_topic_is_taken_back(desk: Desk, monkeypatch: pytes
     assert desk.json("list") == []
 
 
-def test_a_topic_that_was_there_already_is_mentioned(desk: Desk, context: CommandContext) -> None:
+def test_a_topic_that_was_there_already_is_mentioned(desk: CommandLine, context: CommandContext) -> None:
     """Events that wait in an old topic will be delivered, and that is said."""
     desk("add", "slack", "--secret", "access_token=x")
     emit(context, events_topic("slack"), 2)
@@ -151,7 +153,7 @@ def test_a_topic_that_was_there_already_is_mentioned(desk: Desk, context: Comman
     [("access_token=pat-1", "encrypted"), ("access_token=-", "encrypted"), ("access_token=env:PAT", "env:PAT")],
 )
 def test_ways_to_give_a_secret(
-    desk: Desk, context: CommandContext, monkeypatch: pytest.MonkeyPatch, secret: str, kept: str
+    desk: CommandLine, context: CommandContext, monkeypatch: pytest.MonkeyPatch, secret: str, kept: str
 ) -> None:
     """On the command line, on stdin, or as a reference; never shown again."""
     monkeypatch.setattr("sys.stdin", io.StringIO("pat-1\n"))
@@ -165,7 +167,9 @@ def test_ways_to_give_a_secret(
     assert store.secrets(store.get("hubspot")) == {"access_token": "pat-1"}
 
 
-def test_a_person_is_asked_for_the_secret(desk: Desk, context: CommandContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_is_asked_for_the_secret(
+    desk: CommandLine, context: CommandContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a terminal the missing credentials are asked for, hidden."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.prompt", lambda text, **options: f"{text}:{options['hide_input']}")
@@ -200,7 +204,7 @@ def _at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ],
 )
 def test_only_what_is_missing_is_asked_for(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, arguments: list[str], asked: list[str]
+    desk: CommandLine, monkeypatch: pytest.MonkeyPatch, arguments: list[str], asked: list[str]
 ) -> None:
     """The secrets of the way in that was begun, and none that was given."""
     questions = _at_a_terminal(monkeypatch)
@@ -208,7 +212,7 @@ def test_only_what_is_missing_is_asked_for(
     assert (desk("add", "hubspot", *arguments), questions) == (0, asked), desk.warned
 
 
-def test_another_way_in_asks_for_its_secrets(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_way_in_asks_for_its_secrets(desk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that is told to use OAuth needs other secrets, and asks for them."""
     desk("add", "hubspot", "--secret", "access_token=x")
     questions = _at_a_terminal(monkeypatch)
@@ -218,7 +222,7 @@ def test_another_way_in_asks_for_its_secrets(desk: Desk, monkeypatch: pytest.Mon
 
 
 def test_without_a_key_a_person_hears_it_before_typing(
-    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, desk: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No secret is typed in vain: without WRITEBACK_SECRET_KEY only a reference can be kept."""
     urls = {name: f"sqlite:///{tmp_path}/{name}.db" for name in ("log", "store")}
@@ -229,7 +233,7 @@ def test_without_a_key_a_person_hears_it_before_typing(
     assert "WRITEBACK_SECRET_KEY is not set, so a secret can only be a reference: env:VARIABLE" in desk.warned
 
 
-def test_a_script_is_told_what_to_give(desk: Desk) -> None:
+def test_a_script_is_told_what_to_give(desk: CommandLine) -> None:
     """Where nobody can be asked, the message says what is missing and both ways to give it."""
     assert desk("add", "hubspot") == 1
     assert "bearer needs access_token or oauth2 needs client_id and client_secret" in desk.warned
@@ -237,7 +241,7 @@ def test_a_script_is_told_what_to_give(desk: Desk) -> None:
     assert "base_url" not in desk.warned
 
 
-def test_set_changes_what_is_named(desk: Desk) -> None:
+def test_set_changes_what_is_named(desk: CommandLine) -> None:
     """``set`` merges, ``--unset`` removes, and the result is checked like a new one."""
     desk("add", "hubspot", "--secret", "access_token=x", "--rate", "5", "--on-unknown", "add=retry")
     changed = desk.json(
@@ -250,7 +254,7 @@ def test_set_changes_what_is_named(desk: Desk) -> None:
     assert "credentials are missing" in desk.warned
 
 
-def test_rename_pause_resume(desk: Desk) -> None:
+def test_rename_pause_resume(desk: CommandLine) -> None:
     """A new name leaves the slug; a pause has a reason and ends with resume."""
     desk("add", "hubspot", "--secret", "access_token=x")
     renamed = desk.json("rename", "hubspot", "CRM of sales")
@@ -262,7 +266,7 @@ def test_rename_pause_resume(desk: Desk) -> None:
     assert (resumed["state"], resumed["state_reason"]) == ("active", "")
 
 
-def test_remove_refuses_while_events_are_pending(desk: Desk, context: CommandContext) -> None:
+def test_remove_refuses_while_events_are_pending(desk: CommandLine, context: CommandContext) -> None:
     """It says how many; with --force they go with the topic, and that is said too."""
     desk("add", "slack", "--secret", "access_token=x")
     emit(context, events_topic("slack"), 3)
@@ -276,7 +280,7 @@ def test_remove_refuses_while_events_are_pending(desk: Desk, context: CommandCon
     assert desk.json("list") == []
 
 
-def test_an_unknown_connection_lists_the_names(desk: Desk) -> None:
+def test_an_unknown_connection_lists_the_names(desk: CommandLine) -> None:
     """Every command that takes a name answers a slip of the pen in the same way."""
     desk("add", "slack", "--secret", "access_token=x")
 
@@ -285,7 +289,7 @@ def test_an_unknown_connection_lists_the_names(desk: Desk) -> None:
         assert "there are: slack. Did you mean 'slack'?" in desk.warned
 
 
-def test_the_probe_asks_the_vendor(desk: Desk) -> None:
+def test_the_probe_asks_the_vendor(desk: CommandLine) -> None:
     """``test`` says whether the vendor answers and takes the credentials; exit code 1 when not."""
     with running(Sandbox(latency=0, hubspot=HubSpot(Faults(), tokens=frozenset({"pat-1"})))) as sandbox:
         common = ["--connector", "hubspot", "--set", f"base_url={sandbox.url}", "--set", "allow_private_addresses=true"]
@@ -298,7 +302,7 @@ def test_the_probe_asks_the_vendor(desk: Desk) -> None:
     assert (bad, json.loads(desk.said)["ok"]) == (1, False)
 
 
-def test_upgrade_uses_the_newest_version(desk: Desk, context: CommandContext) -> None:
+def test_upgrade_uses_the_newest_version(desk: CommandLine, context: CommandContext) -> None:
     """A connection is pinned to its version until it is upgraded."""
     desk("add", "slack", "--secret", "access_token=x")
     Connections(context.store(), KEY).update("slack", version="0.9")
@@ -308,19 +312,21 @@ def test_upgrade_uses_the_newest_version(desk: Desk, context: CommandContext) ->
     assert desk.json("upgrade", "slack")["version"] == "1.0"
 
 
-def test_the_key_is_changed(desk: Desk, settings: Callable[[], Settings], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_key_is_changed(
+    desk: CommandLine, settings: Callable[[], Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
     """new-key, both keys in the variable, rotate-secrets, then the new one alone opens the secrets."""
     desk("add", "slack", "--secret", "access_token=xoxb-1")
     desk("new-key")
     key = desk.said.strip()
-    both = Desk(lambda: settings().model_copy(update={"secret_key": f"{key},{KEY}"}), capsys)
+    both = CommandLine(lambda: settings().model_copy(update={"secret_key": f"{key},{KEY}"}), capsys)
     assert both("rotate-secrets") == 0
 
     store = Connections(open_store(settings().store), key)
     assert store.secrets(store.get("slack")) == {"access_token": "xoxb-1"}
 
 
-def test_the_catalogue(desk: Desk) -> None:
+def test_the_catalogue(desk: CommandLine) -> None:
     """``connectors`` lists what there is, and shows the settings and functions of one."""
     assert [row["name"] for row in desk.json("connectors", "list")] == ["hubspot", "http", "slack"]
     shown = desk.json("connectors", "show", "hubspot")
@@ -330,7 +336,7 @@ def test_the_catalogue(desk: Desk) -> None:
     assert "contact\tadd\t100\temail" in desk.said
 
 
-def test_the_list_says_how_a_worker_sees_each(desk: Desk, context: CommandContext) -> None:
+def test_the_list_says_how_a_worker_sees_each(desk: CommandLine, context: CommandContext) -> None:
     """What a worker wrote last is in the listing, in words and as JSON; nothing where none has looked."""
     for name in ("one", "two"):
         assert desk("add", name, "--connector", "http", "--set", "base_url=https://x.example") == 0
