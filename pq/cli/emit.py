@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -67,17 +68,27 @@ def emit(
       jq -c '.[]' contacts.json | writeback emit hubspot upsert contact -
 
     Prints the id of each event once the log has it; with --wait what became of it. Exit code 1 when it failed, 3 when
-    only some of several did or an outcome has not come in time.
+    only some of several did or an outcome has not come in time. A line of stdin that cannot be sent is named, and the
+    others are sent.
     """  # noqa: D301 - click's own mark, a real backspace
+    from pq.errors import BadField  # noqa: PLC0415 - help needs none of it
+    from topics.errors import RecordRefused  # noqa: PLC0415
+
     with opened_session(context, "writeback emit") as session:
         channel = session.channel(connection)
         sent, bad = [], 0
         for line, record in _records(fields):
-            if isinstance(record, str):
+            wrong = record if isinstance(record, str) else ""
+            if isinstance(record, dict):
+                try:
+                    sent.append(_send(channel, operation, object_name, record, key=key, wait=wait))
+                except (BadField, RecordRefused) as error:
+                    if fields != "-":
+                        raise
+                    wrong = str(error)
+            if wrong:
                 bad += 1
-                note(f"line {line}: {record}")
-            else:
-                sent.append(_send(channel, operation, object_name, record, key=key, wait=wait))
+                note(f"line {line}: {wrong}")
         session.producer.flush()
         outcomes = [one.outcome(wait_seconds) for one in sent]
     for outcome in outcomes:
@@ -121,14 +132,19 @@ def _records(fields: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
             raise click.UsageError(f"FIELDS: {record}")
         yield 1, record
         return
-    for line, text in enumerate(sys.stdin, start=1):
+    for line, raw in enumerate(sys.stdin.buffer, start=1):
+        text = raw.removeprefix(BOM_UTF8) if line == 1 else raw
         if text.strip():
             yield line, _record(text)
 
 
-def _record(text: str) -> dict[str, Any] | str:
+def _record(text: str | bytes) -> dict[str, Any] | str:
+    from topics.event import exact_json  # noqa: PLC0415
+
     try:
-        record = json.loads(text)
+        record = exact_json.loads(text.decode() if isinstance(text, bytes) else text)
+    except UnicodeDecodeError as error:
+        return f"not UTF-8: {error.reason} at byte {error.start}"
     except ValueError as error:
         return f"not JSON: {error}"
     return record if isinstance(record, dict) else f"a JSON {type(record).__name__}, not an object like {{...}}"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -58,11 +59,44 @@ def test_emit_with_a_key(emitted: Emitted) -> None:
     assert emitted("hubspot")[0].key == "mine"
 
 
+def typed(text: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(text), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b'{"n": NaN}', "NaN"),
+        (b'{"email": "caf\xe9"}', "not UTF-8"),
+        (b'{"text": "' + b"x" * 2_000_000 + b'"}', "2000380 bytes"),
+        (b'{"n": "\\ud800"}', "surrogate"),
+        (b'{"n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested deeper"),
+    ],
+    ids=["NaN", "latin-1", "large", "surrogate", "deep"],
+)
+def test_one_bad_line_stops_no_stream(
+    line: bytes, told: str, emitted: Emitted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be sent is named by its line; what is before and behind it is sent, and its ids are printed."""
+    stream = b'\xef\xbb\xbf{"email": "a@b.c"}\n' + line + b'\n{"amount": 12345678901234567.89}\n'
+    monkeypatch.setattr("sys.stdin", typed(stream))
+    code = writeback("emit", "hubspot", "add", "contact", "-")
+
+    said = capsys.readouterr()
+    assert (code, len(said.out.split())) == (3, 2)
+    assert said.err.startswith("line 2: ")
+    assert told in said.err
+    assert [event.fields for event in emitted("hubspot")] == [
+        {"email": "a@b.c"},
+        {"amount": Decimal("12345678901234567.89")},
+    ]
+
+
 def test_emit_lines_of_stdin(
     emitted: Emitted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Bad lines are told by number, the others are sent, the exit code says that not all were."""
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"email": "a@b.c"}\n\n[1]\n{"email": "d@e.f"}\nnope\n'))
+    monkeypatch.setattr("sys.stdin", typed(b'{"email": "a@b.c"}\n\n[1]\n{"email": "d@e.f"}\nnope\n'))
     code = writeback("emit", "hubspot", "add", "contact", "-", "--json")
 
     said = capsys.readouterr()
