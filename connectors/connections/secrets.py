@@ -73,7 +73,7 @@ class SecretBox:
         if not keys:
             raise BadSecret(
                 f"{VARIABLE} is not set, and secrets are encrypted with it: {_HINT}, or store a reference to a "
-                "variable instead (--secret access_token=env:HUBSPOT_TOKEN)"
+                "variable instead (--secret NAME=env:VARIABLE)"
             )
         from cryptography.fernet import MultiFernet  # noqa: PLC0415
 

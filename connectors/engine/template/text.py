@@ -33,9 +33,11 @@ def _scalar_text(value: Any) -> str:
 
 
 def _number_text(value: float) -> str:
-    """A dataframe's integer column with a gap in it holds 1.0 where the record 1 is meant."""
-    whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
-    return str(int(value)) if whole else str(value)
+    """Plain digits without an exponent. 1.0 is 1: an integer column with a gap is read as floats."""
+    if isinstance(value, int) or not value:
+        return str(int(value))
+    digits = exact_json.plain(Decimal(repr(value)))
+    return digits.removesuffix(".0")
 
 
 def fold(value: Any) -> Any:

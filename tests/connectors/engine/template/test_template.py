@@ -103,4 +103,14 @@ def test_values_that_would_name_another_path(value: Any) -> None:
 
 def test_large_numbers_stay_exact() -> None:
     """Ids are not turned into floats on their way to text."""
-    assert [as_text(one) for one in (2**63, 1.5, 1e300, -0.5)] == ["9223372036854775808", "1.5", "1e+300", "-0.5"]
+    assert [as_text(one) for one in (2**63, 1.5, -0.5, 1.0)] == ["9223372036854775808", "1.5", "-0.5", "1"]
+
+
+def test_numbers_become_plain_digits() -> None:
+    """Vendors read 0.00001, and take 1e-05 for a text or refuse it."""
+    assert [as_text(one) for one in (0.00001, 1e16, -2.5e20, -0.0)] == [
+        "0.00001",
+        "10000000000000000",
+        "-250000000000000000000",
+        "0",
+    ]
