@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -44,6 +45,11 @@ class TestContract(ConnectorContract):
             ("team_access_not_granted", Down, Down),
             ("ekm_access_denied", Down, Down),
             ("accesslimited", Down, Down),
+            ("enterprise_is_restricted", Down, Down),
+            ("two_factor_setup_required", Down, Down),
+            ("not_allowed_token_type", Down, Down),
+            ("update_failed", Unknown, Retry),
+            ("streaming_state_conflict", Retry, Retry),
             ("external_channel_migrating", Retry, Retry),
             ("message_limit_exceeded", Throttled, Throttled),
             ("ratelimited", Throttled, Throttled),
@@ -78,6 +84,17 @@ class TestContract(ConnectorContract):
 
         assert isinstance(await self.verdict(vendor, connector, "delete", told), Delivered)
         assert isinstance(await self.verdict(vendor, connector, "update", told), Rejected)
+
+
+def test_every_documented_code_has_its_place() -> None:
+    """Nothing that Slack documents is left to the default, and nothing stands in two places."""
+    lines = Path(__file__).with_name("slack_errors.txt").read_text(encoding="utf-8").splitlines()
+    documented = {line for line in lines if not line.startswith("#")}
+    rules = manifest("slack").errors
+    codes = [code for rule in rules for code in ([rule.code] if isinstance(rule.code, str) else rule.code or [])]
+
+    assert sorted(documented - set(codes)) == []
+    assert len(codes) == len(set(codes))
 
 
 @pytest.fixture
