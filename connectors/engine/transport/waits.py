@@ -42,7 +42,6 @@ def quota(
 
     A reset that is a time is read against the answer's own ``Date``, as in ``retry_after``.
     """
-    now = _vendors_now(headers, now)
     if names is not None:
         own = _named(headers, names, now)
         if own is not None:
@@ -109,19 +108,18 @@ def _named(headers: Mapping[str, str], names: tuple[str | None, str, str | None]
     left = _whole(headers.get(remaining))
     if left is None:
         return None
-    return Quota(
-        _whole(headers.get(limit)) if limit else None, left, _until(headers.get(reset), now) if reset else None
-    )
+    return Quota(_whole(headers.get(limit)) if limit else None, left, _until(headers, reset, now) if reset else None)
 
 
-def _until(text: str | None, now: float) -> float | None:
+def _until(headers: Mapping[str, str], reset: str, now: float) -> float | None:
     """Some send seconds, some the time in seconds or milliseconds since 1970."""
+    text = headers.get(reset)
     if text is None or not _NUMBER.fullmatch(text.strip()):
         return None
     value = float(text)
     if value > 1e12:
         value /= 1_000
-    return max(value - now, 0.0) if value > 1e9 else value
+    return max(value - _vendors_now(headers, now), 0.0) if value > 1e9 else value
 
 
 def _whole(text: str | None) -> int | None:
