@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,8 +34,8 @@ _ESCAPES = {
     if chr(code) not in "\t\n"
 }
 """Control characters (C0, DEL, C1) and those that turn the direction of text, as Python writes them."""
-_BEYOND_ASCII = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Those of them that JSON's own escapes leave as they are."""
+_IN_JSON = {code: f"\\u{code:04x}" for code in _ESCAPES if code > 0x1F}
+"""Those of them that JSON lets stand in a text."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -50,7 +49,7 @@ def json_option(command: _F) -> _F:
 
 def escaped(text: str) -> str:
     """The text without power over a terminal: what vendors, producers and files wrote is shown, never obeyed."""
-    return text.translate(_ESCAPES)
+    return text.replace("\r\n", "\n").translate(_ESCAPES)
 
 
 def say(text: str) -> None:
@@ -60,8 +59,7 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON value on one line; what JSON does not know is written as text."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    click.echo(_BEYOND_ASCII.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    click.echo(json.dumps(value, default=str, ensure_ascii=False).translate(_IN_JSON))
 
 
 def print_table(
