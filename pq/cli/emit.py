@@ -77,18 +77,14 @@ def emit(
     with opened_session(context, "writeback emit") as session:
         channel = session.channel(connection)
         sent, bad = [], 0
-        for line, record in _records(fields):
-            wrong = record if isinstance(record, str) else ""
-            if isinstance(record, dict):
-                try:
-                    sent.append(_send(channel, operation, object_name, record, key=key, wait=wait))
-                except (BadField, RecordRefused) as error:
-                    if fields != "-":
-                        raise
-                    wrong = str(error)
-            if wrong:
+        for line, text in _texts(fields):
+            try:
+                sent.append(_send(channel, operation, object_name, _record(text), key=key, wait=wait))
+            except (BadRecord, BadField, RecordRefused) as error:
+                if fields != "-":
+                    raise
                 bad += 1
-                note(f"line {line}: {wrong}")
+                note(f"line {line}: {error}")
         session.producer.flush()
         outcomes = [one.outcome(wait_seconds) for one in sent]
     for outcome in outcomes:
@@ -124,30 +120,36 @@ def _send(
     return _Sent(event_id, channel.send(Operation(operation), object_name, record, event_id=event_id, key=key), None)
 
 
-def _records(fields: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Line and record, or line and what is wrong with it; a record given as an argument is right or wrong at once."""
+def _texts(fields: str) -> Iterator[tuple[int, str | bytes]]:
+    """What is to be a JSON object each, and the line it is on."""
     if fields != "-":
-        record = _record(fields)
-        if isinstance(record, str):
-            raise click.UsageError(f"FIELDS: {record}")
-        yield 1, record
+        yield 1, fields
         return
-    for line, raw in enumerate(sys.stdin.buffer, start=1):
-        text = raw.removeprefix(BOM_UTF8) if line == 1 else raw
+    for line, text in enumerate(sys.stdin.buffer, start=1):
         if text.strip():
-            yield line, _record(text)
+            yield line, text.removeprefix(BOM_UTF8) if line == 1 else text
 
 
-def _record(text: str | bytes) -> dict[str, Any] | str:
-    from topics.event import exact_json  # noqa: PLC0415
+class BadRecord(click.BadParameter):
+    """What was typed, or piped in, is no JSON object."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said, param_hint="FIELDS")
+
+
+def _record(text: str | bytes) -> dict[str, Any]:
+    """Raises ``BadRecord``."""
+    from topics.event import exact_json  # noqa: PLC0415 - help needs none of it
 
     try:
         record = exact_json.loads(text.decode() if isinstance(text, bytes) else text)
     except UnicodeDecodeError as error:
-        return f"not UTF-8: {error.reason} at byte {error.start}"
+        raise BadRecord(f"not UTF-8: {error.reason} at byte {error.start}") from error
     except ValueError as error:
-        return f"not JSON: {error}"
-    return record if isinstance(record, dict) else f"a JSON {type(record).__name__}, not an object like {{...}}"
+        raise BadRecord(f"not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise BadRecord(f"a JSON {type(record).__name__}, not an object like {{...}}")
+    return record
 
 
 def _print_outcome(outcome: dict[str, Any], *, as_json: bool) -> None:

@@ -41,6 +41,14 @@ PACED_ROWS = 1_000
 """Rows between two looks at the lag."""
 
 
+def _delimiter(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text in {"tab", r"\t"}:
+        return "\t"
+    if text is not None and (len(text) != 1 or text in '\r\n"\0'):
+        raise click.BadParameter(f"{text!r}: it is one character such as ; or |, or the word tab")
+    return text
+
+
 @click.command("import")
 @click.argument("file", type=click.Path(allow_dash=True, dir_okay=False))
 @click.option("--connection", required=True, help="Where the rows go.")
@@ -59,7 +67,7 @@ PACED_ROWS = 1_000
 )
 @click.option(
     "--delimiter",
-    callback=lambda _context, _option, text: _delimiter(text),
+    callback=_delimiter,
     help="One character, or tab. Default: the one that the header line uses (, ; tab |).",
 )
 @click.option("--from-line", type=click.IntRange(min=2), default=2, help="Go on from this line of the file.")
@@ -93,14 +101,6 @@ def import_csv(context: CommandContext, /, file: str, **options: Any) -> int:
             return _import(session, file, rows, rejects, options)
         finally:
             rejects.close()
-
-
-def _delimiter(text: str | None) -> str | None:
-    if text in {"tab", r"\t"}:
-        return "\t"
-    if text is not None and (len(text) != 1 or text in '\r\n"\0'):
-        raise click.BadParameter(f"{text!r}: it is one character such as ; or |, or the word tab")
-    return text
 
 
 @contextmanager
