@@ -1,7 +1,7 @@
 """Guards around kafka-python 3.0.12-3.1: with ``records.py`` the one place that uses its private names.
 
-Each was found by running it against a real broker; ``tests/topics/test_kafka_guards.py`` fails when a name is gone or a
-guard is not needed any more. Read it before the version in ``pyproject.toml`` is widened.
+Each was found by running it against a real broker; ``tests/topics/kafka/test_log.py`` fails when a name is gone. Read
+it before the version in ``pyproject.toml`` is widened.
 """
 
 # ruff: noqa: SLF001 - that is what it is for

@@ -1,6 +1,6 @@
 """The thread of a member of a Kafka group: the only one that polls, pauses, resumes and seeks.
 
-It goes in rounds (``kafka_guards.poll_round``): a round takes as long as a rebalance does, else no longer than a fetch,
+It goes in rounds (``guards.poll_round``): a round takes as long as a rebalance does, else no longer than a fetch,
 50 ms. Between rounds it does what it was told. It hands over at most ``ROOM`` batches that the loop has not taken; then
 it stays in the group without fetching.
 """

@@ -1,11 +1,11 @@
 """The embedded log: one SQLite file, durable, without a server. The files beside this one are its parts.
 
-    sqlite_place      where the file may lie            sqlite_writer     one thread that writes: group commit
-    sqlite_schema     its tables                        sqlite_producer   sends
-    sqlite_records    rows of records                   sqlite_consumer   the asyncio side of a group's member
-    sqlite_file       the file, shared by a process     sqlite_member     its thread; sqlite_shelf: what it read ahead
-    sqlite_errors     SQLite's errors, explained        sqlite_lease      who owns a group
-    sqlite_reader     reads without a group
+    location   where the file may lie            writer      one thread that writes: group commit
+    schema     its tables                        producer    sends
+    records    rows of records                   consumer    the asyncio side of a group's member
+    file       the file, shared by a process     member      its thread; read_ahead: what it has read ahead
+    errors     SQLite's errors, explained        lease       who owns a group
+    reader     reads without a group
 
 Any number of processes may produce. Of a group one live consumer owns all partitions; others stand by.
 """
