@@ -1,7 +1,7 @@
 """What a connector answers. It answers; it raises only for bugs.
 
 Verdict     (one per event)
-├── Delivered   the far side has it
+├── Delivered   the destination has it
 ├── Retry       transient, for this record; the only one that spends an attempt
 ├── Throttled   the destination's quota; costs no attempt
 ├── Down        the destination or its credentials are out; costs no attempt, opens the breaker
@@ -196,7 +196,7 @@ class Connector(Protocol):
         """
 
     async def find(self, events: Sequence[Event]) -> list[Finding]:
-        """Has the far side got these already?
+        """Has the destination got these already?
 
         As many findings as events; raises nothing but bugs: when the vendor cannot be reached now, ``Retry`` is not a
         finding, so it raises ``connectors.errors.Unreachable``.

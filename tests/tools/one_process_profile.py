@@ -116,7 +116,7 @@ class Saas:
 
 
 class Bench:
-    """``saas``: by slug, the far side of each connection."""
+    """``saas``: by slug, the destination of each connection."""
 
     def __init__(self, folder: Path) -> None:
         self._url = f"sqlite:///{folder / 'log.db'}"

@@ -82,7 +82,7 @@ class Odds:
 
 
 class Vendor:
-    """What the far side really did, call by call, in order.
+    """What the destination really did, call by call, in order.
 
     ``calls``: the number of the call in which an event was done first; ``unanswered``: events of whose call a worker
     heard nothing while it lived; ``after_letter``: what was done although its letter was there.
@@ -153,7 +153,7 @@ class SimConnector:
     async def close(self) -> None:
         pass
 
-    # -- the far side answers ---------------------------------------------------------------------------------------
+    # -- the destination answers ---------------------------------------------------------------------------------------
 
     def answer_one(self) -> None:
         """One call, any of them, reaches its end."""

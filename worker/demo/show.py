@@ -69,7 +69,7 @@ class Show:
             time.sleep(LOOK_SECONDS)  # noqa: TID251
 
     def reckoning(self, reckoning: Reckoning) -> None:
-        table = Table("", "emitted", "at the far side", box=None, header_style="bold", pad_edge=False)
+        table = Table("", "emitted", "in the application", box=None, header_style="bold", pad_edge=False)
         for what, expected, found in reckoning.lines:
             mark = "[green]✔[/green]" if expected == found else "[red]✘[/red]"
             table.add_row(f"{mark} {what}", f"{expected:,}", f"{found:,}")

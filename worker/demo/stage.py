@@ -155,7 +155,7 @@ class Stage:
 
 
 class Sandbox:
-    """The far side, and what it really received."""
+    """One of the applications, and what it really received."""
 
     def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
         self.url = url

@@ -3,7 +3,7 @@
 Open: nothing is attempted, nothing is dead-lettered, no attempt is spent; a probe after growing pauses lets it
 half-open, one call at a time; the first that the vendor answers closes it.
 
-Quarantine is another thing: the vendor answers, and refuses nearly everything (a schema changed on the far side); or
+Quarantine is another thing: the vendor answers, and refuses nearly everything (a schema changed at the destination); or
 nearly everything that comes is hopeless before any call (a producer went wrong). Nothing more is drained into the dead
 letters until an operator resumes.
 """

@@ -1,4 +1,4 @@
-"""The far side of one connection: how fast it may be called, whether it is there, whether it takes what it is sent."""
+"""One connection's destination: how fast it may be called, whether it is there, whether it takes what it is sent."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ class Router:
         cause: LetterCause,
         reason: str,
     ) -> None:
-        """Known to be hopeless before any call. A producer that went wrong floods as a far side that changed does.
+        """Known to be hopeless before any call. A producer that went wrong floods as a destination that changed does.
 
         Of a connection that is paused, by an operator or for such a flood, nothing more goes into the dead letters: it
         stays undone, and is read again when the connection is resumed.

@@ -147,7 +147,7 @@ def test_failures_before_an_outage_are_forgotten_after_it() -> None:
 
 
 def test_a_flood_of_rejections_quarantines() -> None:
-    """More than half of the last two hundred: a schema changed on the far side."""
+    """More than half of the last two hundred: a schema changed at the destination."""
     quarantine = Quarantine()
     verdicts = [quarantine.outcome(refused=True) for _ in range(101)]
 
