@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal
 
 from pq.csv.rows import BadFile
+from topics.event import exact_json
 
 Empty = Literal["skip", "null", "text"]
 
@@ -24,27 +25,28 @@ def _boolean(cell: str) -> bool:
         raise ValueError("neither true nor false") from None
 
 
-def _finite(cell: str) -> float:
-    number = float(cell)
-    if not math.isfinite(number):
+def _number(cell: str) -> float | Decimal:
+    if not math.isfinite(float(cell)):
         raise ValueError("not a number that JSON has")
-    return number
-
-
-def _json(cell: str) -> Any:
-    return json.loads(cell, parse_constant=_finite)
+    return exact_json.number(cell)
 
 
 def guess(cell: str) -> Any:
-    """A number or true/false where a cell can be nothing else; ``007`` and ``+32 2 555`` stay what they are: text."""
+    """A number or true/false where a cell can be nothing else, and the number written is the cell again.
+
+    ``007``, ``1.10``, ``-0`` and ``+32 2 555`` stay what they are: text.
+    """
     if _INTEGER.fullmatch(cell):
-        return int(cell)
+        return int(cell) if cell != "-0" else cell
     if _DECIMAL.fullmatch(cell):
-        return float(cell)
+        number = float(cell)
+        return number if repr(number) == cell else cell
     return {"true": True, "false": False}.get(cell.lower(), cell)
 
 
-TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": _finite, "bool": _boolean, "json": _json}
+TYPES: dict[str, Callable[[str], Any]] = {
+    "str": str, "int": int, "float": _number, "bool": _boolean, "json": exact_json.loads,
+}  # fmt: skip
 
 
 class Fields:

@@ -12,8 +12,10 @@ from uuid import UUID, uuid5
 from pq._channel import Channel
 from pq.csv.fields import Fields
 from pq.csv.rows import Rejects, Row
+from pq.errors import BadField
 from pq.receipt import Receipt
 from topics.errors import LogError, RecordRefused, WritebackError
+from topics.event import exact_json
 from topics.event.event import Operation
 from topics.log import Position
 
@@ -33,15 +35,14 @@ class Target:
     object: str
     run: str = ""
 
-    def event_id(self, row: Row) -> str:
-        """The same for the same line with the same content, whatever the file is called, however often it is sent.
+    def event_id(self, line: int, key: str | None, fields: dict[str, Any]) -> str:
+        """The same when the same line sends the same, whatever the file is called, however often it is sent.
 
         So a second run after a crash is recognised as the same events: by the vendors that take an idempotency key, in
-        the ledger and among the dead letters. A corrected row is another event.
+        the ledger and among the dead letters. A corrected row, mapping or type is another event.
         """
-        slug = self.channel.connection.slug
-        content = "\x1f".join([self.run, slug, self.operation, self.object, str(row.line), *row.cells])
-        return str(uuid5(NAMESPACE, content))
+        told = [self.run, self.channel.connection.slug, self.operation, self.object, str(line), key or ""]
+        return str(uuid5(NAMESPACE, "\x1f".join([*told, exact_json.dumps(fields).decode()])))
 
 
 class Sample(NamedTuple):
@@ -71,8 +72,15 @@ class CsvImport:
         target = self._target
         for row in rows:
             fields = self._fields_of(row)
-            if fields is not None:
-                yield Sample(row.line, target.event_id(row), self._key(fields), fields)
+            if fields is None:
+                continue
+            try:
+                key = self._key(fields)
+                target.channel.check(target.operation, target.object, fields, key=key)
+            except (BadField, RecordRefused) as error:
+                self._reject(row, str(error))
+            else:
+                yield Sample(row.line, target.event_id(row.line, key, fields), key, fields)
 
     def send(self, rows: Iterable[Row], *, wait: bool) -> Iterator[int]:
         """Send them, and yield each line as it is left behind. Raises ``ImportStopped``."""
@@ -90,11 +98,12 @@ class CsvImport:
 
     def _send(self, row: Row, fields: dict[str, Any], *, wait: bool) -> None:
         target = self._target
-        event_id, key = target.event_id(row), self._key(fields)
         send = target.channel.write if wait else target.channel.send
         try:
+            key = self._key(fields)
+            event_id = target.event_id(row.line, key, fields)
             sent = send(target.operation, target.object, fields, event_id=event_id, key=key, backfill=True)
-        except RecordRefused as error:
+        except (BadField, RecordRefused) as error:
             self._reject(row, str(error))
         else:
             self.sent += 1

@@ -176,6 +176,31 @@ def test_bad_rows_are_told_and_kept(emitted: Emitted, tmp_path: Path, capsys: py
     assert (tmp_path / "contacts.rejects.csv").read_bytes().count(b"\r\n") == 4
 
 
+def test_a_row_that_no_event_can_hold_is_rejected(
+    emitted: Emitted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1e999, half a surrogate pair, JSON too deep, a NUL in the key: each is told, and the last row is sent."""
+    bad = ["b@x.org,1e999", r'c@x.org,"{""a"": ""\ud83d""}"', "d@x.org," + "[" * 100_000, "e\0@x.org,1"]
+    content = "\n".join(["email,n", *bad, "f@x.org,3"]).encode()
+    for mode in (["--dry-run"], []):
+        code = writeback("import", csv_file(tmp_path, content), *IMPORT, "--types", "n=json", *mode)
+        told = [line for line in capsys.readouterr().err.splitlines() if "rejected:" in line]
+        assert (code, [line.split()[1] for line in told]) == (3, ["2", "3", "4", "5"])
+
+    assert [event.fields for event in emitted("hubspot")] == [{"email": "f@x.org", "n": 3}]
+
+
+def test_a_corrected_mapping_makes_another_event(emitted: Emitted, tmp_path: Path) -> None:
+    """The id says what is sent: a vendor with idempotency keys must not take the corrected event for the wrong one."""
+    content = b"email,right,wrong\na@x.org,1,2\n"
+    for mapping in (["wrong=phone", "right="], ["right=phone", "wrong="], ["right=phone", "wrong="]):
+        maps = [option for pair in mapping for option in ("--map", pair)]
+        writeback("import", csv_file(tmp_path, content), *IMPORT, *maps)
+
+    wrong, right, again = emitted("hubspot")
+    assert wrong.id != right.id == again.id
+
+
 def test_a_row_larger_than_an_event_is_rejected(emitted: Emitted, tmp_path: Path) -> None:
     """The rows around it go."""
     content = f"email,firstname\na@b.c,x\nb@b.c,{'x' * 1_048_000}{'y' * 500}\nc@b.c,x\n"
