@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 
 from topics.errors import SettingsError, StoreUnavailable
+from topics.event import exact_json
 
 BUSY_TIMEOUT_MS = 30_000
 _TRANSIENT = {
@@ -26,6 +27,12 @@ _TRANSIENT = {
 }
 _CREATE_LOCK = 5_714_290_113
 """Any number, the same in every process: PostgreSQL's advisory lock under which tables are created."""
+
+_EXACT: dict[str, Any] = {
+    "json_serializer": exact_json.stored,
+    "json_deserializer": exact_json.loads_checked,
+}
+"""What is kept as JSON keeps every digit: an operator's edit of a letter holds the ``Decimal`` that came."""
 
 
 def open_store(url: str) -> Engine:
@@ -40,7 +47,7 @@ def open_store(url: str) -> Engine:
     try:
         parsed = _with_driver(make_url(url))
         sqlite = parsed.get_backend_name() == "sqlite"
-        engine = _open_sqlite(parsed) if sqlite else create_engine(parsed, pool_pre_ping=True)
+        engine = _open_sqlite(parsed) if sqlite else create_engine(parsed, pool_pre_ping=True, **_EXACT)
     except (ArgumentError, NoSuchModuleError) as error:
         raise SettingsError(f"WRITEBACK_STORE is no database URL that SQLAlchemy knows: {error}") from error
     except ModuleNotFoundError as error:
@@ -77,7 +84,7 @@ def _open_sqlite(url: URL) -> Engine:
         path = Path(url.database).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
         url = url.set(database=str(path))
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1_000})
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1_000}, **_EXACT)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -86,7 +85,14 @@ def show(context: CommandContext, /, *, letter: str, as_json: bool) -> None:
 
 @dead_letters.command()
 @click.argument("letter", metavar="ID")
-@click.option("--set", "put", multiple=True, metavar="FIELD=VALUE", help="VALUE is JSON, or else text.")
+@click.option(
+    "--set",
+    "put",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A text field stays text; of any other VALUE is JSON, or else text.",
+)
+@click.option("--set-json", "put_json", multiple=True, metavar="FIELD=JSON", help="The same, and VALUE is always JSON.")
 @click.option("--unset", "drop", multiple=True, metavar="FIELD", help="Take a field out.")
 @click.option("--fields", metavar="JSON", help="All fields anew, as a JSON object.")
 @click.option("--operation", help="Another operation.")
@@ -96,7 +102,15 @@ def show(context: CommandContext, /, *, letter: str, as_json: bool) -> None:
 @json_option
 @pass_context
 def edit(
-    context: CommandContext, /, *, letter: str, put: tuple[str, ...], revert: bool, as_json: bool, **said: Any
+    context: CommandContext,
+    /,
+    *,
+    letter: str,
+    put: tuple[str, ...],
+    put_json: tuple[str, ...],
+    revert: bool,
+    as_json: bool,
+    **said: Any,
 ) -> None:
     """Change what a replay of the letter will send; the original is kept."""
     from dead_letter.errors import BadEdit  # noqa: PLC0415
@@ -107,8 +121,11 @@ def edit(
     if stored.summary.state != "open":
         raise BadEdit(f"letter {stored.summary.id} is {stored.summary.state}; only an open one can be edited")
     said["fields"] = _object(said["fields"])
-    after = None if revert else edit_of(stored, put=dict(_assignment(text) for text in put), **said)
     before = current(stored)
+    texts = {name for name, value in (before.fields if before else {}).items() if isinstance(value, str)}
+    plain = {name: value if name in texts else _json_or_text(value) for name, value in map(_assignment, put)}
+    typed = {name: _json(value, f"--set-json {name}") for name, value in map(_assignment, put_json)}
+    after = None if revert else edit_of(stored, put=plain | typed, **said)
     store.edit(stored.summary.id, after, who=who(), now=now())
     edited = current(store.get(stored.summary.id))
     if as_json:
@@ -140,13 +157,14 @@ def note_letter(context: CommandContext, /, *, letter: str, text: str) -> None:
 def export(context: CommandContext, /, *, ids: tuple[str, ...], state: str, output: Any, **said: Any) -> None:
     """Letters as JSON, one a line, with everything in them (bytes in base64)."""
     from dead_letter.cli.page import whole_as_json  # noqa: PLC0415
+    from topics.event import exact_json  # noqa: PLC0415
 
     store = current_store(context)
     filters = chosen(now(), state=state, ids=[store.get(letter).summary.id for letter in ids] or None, **said)
     with progress("Exporting", store.count(filters)) as advance:
         for letter in store.in_order(filters):
             told = whole_as_json(store.get(letter.id), store.trail(letter.id))
-            output.write(json.dumps(told, ensure_ascii=False, default=str) + "\n")
+            output.write(exact_json.shown(told) + "\n")
             advance(1)
 
 
@@ -155,23 +173,33 @@ dead_letters.add_command(discard)
 dead_letters.add_command(parked)
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise click.BadParameter(f"{text!r} is not FIELD=VALUE")
+    return name, value
+
+
+def _json(text: str, option: str) -> Any:
+    from topics.event import exact_json  # noqa: PLC0415 - help needs none of it
+
     try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+        return exact_json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{option} is not JSON: {error}") from error
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return _json(text, "--set")
+    except click.BadParameter:
+        return text
 
 
 def _object(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise click.BadParameter(f"--fields is not JSON: {error}") from error
+    value = _json(text, "--fields")
     if not isinstance(value, dict):
         raise click.BadParameter("--fields is not a JSON object")
     return value

@@ -16,6 +16,7 @@ from dead_letter.replay.standing import Standing
 from dead_letter.store.rows import Stored, Summary
 from dead_letter.store.store import Action
 from topics.cli.console import when
+from topics.event import exact_json
 
 SHORT = 12
 """Characters of an id that a listing shows; any beginning that fits one letter will do."""
@@ -119,7 +120,7 @@ def _head(stored: Stored, stands: Standing) -> str:
         ("parked", _parked(stands)),
         ("duplicate", "possible: an earlier owner may have made the same call" if letter.possible_duplicate else ""),
     ]
-    return "\n".join(f"{name:<12} {text}" for name, text in rows if text)
+    return "\n".join(f"{name:<12} {text}".replace("\n", " ") for name, text in rows if text)  # a vendor adds no row
 
 
 def _attempts(stored: Stored) -> str:
@@ -151,9 +152,7 @@ def _answer(stored: Stored) -> str:
 def _event(stored: Stored) -> str:
     record, event = stored.letter.record, original(stored)
     if event is not None:
-        said = "The event:\n" + _indent(
-            json.dumps(event.fields, indent=2, ensure_ascii=False, default=str)[:LONGEST_VALUE]
-        )
+        said = "The event:\n" + _indent(exact_json.shown(event.fields, indent=2)[:LONGEST_VALUE])
     elif record.value is None:
         said = "The record has no value."
     else:

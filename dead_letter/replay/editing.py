@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from dead_letter.errors import BadEdit
 from dead_letter.replay.outgoing import edited_event
 from dead_letter.store.rows import Edit, Stored
 from topics.errors import MalformedEvent
-from topics.event import codec
+from topics.event import codec, exact_json
 from topics.names import MAX_EVENT_BYTES
 
 
@@ -68,7 +67,7 @@ def _lines(edit: Edit | None) -> list[str]:
     if edit is None:
         return []
     told = {"operation": edit.operation, "object": edit.object, "key": edit.key, "fields": edit.fields}
-    return json.dumps(told, indent=2, ensure_ascii=False, default=str).splitlines()
+    return exact_json.shown(told, indent=2).splitlines()
 
 
 def _check(stored: Stored, edit: Edit) -> None:

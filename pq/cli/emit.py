@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterator
@@ -156,8 +155,10 @@ def _print_outcome(outcome: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(outcome)
     elif "detail" in outcome:
+        from topics.event import exact_json  # noqa: PLC0415 - help needs none of it
+
         detail = outcome["detail"]
-        say(f"{outcome['status']}: {detail if isinstance(detail, str) else json.dumps(detail, default=str)}")
+        say(f"{outcome['status']}: {detail if isinstance(detail, str) else exact_json.shown(detail)}")
     else:
         say(outcome["id"])
 

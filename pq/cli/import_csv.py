@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import time
@@ -184,6 +183,8 @@ def _tell_reject(rejects: Rejects) -> Callable[[Row, str], None]:
 
 
 def _dry_run(importing: CsvImport, todo: Iterator[Row], rejects: Rejects, options: dict[str, Any]) -> int:
+    from topics.event import exact_json  # noqa: PLC0415 - help needs none of it
+
     shown: list[Sample] = []
     count = 0
     for sample in importing.samples(todo):
@@ -193,9 +194,7 @@ def _dry_run(importing: CsvImport, todo: Iterator[Row], rejects: Rejects, option
     if options["as_json"]:
         print_json({"rows": count, "rejected": rejects.count, "first": [sample._asdict() for sample in shown]})
     else:
-        print_table(
-            ["line", "key", "fields"], [[s.line, s.key, json.dumps(s.fields, ensure_ascii=False)] for s in shown]
-        )
+        print_table(["line", "key", "fields"], [[s.line, s.key, exact_json.shown(s.fields)] for s in shown])
         note(f"nothing was sent: {count:,} rows would be, {rejects.count:,} rejected{_where(rejects)}")
     return INCOMPLETE if rejects.count else OK
 

@@ -1,8 +1,9 @@
 import multiprocessing
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, insert, select, text
+from sqlalchemy import JSON, Column, ForeignKey, Integer, MetaData, Table, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from topics.errors import SettingsError, StoreUnavailable
@@ -96,3 +97,20 @@ def test_a_wrong_statement_stays_a_bug(tmp_path: Path) -> None:
     """A missing table is our mistake, not an outage."""
     with pytest.raises(OperationalError), open_store(f"sqlite:///{tmp_path}/s.db").begin() as connection:
         connection.execute(select(PARENT))
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_json_keeps_every_digit(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A Decimal in an operator's edit is stored, and comes back as it was, on both databases."""
+    url = request.getfixturevalue("postgres_url") if engine == "postgresql" else f"sqlite:///{tmp_path}/store.db"
+    store = open_store(url)
+    table = Table("exact", MetaData(), Column("value", JSON))
+    table.create(store)
+    value = {"amount": Decimal("12345678901234567.89"), "name": "caf\u00e9", "nothing": None}
+    with store.begin() as connection:
+        connection.execute(insert(table).values(value=value))
+        kept = connection.execute(select(table.c.value)).scalar_one()
+    store.dispose()
+
+    assert kept == value
+    assert type(kept["amount"]) is Decimal

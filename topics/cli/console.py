@@ -7,7 +7,6 @@ about the run itself (progress, notes, errors) to stderr.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,7 +58,9 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON value on one line; what JSON does not know is written as text."""
-    click.echo(json.dumps(value, default=str, ensure_ascii=False).translate(_IN_JSON))
+    from topics.event import exact_json  # noqa: PLC0415 - help needs none of it
+
+    click.echo(exact_json.shown(value).translate(_IN_JSON))
 
 
 def print_table(
@@ -73,10 +74,10 @@ def print_table(
     if not rows:
         note(empty)
         return
-    cells = [["" if cell is None else escaped(str(cell)) for cell in row] for row in rows]
+    cells = [["" if cell is None else escaped(" ".join(str(cell).split())) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for line in (columns, *cells):
-            click.echo("\t".join(" ".join(cell.split()) for cell in line))
+            click.echo("\t".join(line))
         return
     from rich.console import Console  # noqa: PLC0415 - only on a terminal
     from rich.table import Table  # noqa: PLC0415

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from math import isfinite, isinf
 from typing import Any, NoReturn
+from uuid import uuid4
 
 from pydantic_core import to_json
 
@@ -105,6 +107,19 @@ def dumps(value: Any) -> bytes:
     return _written(value) if _has_decimal(value) else to_json(value)
 
 
+def shown(value: Any, *, indent: int | None = None) -> str:
+    """JSON for readers, people and machines: a ``Decimal`` is a number, what JSON does not know is its text."""
+    return _text(value, str, indent=indent, ensure_ascii=False)
+
+
+def stored(value: Any) -> str:
+    """JSON in ASCII for a column of a database; half a surrogate pair, which somebody's letter may hold, is escaped.
+
+    Raises ``TypeError`` for what JSON does not know.
+    """
+    return _text(value, _unknown)
+
+
 def plain(value: Decimal) -> str:
     """The digits of a finite decimal without an exponent: 0.00001 and not 1E-5."""
     return f"{value:f}" if abs(value.adjusted()) <= PLAIN_EXPONENT else str(value)
@@ -168,6 +183,24 @@ def _written(value: Any) -> bytes:
     if isinstance(value, (list, tuple)):
         return b"[" + b",".join(_written(item) for item in value) + b"]"
     return to_json(value)
+
+
+def _text(value: Any, other: Callable[[object], str], **options: Any) -> str:
+    """As ``json.dumps``, which has no way to write a ``Decimal``: each is a mark first, then its digits."""
+    mark, numbers = uuid4().hex, deque[str]()
+
+    def told(unknown: object) -> str:
+        if not isinstance(unknown, Decimal):
+            return other(unknown)
+        numbers.append(plain(unknown))
+        return mark
+
+    text = json.dumps(value, default=told, **options)
+    return re.sub(f'"{mark}"', lambda _: numbers.popleft(), text) if numbers else text
+
+
+def _unknown(value: object) -> NoReturn:
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _encodable(text: str) -> bool:

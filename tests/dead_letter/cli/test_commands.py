@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,18 @@ def test_edit_and_replay(desk: CommandLine) -> None:
     assert [action["what"] for action in shown["trail"]] == ["edit", "replay"]
 
 
+def test_an_edit_keeps_the_type_of_a_field(desk: CommandLine) -> None:
+    """A text that looks like a number stays text; --set-json says otherwise; every digit of a number stays."""
+    desk.bury(FIRST)
+    fields = '{"version": "1.10", "amount": 1, "fax": "1e5"}'
+    desk.say("edit", FIRST.id, "--fields", fields)
+    desk.say("edit", FIRST.id, "--set", "version=1.20", "--set", "amount=12345678901234567.89", "--set-json", "fax=7")
+    desk.say("replay", FIRST.id)
+
+    assert desk.sent() == [{"version": "1.20", "amount": Decimal("12345678901234567.89"), "fax": 7}]
+    assert '"amount": 12345678901234567.89' in desk.say("show", FIRST.id, "--json")
+
+
 def test_an_edit_can_be_taken_back(desk: CommandLine) -> None:
     """After --revert the original goes."""
     desk.bury(FIRST)
@@ -224,6 +237,7 @@ def test_an_edit_can_be_taken_back(desk: CommandLine) -> None:
         (("--set", "email"), USAGE, "FIELD=VALUE"),
         (("--fields", "[1]"), USAGE, "not a JSON object"),
         (("--fields", "{"), USAGE, "not JSON"),
+        (("--set-json", "emial=x@"), USAGE, "--set-json emial is not JSON"),
         (("--unset", "nothing"), FAILED, "there is emial"),
         (("--operation", "explode"), FAILED, "explode"),
         (("--object", "a/b"), FAILED, "object"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +105,11 @@ def test_a_number_beyond_a_double_is_named() -> None:
 
     with pytest.raises(MalformedEvent, match=r"1e308\): fields.a.0"):
         decode(Record(place, 0, 0, None, value))
+
+
+def test_readers_see_numbers() -> None:
+    """A Decimal is shown as a number, beside whatever JSON does not know, in lines or on one."""
+    value = {"a": [Decimal("12345678901234567.89"), Decimal("0.00000000000000000001")], "b": Path("x"), "c": "\u00e9"}
+
+    assert exact_json.shown(value) == ('{"a": [12345678901234567.89, 0.00000000000000000001], "b": "x", "c": "\u00e9"}')
+    assert exact_json.shown({"n": Decimal(1)}, indent=2) == '{\n  "n": 1\n}'
