@@ -17,7 +17,7 @@ EventName = Literal[
     "partition.reread",  # what waited was dropped; read again from the first undone
     "connection.opened",  # connector, version
     "connection.held",  # cannot be opened: reason; tried again
-    "connection.unknown",  # no such connection: its events are lettered
+    "connection.unknown",  # no such connection: its events are dead-lettered
     "connection.changed",  # state or settings, by an operator
     "connection.quarantined",  # more than half of the last 200 were rejected
     "breaker.opened",

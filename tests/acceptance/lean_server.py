@@ -1,4 +1,4 @@
-"""A far end for very many requests: in a thread of the test, with next to no cost."""
+"""A destination for very many requests: in a thread of the test, with next to no cost."""
 
 from __future__ import annotations
 

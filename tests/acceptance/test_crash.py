@@ -83,10 +83,10 @@ def test_a_kill_behind_a_letter(engine: str, tmp_path: Path, request: pytest.Fix
     """The letter is there, no commit knows it, and the vendor would take the event now: it is not asked again."""
     with rig.stage_on(engine, tmp_path, request) as stage, FarEnd() as far:
         _connect(stage, far)
-        lettered = [_kill_behind_a_letter(stage, far, 0)]
+        dead_lettered = [_kill_behind_a_letter(stage, far, 0)]
         while rig.left(stage) == 0:  # the commit was quicker than the kill
-            assert len(lettered) < TRIES
-            lettered.append(_kill_behind_a_letter(stage, far, len(lettered)))
+            assert len(dead_lettered) < TRIES
+            dead_lettered.append(_kill_behind_a_letter(stage, far, len(dead_lettered)))
         announced = rig.memory(stage, "erp").tries
         far.reset(100)
         late = single("erp", 99, 1_000)
@@ -98,8 +98,8 @@ def test_a_kill_behind_a_letter(engine: str, tmp_path: Path, request: pytest.Fix
 
         assert [tries.letter_cause for tries in announced.values()] == ["rejected"]
         assert far.report().settled == 1
-        assert outcomes == {late.id: "delivered", **dict.fromkeys(lettered, "dead")}
-        assert sorted(letter["letter"]["event_id"] for letter in rig.letters(stage)) == sorted(lettered)
+        assert outcomes == {late.id: "delivered", **dict.fromkeys(dead_lettered, "dead")}
+        assert sorted(letter["letter"]["event_id"] for letter in rig.letters(stage)) == sorted(dead_lettered)
         rig.no_traceback(stage)
 
 

@@ -1,4 +1,4 @@
-"""The far end is real: parties from a CSV, through topics and worker, into an ERP that has rules of its own."""
+"""The destination is real: parties from a CSV, through topics and worker, into an ERP that has rules of its own."""
 
 from __future__ import annotations
 

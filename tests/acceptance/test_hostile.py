@@ -54,7 +54,7 @@ RECORDS: list[tuple[str, str, bytes | None, bytes | None, Headers, str]] = [
 
 
 @pytest.mark.parametrize("engine", rig.ENGINES)
-def test_hostile_records_are_lettered_and_the_worker_goes_on(
+def test_hostile_records_are_dead_lettered_and_the_worker_goes_on(
     engine: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Each ends in the dead letters with its original bytes; the good event behind them is delivered."""

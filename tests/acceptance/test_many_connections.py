@@ -86,7 +86,7 @@ def cpu(pid: int) -> float:
 @pytest.mark.parametrize("engine", rig.ENGINES)
 def test_half_of_all_connections_are_dead(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The living are served, once each; the dead keep all they have; memory stays flat while they are probed."""
-    raise_limit()  # ours: the far end has as many sockets as the worker
+    raise_limit()  # ours: the destination has as many sockets as the worker
     far = FarEnd()
     slugs = [f"c{number}" for number in range(CONNECTIONS)]
     living, dead = slugs[::2], slugs[1::2]

@@ -57,7 +57,7 @@ def _hit(crm: Sandbox, fault: str) -> set[str]:
 
 
 def test_slack_follows_its_policy(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Slack cannot be asked: a message goes again and is told of, or it is lettered where the policy says so."""
+    """Slack cannot be asked: a message goes again and is told of, or it is dead-lettered where the policy says so."""
     with rig.stage_on("sqlite", tmp_path, request) as stage:
         chat = stage.sandbox("--latency", "0.02", "--slack-rate", "0", "--open-channels", name="chat")
         rig.connect(stage, "slack", chat, *PATIENCE)
@@ -81,12 +81,12 @@ def test_slack_follows_its_policy(tmp_path: Path, request: pytest.FixtureRequest
         for message in quiet:
             assert not results[message.id].possible_duplicate
             assert posted[message.fields["channel"]] == 1
-        for fault, (told, lettered) in loud.items():
+        for fault, (told, dead_lettered) in loud.items():
             assert results[told.id].outcome == "delivered"
             assert results[told.id].possible_duplicate
-            assert results[lettered.id].outcome == "dead"
+            assert results[dead_lettered.id].outcome == "dead"
             assert posted[told.fields["channel"]] >= (2 if "performed" in fault else 1)
-            assert posted.get(lettered.fields["channel"], 0) == ("performed" in fault)
+            assert posted.get(dead_lettered.fields["channel"], 0) == ("performed" in fault)
         assert [letter["letter"]["verdict"] for letter in rig.letters(stage)] == ["unknown-outcome"] * len(NONE)
 
 

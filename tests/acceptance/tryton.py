@@ -1,4 +1,4 @@
-"""A real ERP at the far end: Tryton, in its own environment and process, spoken to over its REST API only.
+"""A real ERP at the destination: Tryton, in its own environment and process, spoken to over its REST API only.
 
 The first use on a machine installs it into a cache folder and prepares a SQLite database there; each ``Erp`` then
 starts on a copy of that database in less than a second. Tryton is GPL: nothing of ours imports it.

@@ -98,5 +98,5 @@ def run(cases: tuple[str, ...], sizes: Sizes, out: Path) -> tuple[list[Figure], 
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that broker, far end and workers end, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that broker, destination and workers end, too
     main()

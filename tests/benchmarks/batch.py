@@ -32,7 +32,7 @@ def figures(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
     ratios = tuple(run.rate / rate for run, rate in zip(runs, alone, strict=True))
     yield Figure(CASE, who, "x kafka-python alone", "", ratios)
     yield Figure(CASE, who, "CPU", "us/event", tuple(run.cpu_us for run in runs), at_most=60)
-    yield Figure(CASE, who, "the far end's CPU", "us/event", tuple(run.far_us for run in runs))
+    yield Figure(CASE, who, "the destination's CPU", "us/event", tuple(run.far_us for run in runs))
     yield Figure(CASE, who, "events per call", "", tuple(run.report.settled / run.report.requests for run in runs))
     yield Figure(CASE, who, "peak memory", "MB", tuple(run.peak_mb for run in runs))
     yield unclean(CASE, who, runs)

@@ -1,4 +1,4 @@
-"""What arrived at the far end, by the events' numbers: what is lost, doubled or out of order on its key is seen."""
+"""What arrived at the destination, by the events' numbers: what is lost, doubled or out of order on its key is seen."""
 
 from __future__ import annotations
 

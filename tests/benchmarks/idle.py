@@ -1,4 +1,4 @@
-"""From a script's line to the request at the far end, while nothing else is going on."""
+"""From a script's line to the request at the destination, while nothing else is going on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast some of the events get through beside others: they bear the name of a lane, which the far end times."""
+"""How fast some of the events get through beside others: they bear the name of a lane, which the destination times."""
 
 from __future__ import annotations
 

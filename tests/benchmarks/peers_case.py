@@ -90,7 +90,7 @@ def _figures(who: str, runs: list[Run], beside: list[float], order: str) -> Iter
     ratios = tuple(run.rate / limit for run, limit in zip(runs, beside, strict=True))
     yield Figure(CASE, who, "x httpx loop", "", ratios)
     yield Figure(CASE, who, "CPU", "us/event", tuple(run.cpu_us for run in runs))
-    yield Figure(CASE, who, "the far end's CPU", "us/event", tuple(run.far_us for run in runs))
+    yield Figure(CASE, who, "the destination's CPU", "us/event", tuple(run.far_us for run in runs))
     yield Figure(CASE, who, "most calls at once", "", tuple(float(run.report.at_once) for run in runs))
     yield Figure(CASE, who, "start to first request", "s", tuple(run.start_seconds for run in runs))
     yield Figure(CASE, who, "peak memory", "MB", tuple(run.peak_mb for run in runs))

@@ -1,4 +1,4 @@
-"""Workers that are ready before they are measured: loaded, in their group, with connections open to the far end.
+"""Workers that are ready before they are measured: loaded, in their group, with connections open to the destination.
 
 Then they stand still (SIGSTOP) while their topics are filled, so that all of them begin at the same moment, with
 everything still to be read. A second process that is still starting would be measured as a slow one.

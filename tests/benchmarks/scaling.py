@@ -1,7 +1,7 @@
 """One process and two: over two connections, and over the partitions of one. Single calls, and the batch endpoint.
 
-The broker and the far end share the two cores with the workers: a rate cannot double here. What an event costs should
-not grow.
+The broker and the destination share the two cores with the workers: a rate cannot double here. What an event costs
+should not grow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from topics import names
 from topics.event.event import Event
 
 GROWTH = 1.1
-NOTE = "broker and far end share the two cores"
+NOTE = "broker and destination share the two cores"
 BATCH_KEYS = 20_000
 """So many that none comes twice within what is read ahead: a key appears once per batch, and waits for its turn."""
 
@@ -104,7 +104,7 @@ def _figures(
         yield Figure(case, who, "rate", "events/s", rates, at_least=rate if both else None, note=NOTE * both)
         costs = tuple(run.cpu_us for run in of_it)
         yield Figure(case, who, "CPU", "us/event", costs, at_most=cpu_us)
-        yield Figure(case, who, "the far end's CPU", "us/event", tuple(run.far_us for run in of_it))
+        yield Figure(case, who, "the destination's CPU", "us/event", tuple(run.far_us for run in of_it))
         yield Figure(case, who, "most calls at once", "", tuple(float(run.report.at_once) for run in of_it))
         yield Figure(case, who, "peak memory", "MB", tuple(run.peak_mb for run in of_it))
         yield unclean(case, who, of_it)

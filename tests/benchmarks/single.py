@@ -88,7 +88,7 @@ def _ours(case: str, operation: Operation, series: Series, *, bound: bool) -> It
     yield Figure(case, who, "x loop over our transport", "", series.rates("transport"), at_least=least and 0.9)
     yield Figure(case, who, "CPU", "us/event", tuple(run.cpu_us for run in runs))
     yield Figure(case, who, "CPU x httpx loop", "", series.costs("httpx"), at_most=least)
-    yield Figure(case, who, "the far end's CPU", "us/event", tuple(run.far_us for run in runs))
+    yield Figure(case, who, "the destination's CPU", "us/event", tuple(run.far_us for run in runs))
     yield Figure(case, who, "start to first request", "s", tuple(run.start_seconds for run in runs))
     yield Figure(case, who, "peak memory", "MB", tuple(run.peak_mb for run in runs))
     yield unclean(case, who, runs)

@@ -1,4 +1,4 @@
-"""The stand: a broker, the far end, a store with connections, and whoever works through a topic on them."""
+"""The stand: a broker, the destination, a store with connections, and whoever works through a topic on them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SETTLE = 0.3
 class Run:
     """``start_seconds``: from the start of the processes to the first request. CPU and rate: from then to the last.
 
-    ``far_us``: what the far end cost meanwhile, on the same cores.
+    ``far_us``: what the destination cost meanwhile, on the same cores.
     """
 
     report: Report
@@ -158,7 +158,7 @@ def follow(far: FarEnd, processes: list[Process], began: float, patience: float 
 
 
 def _await(event: Callable[[float], bool], processes: list[Process], patience: float) -> bool:
-    """Wait for the far end. Raises ``RuntimeError`` when a process fails meanwhile."""
+    """Wait for the destination. Raises ``RuntimeError`` when a process fails meanwhile."""
     until = time.monotonic() + patience
     while time.monotonic() < until:
         if event(2.0):

@@ -1,4 +1,4 @@
-"""The far end of every benchmark: a lean HTTP server in its own process that answers after a while and counts.
+"""The destination of every benchmark: a lean HTTP server in its own process that answers after a while and counts.
 
 ``PATCH /records/<key>`` with ``{"n": 17, "key": "k3"}`` is one event; ``POST .../contacts``, ``.../batch/create`` and
 ``.../batch/upsert`` take HubSpot's contacts (the event's number is the property ``n``, its key the email), and

@@ -94,7 +94,7 @@ class Vendor:
         self.performed: list[tuple[int, Event]] = []
         self.calls: dict[str, tuple[int, int]] = {}
         self.unanswered: set[str] = set()
-        self.lettered: set[str] = set()
+        self.dead_lettered: set[str] = set()
         self.after_letter: set[str] = set()
         self.life = 0
         self.known: set[str] = set()
@@ -106,7 +106,7 @@ class Vendor:
             self.performed.append((self.life, event.model_copy(update={"id": name})))
             self.calls.setdefault(name, (self.life, call))
             self.known.add(name)
-            if name in self.lettered:
+            if name in self.dead_lettered:
                 self.after_letter.add(name)
 
 
@@ -257,7 +257,7 @@ class SimProducer:
         self.records.append((topic, key, value, headers))
         if topic == names.DEAD_LETTER:
             letter = decode(Record(Partition(topic, 0), 0, 0, key, value, headers))
-            self._vendor.lettered.add(letter.event_id or "")
+            self._vendor.dead_lettered.add(letter.event_id or "")
         future: Future[Position] = Future()
         future.set_result(Position(Partition(topic, partition or 0), len(self.records) - 1))
         return future
@@ -508,14 +508,14 @@ class World:
         expected = {f"e{offset}" for offset in range(self.events)}
         assert ended == expected, f"silent: {expected - ended}"
         delivered = {r.id for r in self.results if r.outcome == "delivered"}
-        lettered = {letter.event_id for letter in self.letters}
+        dead_lettered = {letter.event_id for letter in self.letters}
         assert delivered <= self.vendor.known, f"claimed but never done: {delivered - self.vendor.known}"
         superseded = {r.id for r in self.results if r.outcome == "superseded"}
-        assert expected <= delivered | lettered | superseded
+        assert expected <= delivered | dead_lettered | superseded
         self._check_superseded(superseded, delivered)
         self._check_doubles()
         self._check_crashes()
-        assert not self.vendor.after_letter, f"lettered, and done all the same: {self.vendor.after_letter}"
+        assert not self.vendor.after_letter, f"dead-lettered, and done all the same: {self.vendor.after_letter}"
         if self.shelf and not self.coalesce:  # one call for several has an end for all of them, also an unknown one
             self._check_parked()
         self._check_order()

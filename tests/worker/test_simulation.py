@@ -29,7 +29,7 @@ async def history(seed: int, events: int = 40, crash_at: int | None = None) -> i
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_random_histories(shard: int) -> None:
-    """Every event ends delivered or lettered, in the order of its key, doubled only where that is told."""
+    """Every event ends delivered or dead-lettered, in the order of its key, doubled only where that is told."""
     for seed in range(shard, SEEDS, SHARDS):
         asyncio.run(history(seed))
 

@@ -254,7 +254,7 @@ async def test_a_bug_of_ours_ends_the_worker_loudly(bench: Bench, monkeypatch: p
 
 
 async def test_paused_and_resumed(bench: Bench) -> None:
-    """Within a second nothing goes out any more; resumed, everything does, in order, and nothing was lettered."""
+    """Within a second nothing goes out any more; resumed, everything does, in order, and nothing was dead-lettered."""
     saas = bench.connect()
     other = bench.connect("other")
     bench.connections.set_state("acme", "paused", "maintenance")
@@ -323,19 +323,19 @@ async def test_a_flood_of_rejections_quarantines_the_connection(bench: Bench) ->
     async with bench.working():
         await bench.eventually(lambda: bench.connections.get("acme").state == "quarantined")
         await bench.eventually(lambda: saas.built == 2)  # it has come back to the worker
-        lettered = len(bench.letters())
+        dead_lettered = len(bench.letters())
         assert "more than half of the last 200" in bench.connections.get("acme").state_reason
         saas.answer = lambda _: Delivered()
         bench.connections.set_state("acme", "active")
         await bench.eventually(lambda: bench.committed() == 600)
 
-    assert 101 <= lettered <= 101 + 160  # those that were out already
-    assert len(bench.letters()) == lettered
+    assert 101 <= dead_lettered <= 101 + 160  # those that were out already
+    assert len(bench.letters()) == dead_lettered
     assert len({result.id for result in bench.results()}) == 600
 
 
 async def test_a_secret_that_does_not_decrypt_holds_only_its_connection(bench: Bench) -> None:
-    """Its events wait, unread and unlettered; the others flow; with the secret mended they are delivered."""
+    """Its events wait, unread and not dead-lettered; the others flow; with the secret mended they are delivered."""
     saas = bench.connect(secrets={"token": "t"})
     other = bench.connect("other")
     bench.connections = Connections(bench._store, "1" * 43 + "=")
@@ -385,7 +385,7 @@ async def test_settings_that_cannot_be_kept_hold_only_their_connection(
 
 
 async def test_an_outage_costs_nothing_and_ends_by_itself(bench: Bench) -> None:
-    """Down: paused, memory given back, nothing lettered, no attempt spent; up again: delivered, each once."""
+    """Down: paused, memory given back, nothing dead-lettered, no attempt spent; up again: delivered, each once."""
     saas = bench.connect()
     bench.connect("other")
     saas.state = Down("still refused")
@@ -463,7 +463,7 @@ async def test_what_a_dead_worker_may_have_sent_is_asked_about(
 
 
 async def test_what_a_dead_worker_may_have_sent_and_nobody_can_tell(bench: Bench) -> None:
-    """A delete that cannot be asked about is lettered, not repeated; what can be repeated is."""
+    """A delete that cannot be asked about is dead-lettered, not repeated; what can be repeated is."""
     saas = bench.connect()
     bench.emit(event(0, operation=Operation.DELETE), event(1))
     await leave(bench, Commit(0, encode(0, Memory(sent_to=2))))

@@ -23,8 +23,9 @@ ConnectionState = Literal["open", "held", "unknown", "down", "half-open", "pause
 """Of a connection, as a worker sees it.
 
 ``open``: events go out. ``held``: it cannot be opened (store, secret, manifest). ``unknown``: there is none of that
-name, its events are lettered. ``down``: the destination or its credentials are out, the breaker is open; ``half-open``:
-a probe was answered, one call at a time is tried. ``paused``, ``quarantined``: until an operator resumes it.
+name, its events are dead-lettered. ``down``: the destination or its credentials are out, the breaker is open;
+``half-open``: a probe was answered, one call at a time is tried. ``paused``, ``quarantined``: until an
+operator resumes it.
 """
 
 

@@ -122,7 +122,7 @@ class Router:
         if intake.dispatcher is None or assignment.catching_up:
             return (
                 len(intake.waiting) < MOST_WAITING or intake.state == "unknown"
-            )  # that one does not wait, it is lettered
+            )  # that one does not wait, it is dead-lettered
         return not (self._budget.overfull and self._budget.full(intake.records, intake.bytes))
 
     def opened(self, intake: ConnectionIntake) -> None:

@@ -75,7 +75,7 @@ class Lane:
 
         One that cannot be repeated waits for a commit that announces it (``sent_to``) and that knows the event before
         it on its key to be done: or a crash would repeat that one behind this one. A deletion waits for that too: what
-        is repeated behind it would find no record, and be lettered.
+        is repeated behind it would find no record, and be dead-lettered.
         """
         function, assignment = delivery.sends, delivery.assignment
         if function.idempotent and function.operation is not Operation.DELETE:

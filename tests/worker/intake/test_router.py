@@ -112,7 +112,7 @@ async def test_what_looks_hostile_and_is_not_is_delivered(bench: Bench) -> None:
     assert bench.letters() == []
 
 
-async def test_an_unknown_connection_is_lettered_until_it_is_known(bench: Bench) -> None:
+async def test_an_unknown_connection_is_dead_lettered_until_it_is_known(bench: Bench) -> None:
     """Its events are letters that say so; once somebody adds it, the next events are delivered. No restart."""
     bench.connect("other")
     bench.log.ensure_topics([names.events_spec("acme")])
@@ -177,12 +177,12 @@ async def test_a_producer_that_goes_wrong_is_quarantined(bench: Bench, kind: str
         await bench.eventually(lambda: bench.connections.get("acme").state == "quarantined")
         await bench.eventually(lambda: saas.built == 2)  # it has come back to the worker
         await bench.eventually(lambda: worker._router.intakes["acme"].records == 0)
-        lettered, reason = len(bench.letters()), bench.connections.get("acme").state_reason
+        dead_lettered, reason = len(bench.letters()), bench.connections.get("acme").state_reason
         held = bench.committed()
         bench.connections.set_state("acme", "active")
         await bench.eventually(lambda: bench.committed() == 480)
 
-    assert (lettered, held) == (100, 100)
+    assert (dead_lettered, held) == (100, 100)
     assert "malformed or not for this connector" in reason
     assert len(bench.letters()) == 180
     assert sorted(saas.seen) == sorted(f"e{number}" for number in range(300))

@@ -24,7 +24,7 @@ def refusing(saas: Saas, *ids: str) -> None:
 
 
 async def test_what_comes_behind_a_letter_follows_it(bench: Bench) -> None:
-    """The later events of the key are lettered in order, marked with the first; other keys flow."""
+    """The later events of the key are dead-lettered in order, marked with the first; other keys flow."""
     saas = bench.connect(policy={"on_dead": "park"})
     refusing(saas, "e0")
     bench.emit(change(0), change(1), change(2, "bob"), change(3))

@@ -2,7 +2,7 @@
 
 https://faststream.ag2.ai/latest/kafka/ ("Concurrent message processing", "Acknowledgement", "Nack" and "Reject").
 ``WORKERS=256``: the default acknowledgement (first): what fails is logged, and gone. ``WORKERS=8``,
-``POLICY=nack_on_error``: at least once, in order per partition; what fails is read again at once, what the far end
+``POLICY=nack_on_error``: at least once, in order per partition; what fails is read again at once, what the destination
 refuses for good is rejected.
 """
 

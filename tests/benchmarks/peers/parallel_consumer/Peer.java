@@ -1,5 +1,5 @@
 // Confluent's parallel-consumer: KEY order, 256 at once. https://github.com/confluentinc/parallel-consumer (README, "Core").
-// What fails is thrown, and tried again after the default delay of a second ("Retries"); what the far end refuses for good
+// What fails is thrown, and tried again after the default delay of a second ("Retries"); what the destination refuses for good
 // is skipped by returning normally ("Skipping Records"): it has no dead letters.
 
 import com.fasterxml.jackson.databind.JsonNode;

@@ -2,7 +2,7 @@
 
 https://github.com/taskiq-python/taskiq-aio-kafka. Needs kafka-python 2: with 3 it does not start. What fails is tried
 again by the ``SmartRetryMiddleware`` with the numbers of its documentation, five times (the broker of Kafka does not
-know the label ``delay``: at once); what the far end refuses for good is not tried again.
+know the label ``delay``: at once); what the destination refuses for good is not tried again.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from taskiq_aio_kafka import AioKafkaBroker
 
 
 class RefusedError(Exception):
-    """The far end will never take it."""
+    """The destination will never take it."""
 
 
 broker = AioKafkaBroker(

@@ -1,4 +1,4 @@
-"""The far end counts right: everything that the benchmarks say of others rests on it."""
+"""The destination counts right: everything that the benchmarks say of others rests on it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_vendor_that_can_be_asked_knows_what_it_has(far: FarEnd) -> None:
 
 
 def test_a_rate_counts_until_the_last_answer(far: FarEnd) -> None:
-    """One event at a far end of 50 ms takes 50 ms, not none."""
+    """One event at a destination that takes 50 ms takes 50 ms, not none."""
     far.reset(1, ms=50)
 
     _event(far, 0, "a")
