@@ -1,0 +1,78 @@
+"""What a refresher and its sync say to each other: one job on stdin, then lines of JSON on stdout.
+
+The sync is a process of its own (``python -m worker.refresher.sync``), because the libraries that load a warehouse take
+more memory than a worker has. It reads one ``Job``, writes any number of ``Progress`` lines and, as its last line, one
+``Report``; its log goes to stderr. Exit code 0: the report says ok; 1: it says error. A sync that ends without a report
+was killed. SIGTERM ends it in order: no object of the warehouse is ever half loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class _Line(BaseModel):
+    """One line of JSON. A name that this version does not know is ignored: the other end may be newer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def line(self) -> str:
+        """The line, with its end."""
+        return self.model_dump_json() + "\n"
+
+
+class Job(_Line):
+    """What is to be read: of one connection the ``objects``, or everything where none are named.
+
+    ``full``: read all of it again and put it in the place of what is there, instead of what has changed since the
+    last run. ``run`` is the run's id, for the log.
+    """
+
+    connection: str
+    objects: list[str] | None = None
+    full: bool = False
+    run: str = ""
+
+
+class Read(BaseModel):
+    """``rows`` of one object were read so far."""
+
+    model_config = ConfigDict(frozen=True)
+
+    object: str
+    rows: int
+
+
+class Progress(_Line):
+    progress: Read
+
+
+class Result(BaseModel):
+    """How a run ended. ``rows``: what changed in the warehouse, by object. ``retry``: it may go better the next time.
+
+    ``detail`` is for people: what went wrong, where, and what to do about it; it holds no secret.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["ok", "error"]
+    rows: dict[str, int] = {}
+    seconds: float = 0.0
+    retry: bool = False
+    detail: str = ""
+
+
+class Report(_Line):
+    result: Result
+
+
+def parse_line(line: str | bytes) -> Progress | Report | None:
+    """A line of the sync's stdout; None for what is neither (a library that prints)."""
+    for kind in (Progress, Report):
+        try:
+            return kind.model_validate_json(line)
+        except ValidationError:
+            continue
+    return None
