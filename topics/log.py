@@ -1,7 +1,8 @@
 """The contract of a log: what ``topics/kafka/log.py`` and ``topics/sqlite/log.py`` both keep.
 
-A log has topics, a topic has partitions, a partition is an ordered, durable sequence of records. Nothing above this
-file knows which engine runs. ``tests/conformance/log.py`` is the contract as a test suite; both engines inherit it.
+A log has topics, a topic has partitions, a partition is an ordered, durable sequence of records. What a producer has
+rolled back, or not committed yet, is not there for anybody. Nothing above this file knows which engine runs.
+``tests/conformance/log.py`` is the contract as a test suite; both engines inherit it.
 
 Colours: a ``Producer`` and the administration are synchronous and thread-safe (scripts use them); a ``Consumer`` is
 asyncio (the worker uses it). Nothing exists in both forms.
@@ -164,6 +165,13 @@ class Consumer(Protocol):
         ``LogUnavailable`` when it is worth trying again.
         """
 
+    def position(self, partition: Partition) -> int | None:
+        """The next offset that ``poll`` hands out: every record of our assignment below it was handed out, or is none.
+
+        It may be beyond the last record: the markers of a transaction, what was rolled back and what compaction took
+        have offsets, and are no records. None: not ours, or not known yet.
+        """
+
     @property
     def joined(self) -> bool:
         """It is a member of its group, and knows what is its own (nothing, perhaps): no rebalance is under way."""
@@ -177,6 +185,9 @@ class Reader(Protocol):
 
     def poll(self, timeout: float) -> list[Record]:
         """The next records, or an empty list after ``timeout`` seconds."""
+
+    def position(self, partition: Partition) -> int:
+        """Where the next poll goes on; at the end offset everything has been handed out (see ``Consumer.position``)."""
 
     def close(self) -> None: ...
 
@@ -198,7 +209,7 @@ class Log(Protocol):
         """Delete the records below these offsets."""
 
     def end_offsets(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        """The offset that the next record of each partition will have."""
+        """Up to where each partition can be read: behind its last record, before a transaction that is still open."""
 
     def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Commit | None]:
         """What the group has committed, without joining it."""

@@ -34,6 +34,8 @@ from worker.settlement.outcomes import Outcomes
 from worker.settlement.publisher import RetryingPublisher
 
 POLL_SECONDS = 0.25
+PASS_SECONDS = 0.25
+"""Between two looks for offsets that hold no record."""
 LOG_SECONDS = 1.0
 """Between two tries at a log that is away."""
 CONFIRM_SECONDS = 0.02
@@ -124,6 +126,7 @@ class Worker:
         self._failure: BaseException | None = None
         self._suspension = SuspensionDetector(self._clock.monotonic())
         self._confirming = False
+        self._next_pass = float("-inf")
 
     # -- run and stop -----------------------------------------------------------------------------------------------
 
@@ -143,6 +146,7 @@ class Worker:
                 if self._failure is not None:
                     raise self._failure
                 self._router.route(await self._poll())
+                self._pass_over()
                 self.awake()
         finally:
             watching.cancel()
@@ -172,6 +176,11 @@ class Worker:
             logger().warning("log.unavailable", error=str(error))
             await self._clock.sleep(LOG_SECONDS)
             return []
+
+    def _pass_over(self) -> None:
+        if (now := self._clock.monotonic()) >= self._next_pass:
+            self._next_pass = now + PASS_SECONDS
+            self._router.pass_over(self._consumer.position)
 
     async def _stop(self, committing: asyncio.Task[None]) -> None:
         self._stopping = True

@@ -89,6 +89,7 @@ class Archive:
         self._owned: set[Partition] = set()
         self._waiting: list[Record] = []
         self._kept: dict[Partition, int] = {}
+        self._committed: dict[Partition, int] = {}
         self._failures = 0
         self._log_failures = 0
 
@@ -111,7 +112,7 @@ class Archive:
                 await self._poll(consumer, POLL_SECONDS)
             try:
                 await self._take_up(consumer)
-                await self._save()
+                await self._save(consumer)
                 self._well(consumer)
             except StoreUnavailable as error:
                 consumer.pause(sorted(self._owned))
@@ -136,15 +137,15 @@ class Archive:
                 self._fresh.discard(place)
                 self._owned.add(place)
 
-    async def _save(self) -> None:
-        records = self._waiting
-        if not records:
-            return
-        await asyncio.to_thread(keep, self._store, records)
-        self._waiting = []
-        self._kept.update(
-            (record.partition, record.offset + 1) for record in records if record.partition in self._owned
-        )
+    async def _save(self, consumer: Consumer) -> None:
+        """All that was handed out is in the store then: the consumer's position is how far we are."""
+        if self._waiting:
+            await asyncio.to_thread(keep, self._store, self._waiting)
+            self._waiting = []
+        for place in self._owned:
+            position = consumer.position(place)
+            if position is not None and position > self._committed.get(place, 0):
+                self._kept[place] = position
 
     async def _commit(self, consumer: Consumer) -> None:
         commits = {place: Commit(offset) for place, offset in self._kept.items() if place in self._owned}
@@ -152,6 +153,7 @@ class Archive:
             return
         try:
             await consumer.commit(commits)
+            self._committed.update((place, commit.offset) for place, commit in commits.items())
             self._kept.clear()
         except CommitFenced:
             self._kept.clear()  # its next owner begins at the store's marks, which know better
@@ -200,3 +202,4 @@ class Archive:
         self._owned -= gone
         self._waiting = [record for record in self._waiting if record.partition not in gone]
         self._kept = {place: offset for place, offset in self._kept.items() if place not in gone}
+        self._committed = {place: offset for place, offset in self._committed.items() if place not in gone}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from topics.errors import LogUnavailable
 from topics.log import Log, Partition, Record
 
 POLL_SECONDS = 1.0
 SILENT_POLLS = 3
+MAX_SILENT_POLLS = 30
 
 
 def read_to_end(log: Log, starts: Mapping[Partition, int]) -> Iterator[list[Record]]:
     """Batches of records until the ends as they are now; less when the records before an end were deleted.
 
-    Raises ``LogUnavailable`` when the log stops answering on the way.
+    Raises ``LogUnavailable`` when the log stops answering on the way, or has records that do not come.
     """
     ends = log.end_offsets(list(starts)) if starts else {}
     missing = {place: start for place, start in starts.items() if start < ends.get(place, 0)}
@@ -22,13 +24,13 @@ def read_to_end(log: Log, starts: Mapping[Partition, int]) -> Iterator[list[Reco
     reader = log.reader(missing)
     silent = 0
     try:
-        while any(missing[place] < ends[place] for place in missing):
+        while behind := [place for place in missing if reader.position(place) < ends[place]]:
             records = reader.poll(POLL_SECONDS)
             silent = 0 if records else silent + 1
-            if silent >= SILENT_POLLS:
-                log.end_offsets(list(starts))  # nothing comes: either nothing is there any more, or this raises
-                return
-            missing.update((record.partition, record.offset + 1) for record in records)
+            if silent % SILENT_POLLS == SILENT_POLLS - 1:
+                log.end_offsets(behind)  # raises when it is the log that has nothing to say
+            if silent >= MAX_SILENT_POLLS:
+                raise LogUnavailable(f"{behind[0]} has records from {reader.position(behind[0])} on that do not come")
             if records:
                 yield records
     finally:

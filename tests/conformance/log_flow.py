@@ -132,6 +132,22 @@ class LogFlow:
 
             assert [record.offset for record in records] == [0]
 
+    async def test_position(self, log: Log, topic: Callable[..., str], group: str) -> None:
+        """A position is the next offset to be handed out: behind what was, back at a seek, None for others'."""
+        name = topic()
+        one = Partition(name, 0)
+        fill(log, name, 3_000)
+        async with Member(log, group, re.escape(name)) as member:
+            while len(member.records) < 3_000:
+                records = await member.poll()
+                if records:
+                    assert member.consumer.position(one) == records[-1].offset + 1
+
+            member.consumer.seek(one, 1_200)
+            assert member.consumer.position(one) == 1_200
+            await member.until(lambda: member.consumer.position(one) == 3_000)
+            assert member.consumer.position(Partition(f"{name}-other", 0)) is None
+
     async def test_deleted_unread(self, log: Log, topic: Callable[..., str], group: str) -> None:
         """When committed records were deleted unread, that partition is held, and the others are read on."""
         name = topic(partitions=2)

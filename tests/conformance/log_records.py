@@ -230,6 +230,24 @@ class LogRecords:
         reader.close()
         producer.close()
 
+    def test_reader_knows_where_it_is(self, log: Log, topic: Callable[..., str]) -> None:
+        """A reader is at the end when all was handed out, too when what was there is deleted."""
+        one, two = topic(), topic()
+        places = [Partition(one, 0), Partition(two, 0)]
+        producer = log.producer()
+        for n in range(20):
+            producer.send((one, two)[n % 2], key=b"a", value=b"%d" % n)
+        producer.close()
+        log.trim({places[1]: 10})
+        reader = log.reader(dict.fromkeys(places, 0))
+        assert [reader.position(place) for place in places] == [0, 0]
+        deadline = time.monotonic() + PATIENCE
+        while any(reader.position(place) < 10 for place in places) and time.monotonic() < deadline:
+            reader.poll(0.25)
+
+        assert [reader.position(place) for place in places] == [10, 10]
+        reader.close()
+
     def test_max_record_bytes_of_the_spec(self, log: Log) -> None:
         """A topic takes what its spec says it takes: letters are larger than events."""
         spec = TopicSpec(f"large-{time.time_ns()}", max_record_bytes=2_097_152)

@@ -171,20 +171,15 @@ class _Ledger(Generic[T]):
         self._read = read
         self._ends = log.end_offsets(places)
         starts = {place: max(0, end - last) if last else 0 for place, end in self._ends.items()}
-        self._left = {place for place, end in self._ends.items() if starts[place] < end}
         self._reader = log.reader(starts)
 
     def so_far(self) -> Iterator[T]:
         """Up to the end as it was at first."""
-        while self._left:
+        while any(self._reader.position(place) < end for place, end in self._ends.items()):
             yield from self.next()
 
     def next(self) -> list[T]:
-        records = self._reader.poll(POLL_S)
-        for record in records:
-            if record.offset + 1 >= self._ends[record.partition]:
-                self._left.discard(record.partition)
-        return [found for record in records for found in self._read(record)]
+        return [found for record in self._reader.poll(POLL_S) for found in self._read(record)]
 
 
 def _print_states(found: list[StateChange], *, as_json: bool, quiet: bool) -> None:

@@ -30,6 +30,7 @@ class KafkaConsumer:
         self._poller = Poller(self, membership)
         self._epochs: dict[Partition, int] = {}
         self._sought: dict[Partition, int] = {}
+        self._positions: dict[Partition, int] = {}
         self._batches: deque[Batch] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._failure: LogError | None = None
@@ -65,6 +66,10 @@ class KafkaConsumer:
     def seek(self, partition: Partition, offset: int) -> None:
         if (number := self._command("seek", [partition], offset)) is not None:
             self._sought[partition] = number
+            self._positions[partition] = offset
+
+    def position(self, partition: Partition) -> int | None:
+        return self._positions.get(partition)
 
     async def commit(self, commits: Mapping[Partition, Commit]) -> None:
         for partition, commit in commits.items():
@@ -101,6 +106,7 @@ class KafkaConsumer:
 
     def assigned(self, commits: Mapping[Partition, Commit | None], epochs: Mapping[Partition, int]) -> None:
         self._epochs.update(epochs)
+        self._positions.update((place, commit.offset) for place, commit in commits.items() if commit is not None)
         self._rebalance.assigned(commits)
 
     def deliver(self, batch: Batch) -> None:
@@ -143,9 +149,11 @@ class KafkaConsumer:
         for partition in partitions:
             self._epochs.pop(partition, None)
             self._sought.pop(partition, None)
+            self._positions.pop(partition, None)
         for batch in self._batches:
             for partition in partitions:
                 batch.records.pop(partition, None)
+                batch.passed.pop(partition, None)
 
     def _command(self, kind: str, partitions: Sequence[Partition], offset: int = 0) -> int | None:
         number = None
@@ -159,12 +167,23 @@ class KafkaConsumer:
         self._poller.taken()
         records: list[Record] = []
         for partition, some in batch.records.items():
-            if (sought := self._sought.get(partition)) is not None:
-                if batch.told < sought:
-                    continue  # fetched before the seek
-                del self._sought[partition]
+            if self._is_from_before_seek(batch, partition):
+                continue
+            self._positions[partition] = some[-1].offset + 1
             records = records + some if records else some
+        for partition, offset in batch.passed.items():
+            if not self._is_from_before_seek(batch, partition):
+                self._positions[partition] = offset
         return records
+
+    def _is_from_before_seek(self, batch: Batch, partition: Partition) -> bool:
+        sought = self._sought.get(partition)
+        if sought is None:
+            return False
+        if batch.told < sought:
+            return True
+        del self._sought[partition]
+        return False
 
     async def _wait(self, loop: asyncio.AbstractEventLoop, seconds: float) -> bool:
         """Whether something happened in that time. Nothing is taken here, so a cancelled poll loses nothing."""

@@ -15,6 +15,7 @@ from typing import Any
 import kafka
 from kafka import errors
 from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.protocol.consumer import IsolationLevel
 
 from topics.errors import LogError, LogUnavailable
 from topics.kafka import guards
@@ -78,7 +79,8 @@ class KafkaLog:
         if not partitions:
             return {}
         latest = {_raw(partition): OffsetSpec.LATEST for partition in partitions}
-        found = self._ask(lambda admin: admin.list_partition_offsets(latest))
+        committed = IsolationLevel.READ_COMMITTED  # as our consumers read: records of an open transaction do not wait
+        found = self._ask(lambda admin: admin.list_partition_offsets(latest, isolation_level=committed))
         return {partition: found[_raw(partition)].offset for partition in partitions}
 
     def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Commit | None]:

@@ -39,8 +39,11 @@ class Membership:
     name: str
     owned_in: Callable[[str], set[tuple[str, int]]]
 
-    def join(self, listener: Any) -> Any:
-        """A consumer of the library that will join the group; the listener knows it before it is called."""
+    def join(self, listener: Any, passed: set[Any]) -> Any:
+        """A consumer of the library that will join the group; the listener knows it before it is called.
+
+        ``passed``: see ``read_directly``.
+        """
         consumer = guards.open_client(
             kafka.KafkaConsumer,
             self.address.client(
@@ -49,6 +52,7 @@ class Membership:
                 group_instance_id=self.name or None,
                 partition_assignment_strategy=[CooperativeStickyAssignor],
                 auto_offset_reset="none",
+                isolation_level="read_committed",
                 enable_auto_commit=False,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
@@ -63,7 +67,7 @@ class Membership:
                 max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
             ),
         )
-        read_directly(consumer)
+        read_directly(consumer, passed)
         listener.consumer = consumer
         consumer.subscribe(pattern=f"(?:{self.pattern})\\Z", listener=listener)
         return consumer

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -43,9 +44,14 @@ MAX_READS = 3
 
 
 class Batch(NamedTuple):
+    """``told``: the number of the last command that was carried out before these were handed out.
+
+    ``passed``: where partitions are, behind their records here, that have offsets without records.
+    """
+
     records: dict[Partition, list[Record]]
     told: int
-    """The number of the last command that was carried out before these were handed out."""
+    passed: dict[Partition, int]
 
 
 class Command(NamedTuple):
@@ -85,6 +91,7 @@ class Poller:
         self._stopping = threading.Event()
         self._failures = 0
         self._suspects: dict[tuple[Any, int], int] = {}
+        self._passed: set[Any] = set()
 
     # --- from the loop ------------------------------------------------------------------------------------------------
 
@@ -171,8 +178,8 @@ class Poller:
         try:
             polled = self._poll(consumer)
             self._announce(consumer)
-            if polled:
-                delivered = self._deliver(polled)
+            if polled or self._passed:
+                delivered = self._deliver(consumer, polled)
         finally:
             if not delivered:
                 self._room.release()
@@ -204,7 +211,7 @@ class Poller:
                 self._watchdog.moved(partition, monotonic())
             self._told = number
 
-    def _deliver(self, polled: dict[Any, list[Any]]) -> bool:
+    def _deliver(self, consumer: Any, polled: dict[Any, list[Any]]) -> bool:
         now = monotonic()
         batch: dict[Partition, list[Record]] = {}
         for raw, some in polled.items():
@@ -212,7 +219,17 @@ class Poller:
             if self._ownership.epoch(partition) is not None:
                 batch[partition] = some
                 self._watchdog.moved(partition, now)
-        return bool(batch) and self._post(self._owner.deliver, Batch(batch, self._told))
+        passed = self._take_passed(consumer) if self._passed else {}
+        return bool(batch or passed) and self._post(self._owner.deliver, Batch(batch, self._told, passed))
+
+    def _take_passed(self, consumer: Any) -> dict[Partition, int]:
+        passed: dict[Partition, int] = {}
+        while self._passed:
+            raw = self._passed.pop()
+            partition = Partition(raw.topic, raw.partition)
+            if self._ownership.epoch(partition) is not None and (at := guards.position(consumer, raw)) < math.inf:
+                passed[partition] = int(at)
+        return passed
 
     def _announce(self, consumer: Any) -> None:
         """Tell the owner what is new, with what was committed, before anything of it is fetched."""
@@ -287,7 +304,8 @@ class Poller:
 
     def _open(self) -> None:
         self._watchdog.reset(monotonic())
-        self._consumer = self._membership.join(self._ownership)
+        self._passed.clear()
+        self._consumer = self._membership.join(self._ownership, self._passed)
 
     def _close(self) -> None:
         consumer, self._consumer = self._consumer, None

@@ -30,13 +30,14 @@ class KafkaReader:
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
+                isolation_level="read_committed",
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
                 fetch_max_wait_ms=50,
                 retry_backoff_ms=10,
             ),
         )
-        read_directly(self._consumer)
+        read_directly(self._consumer, set())
         self._consumer.assign(list(self._partitions))
         for raw, partition in self._partitions.items():
             self._consumer.seek(raw, starts[partition])
@@ -50,6 +51,9 @@ class KafkaReader:
                 self._move(error.args[0])
                 return []
         return [record for batch in polled.values() for record in batch]
+
+    def position(self, partition: Partition) -> int:
+        return int(guards.position(self._consumer, kafka.TopicPartition(*partition)))
 
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=1_000)

@@ -9,6 +9,7 @@ paused batches.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from kafka import errors
@@ -19,9 +20,23 @@ from kafka.record.util import decode_varint
 from topics.headers import PackedHeaders
 from topics.log import Headers, Partition, Record
 
+CODECS = {
+    DefaultRecordBatch.CODEC_SNAPPY: ("snappy", "python-snappy"),
+    DefaultRecordBatch.CODEC_LZ4: ("lz4", "lz4"),
+    DefaultRecordBatch.CODEC_ZSTD: ("zstd", "zstandard"),
+}
+"""Of a batch's attributes: the codec, and the package that the client library reads it with."""
+
 
 class DirectRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # the library has no types
-    """The fetched batches of one partition; hands out ``Record``, of which the fetcher only looks at ``offset``."""
+    """The fetched batches of one partition; hands out ``Record``, of which the fetcher only looks at ``offset``.
+
+    ``passed``: gets the partition when offsets that hold no record were passed.
+    """
+
+    def __init__(self, passed: set[Any], *arguments: Any, **options: Any) -> None:
+        self._passed = passed
+        super().__init__(*arguments, **options)
 
     def _unpack_records(self, tp: Any, records: Any, *_: Any) -> Iterator[Record]:
         partition = Partition(tp.topic, tp.partition)
@@ -32,14 +47,26 @@ class DirectRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # the libra
                 yield from self._old(batch, partition)
                 continue
             self.leader_epoch = batch.leader_epoch
-            if not batch.is_control_batch:
+            if not self._is_rolled_back(batch) and not batch.is_control_batch:
                 for record in read(batch, partition):
                     self.records_read += 1
                     self.next_fetch_offset = record.offset + 1
                     yield record
             self.bytes_read += batch.size_in_bytes
-            self.next_fetch_offset = batch.next_offset  # the last record may be gone through compaction
+            if self.next_fetch_offset != batch.next_offset:  # no records, or compaction took the last ones
+                self.next_fetch_offset = batch.next_offset
+                self._passed.add(tp)
         self.drain()
+
+    def _is_rolled_back(self, batch: Any) -> bool:
+        """Its transaction was aborted. The broker lists those of a fetch, each ends with a marker in the partition."""
+        if not batch.has_producer_id():
+            return False
+        self._consume_aborted_transactions_up_to(batch.last_offset)
+        if self._contains_abort_marker(batch):
+            self.aborted_producer_ids.discard(batch.producer_id)
+            return False
+        return bool(self._is_batch_aborted(batch))
 
     def _old(self, batch: Any, partition: Partition) -> Iterator[Record]:
         """Written by a broker before 0.11, which had no headers."""
@@ -52,14 +79,17 @@ class DirectRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # the libra
             yield Record(partition, raw.offset, raw.timestamp, raw.key, raw.value)
 
 
-def read_directly(consumer: Any) -> None:
-    """Make a consumer of the library hand out ``Record``."""
-    consumer._fetcher.PartitionRecords = DirectRecords  # noqa: SLF001 - instances look it up on themselves first
+def read_directly(consumer: Any, passed: set[Any]) -> None:
+    """Make a consumer of the library hand out ``Record``.
+
+    Partitions whose position has passed offsets that hold no record are put into ``passed`` while it polls.
+    """
+    consumer._fetcher.PartitionRecords = partial(DirectRecords, passed)  # noqa: SLF001 - looked up on itself first
 
 
 def read(batch: Any, partition: Partition) -> Iterator[Record]:
-    """The records of a batch of format 2. Raises ``CorruptRecordError``."""
-    batch._maybe_uncompress()  # noqa: SLF001 - as the library's own iterator does
+    """The records of a batch of format 2. Raises ``CorruptRecordError``, and ``UnsupportedCodecError``."""
+    _decompress(batch, partition)
     buffer, place = bytes(batch._buffer), batch._pos  # noqa: SLF001
     base, first = batch.base_offset, batch.first_timestamp
     appended = batch.max_timestamp if batch.timestamp_type == DefaultRecordBatch.LOG_APPEND_TIME else None
@@ -71,6 +101,21 @@ def read(batch: Any, partition: Partition) -> Iterator[Record]:
         yield Record(partition, base + offset, first + time if appended is None else appended, key, value, headers)
     if place != len(buffer):
         raise errors.CorruptRecordError(f"{partition}: {len(buffer) - place} bytes are left of the batch at {base}")
+
+
+def _decompress(batch: Any, partition: Partition) -> None:
+    try:
+        batch._maybe_uncompress()  # noqa: SLF001 - as the library's own iterator does
+    except errors.UnsupportedCodecError as error:
+        codec, package = CODECS.get(batch.compression_type, ("a codec that Kafka does not have", ""))
+        advice = f" and the Python package for it is not installed: pip install {package}" if package else ""
+        raise errors.UnsupportedCodecError(
+            f"{partition}: the batch at {batch.base_offset} is compressed with {codec}{advice}"
+        ) from error
+    except Exception as error:
+        raise errors.CorruptRecordError(
+            f"{partition}: the batch at {batch.base_offset} does not decompress: {error}"
+        ) from error
 
 
 def _record(buffer: bytes, place: int) -> tuple[int, int, bytes | None, bytes | None, Headers, int]:

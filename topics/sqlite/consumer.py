@@ -82,6 +82,9 @@ class SqliteConsumer:
         self._read_ahead.seek(partition, offset)
         self._poke()
 
+    def position(self, partition: Partition) -> int | None:
+        return self._read_ahead.position(partition) if partition in self._told else None
+
     async def commit(self, commits: Mapping[Partition, Commit]) -> None:
         strangers = [str(partition) for partition in commits if partition not in self._told]
         if strangers or self._file is None or self._epoch is None:

@@ -157,6 +157,14 @@ class ReadAhead:
                 place.position = offset
                 place.held = False
 
+    def position(self, partition: Partition) -> int | None:
+        """The next offset to hand out."""
+        with self._lock:
+            place = self._places.get(partition)
+            if place is None:
+                return None
+            return place.ahead[0].offset if place.ahead else place.position
+
     def clear(self) -> None:
         with self._lock:
             for place in self._places.values():

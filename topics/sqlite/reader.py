@@ -39,9 +39,14 @@ class SqliteReader:
             self._wake.clear()
             records = self._read()
             remaining = deadline - monotonic()
+            if remaining <= 0 and not records:
+                self._pass_deleted()
             if records or remaining <= 0:
                 return records
             self._wake.wait(min(remaining, IDLE_SECONDS))
+
+    def position(self, partition: Partition) -> int:
+        return self._positions[partition]
 
     def close(self) -> None:
         self._file.unwatch(self._wake)
@@ -62,6 +67,17 @@ class SqliteReader:
             self._positions.pop(record.partition, None)
             self._positions[record.partition] = record.offset + 1
         return records
+
+    def _pass_deleted(self) -> None:
+        """Nothing came: where records were deleted the next one is behind them."""
+        try:
+            for partition, position in self._positions.items():
+                found = find_partition(self._connection, partition)
+                if found is not None:
+                    self._positions[partition] = max(position, found[1])
+            self._connection.rollback()
+        except DBAPIError as error:
+            raise explain(error, self._file.path) from error
 
     def _id_of(self, partition: Partition) -> int:
         found = find_partition(self._connection, partition)

@@ -144,12 +144,9 @@ class Stage:
         ends = self.log.end_offsets(partitions)
         found: list[Result] = []
         reader = self.log.reader(dict.fromkeys(partitions, 0))
-        left = {partition for partition, end in ends.items() if end}
-        while left:
+        while any(reader.position(partition) < end for partition, end in ends.items()):
             for record in reader.poll(5.0):
                 found += unpack(record.value)
-                if record.offset + 1 >= ends[record.partition]:
-                    left.discard(record.partition)
         reader.close()
         return found
 

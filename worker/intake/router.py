@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from connectors.errors import UnknownFunction
@@ -94,6 +95,21 @@ class Router:
         """Fence it: what still comes back is ignored."""
         assignment.closed = True
         self._budget.gave_back(assignment.records, assignment.bytes)
+
+    def pass_over(self, position: Callable[[Partition], int | None]) -> None:
+        """Offsets that hold no record are done: markers of transactions, what was rolled back or compacted away.
+
+        ``position``: the consumer's. Every record below it was handed out, so it was received, waits here, or was put
+        back, which took the position back, too.
+        """
+        for partition, assignment in self.assignments.items():
+            reached = position(partition)
+            if reached is not None and reached > assignment.progress.top and not self._waits(assignment):
+                assignment.progress.pass_to(reached)
+                self._undertaker.dirty(assignment)
+
+    def _waits(self, assignment: Assignment) -> bool:
+        return any(owner is assignment for owner, _ in self.intake(assignment.partition).waiting)
 
     def route(self, records: list[Record]) -> None:
         touched: dict[str, ConnectionIntake] = {}

@@ -71,6 +71,10 @@ class Progress:
         self._pending[offset] = None
         return True
 
+    def pass_to(self, offset: int) -> None:
+        """The log holds no record from the last received one up to this offset: what lies between counts as done."""
+        self._top = max(self._top, offset)
+
     def carry(self, offset: int, what: object) -> None:
         """Keep what a received record is for as long as it is not done."""
         self._pending[offset] = what

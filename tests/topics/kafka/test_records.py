@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import kafka.codec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from topics.kafka.records import DirectRecords
 from topics.log import Partition, Record
 
 TP = TopicPartition("t", 0)
-NONE, GZIP = 0, 1
+NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 BYTES = st.none() | st.binary(max_size=200)
 HEADERS = st.lists(st.tuples(st.text(max_size=80), BYTES), max_size=12)
 
@@ -30,7 +31,7 @@ def batch(records: list[tuple[Any, ...]], compression: int = NONE) -> bytearray:
 
 
 def read(raw: bytearray, start: int = 0, count: int | None = None) -> list[Record]:
-    records: list[Record] = DirectRecords(start, TP, MemoryRecords(bytes(raw))).take(count)
+    records: list[Record] = DirectRecords(set(), start, TP, MemoryRecords(bytes(raw))).take(count)
     return records
 
 
@@ -48,7 +49,10 @@ def read_by_library(raw: bytearray) -> list[Record]:
     ]
 
 
-@given(st.lists(st.tuples(BYTES, BYTES, HEADERS), min_size=1, max_size=80), st.sampled_from([NONE, GZIP]))
+@given(
+    st.lists(st.tuples(BYTES, BYTES, HEADERS), min_size=1, max_size=80),
+    st.sampled_from([NONE, GZIP, SNAPPY, LZ4, ZSTD]),
+)
 def test_reads_what_the_library_reads(records: list[tuple[Any, ...]], compression: int) -> None:
     """Keys, values, headers, offsets and times are the library's, whatever they hold; a null header is left out."""
     raw = batch(records, compression)
@@ -60,7 +64,7 @@ def test_header_name_that_is_not_utf8() -> None:
     """It reads with escapes, and the records behind it are read."""
     raw = batch([(b"k", b"v", [("name", b"1")]), (b"k", b"w", [])])
     raw[raw.index(b"name")] = 0xFF
-    unchecked = DirectRecords(0, TP, MemoryRecords(bytes(raw)), check_crcs=False)
+    unchecked = DirectRecords(set(), 0, TP, MemoryRecords(bytes(raw)), check_crcs=False)
 
     assert [(each.value, each.headers) for each in unchecked.take()] == [(b"v", (("\\xffame", b"1"),)), (b"w", ())]
 
@@ -92,12 +96,35 @@ def test_what_is_no_headers(headers: list[tuple[str, bytes | None]], data: st.Da
 
 def test_starts_in_the_middle_and_knows_where_to_go_on() -> None:
     """A batch is fetched whole: what is before the position is left out, and the next position is behind the last."""
-    records = DirectRecords(3, TP, MemoryRecords(bytes(batch([(b"k", b"%d" % n, []) for n in range(10)]))))
+    records = DirectRecords(set(), 3, TP, MemoryRecords(bytes(batch([(b"k", b"%d" % n, []) for n in range(10)]))))
 
     assert [each.value for each in records.take(4)] == [b"3", b"4", b"5", b"6"]
     assert records.next_fetch_offset == 7
     assert [each.value for each in records.take()] == [b"7", b"8", b"9"]
     assert (records.next_fetch_offset, bool(records)) == (10, False)
+
+
+@pytest.mark.parametrize(
+    ("codec", "library", "package"),
+    [(SNAPPY, "snappy", "python-snappy"), (LZ4, "lz4", "lz4"), (ZSTD, "zstd", "zstandard")],
+)
+def test_a_codec_without_its_library(codec: int, library: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the library of a codec is not installed, the error names the package to install."""
+    raw = batch([(b"k", b"value" * 100, [])], codec)
+    monkeypatch.setattr(kafka.codec, library, None)
+
+    with pytest.raises(errors.UnsupportedCodecError, match=f"pip install {package}"):
+        read(raw)
+
+
+@pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD])
+def test_a_batch_that_does_not_decompress(codec: int) -> None:
+    """Bytes that are no compressed batch are a corrupt record, whatever the codec's library raises."""
+    raw = batch([(b"k", b"value" * 100, [])], codec)
+    raw[-6:] = b"no way"
+
+    with pytest.raises(errors.CorruptRecordError, match="does not decompress"):
+        DirectRecords(set(), 0, TP, MemoryRecords(bytes(raw)), check_crcs=False).take()
 
 
 def test_wrong_checksum() -> None:
@@ -114,7 +141,7 @@ def test_record_that_lies_about_its_length(field: bytes, says: int) -> None:
     """It is never read into the next one: it is refused, or its headers are when somebody looks at them."""
     raw = batch([(b"key", b"value", [("name", b"header")]), (b"key", b"next", [])])
     raw[raw.index(field) - 1] = says * 2
-    lying = DirectRecords(0, TP, MemoryRecords(bytes(raw)), check_crcs=False)
+    lying = DirectRecords(set(), 0, TP, MemoryRecords(bytes(raw)), check_crcs=False)
 
     with pytest.raises((errors.CorruptRecordError, ValueError)):
         [tuple(record.headers) for record in lying.take()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass
 
 import pytest
@@ -13,7 +14,10 @@ from tests.worker.samples import event
 from topics import names
 from topics.event import codec
 from topics.event.event import Operation
-from topics.log import Headers
+from topics.log import Headers, Partition
+from worker.intake.intake import ConnectionOpener
+
+ONE = Partition(names.events_topic("acme"), 0)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,36 @@ async def test_every_hostile_record_becomes_a_letter(bench: Bench) -> None:
         assert original == (hostile.key, hostile.value, hostile.headers), name
         assert letter.connection == "acme"
     assert sorted(result.outcome for result in bench.results()) == ["dead"] * len(HOSTILE) + ["delivered"]
+
+
+async def test_offsets_without_a_record_are_done(bench: Bench) -> None:
+    """What the consumer passes, as there is no record, is no lag: the commit goes past it."""
+    bench.connect()
+    bench.emit(event(1), event(2))
+    bench.log.trim({ONE: 2})
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 2)
+
+    assert bench.log.lag(names.WORKER_GROUP)[ONE].records == 0
+
+
+async def test_records_that_wait_are_not_passed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a connection is being opened, the consumer's position is behind records that nobody has taken yet."""
+    saas = bench.connect()
+    bench.emit(event(1), event(2))
+    store_answers = threading.Event()
+    look_up = ConnectionOpener._look_up
+    monkeypatch.setattr(ConnectionOpener, "_look_up", lambda *given: (store_answers.wait(), look_up(*given))[1])
+    async with bench.working() as worker:
+        await bench.eventually(lambda: worker._consumer.position(ONE) == 2)
+        worker._router.pass_over(worker._consumer.position)
+
+        assert worker._router.assignments[ONE].progress.watermark == 0
+        store_answers.set()
+        await bench.eventually(lambda: bench.committed() == 2)
+
+    assert saas.seen == ["e1", "e2"]
 
 
 async def test_what_looks_hostile_and_is_not_is_delivered(bench: Bench) -> None:

@@ -256,6 +256,21 @@ def test_offsets_that_the_log_skips_count_as_done() -> None:
     assert progress.snapshot() == Commit(10)
 
 
+def test_offsets_that_are_passed_count_as_done() -> None:
+    """Where the log says that it has no record, the watermark goes on, unless something before is undone."""
+    progress = Progress(Commit(3))
+    progress.receive(4)
+    progress.pass_to(9)
+
+    assert progress.snapshot().offset == 4
+    progress.done(4)
+    assert progress.snapshot() == Commit(9)
+    progress.pass_to(6)
+    assert progress.snapshot() == Commit(9)
+    assert not progress.receive(8)
+    assert progress.receive(9)
+
+
 def test_a_record_read_twice_is_taken_once() -> None:
     """A fetch that overlaps the last one hands out nothing twice."""
     progress = Progress(None)
