@@ -211,6 +211,15 @@ class Log(Protocol):
     def end_offsets(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
         """Up to where each partition can be read: behind its last record, before a transaction that is still open."""
 
+    def start_offsets(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """The first offset that each partition still has: what lies below was deleted."""
+
+    def offsets_at(self, partitions: Sequence[Partition], timestamp_ms: int) -> dict[Partition, int]:
+        """Of each partition the first offset whose record has this timestamp or a later one; the end without any.
+
+        Where timestamps go backwards (they are the producers'), an offset that is not beyond the first of them.
+        """
+
     def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Commit | None]:
         """What the group has committed, without joining it."""
 

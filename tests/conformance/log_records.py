@@ -60,6 +60,23 @@ class LogRecords:
         assert records[0].timestamp_ms == given
         assert before <= records[1].timestamp_ms <= int(time.time() * 1_000)
 
+    def test_where_a_partition_begins_and_where_a_time_is(self, log: Log, topic: Callable[..., str]) -> None:
+        """The first offset that is left after a trim; the first record that is not older than a moment, or the end."""
+        place = Partition(topic(), 0)
+        now = int(time.time() * 1_000)
+        producer = log.producer()
+        for age in (50_000, 40_000, 30_000, 20_000, 10_000):
+            producer.send(place.topic, key=b"a", value=b"x", timestamp_ms=now - age)
+        producer.close()
+        before = log.start_offsets([place])
+        at = [log.offsets_at([place], now - age)[place] for age in (60_000, 40_000, 39_999, 10_000, 0)]
+        log.trim({place: 2})
+
+        assert before == {place: 0}
+        assert at == [0, 1, 2, 4, 5]
+        assert log.start_offsets([place]) == {place: 2}
+        assert log.offsets_at([place], now - 60_000) == {place: 2}
+
     def test_order_of_the_calls(self, log: Log, topic: Callable[..., str]) -> None:
         """Sends of one producer to one partition land in the order of the calls, without gaps, without waiting."""
         name = topic()

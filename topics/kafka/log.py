@@ -76,11 +76,22 @@ class KafkaLog:
             self._ask(lambda admin: admin.delete_records(offsets))
 
     def end_offsets(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        return self._offsets(partitions, OffsetSpec.LATEST)
+
+    def start_offsets(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        return self._offsets(partitions, OffsetSpec.EARLIEST)
+
+    def offsets_at(self, partitions: Sequence[Partition], timestamp_ms: int) -> dict[Partition, int]:
+        found = self._offsets(partitions, max(0, timestamp_ms))
+        later = [partition for partition, offset in found.items() if offset < 0]
+        return found | self.end_offsets(later)
+
+    def _offsets(self, partitions: Sequence[Partition], spec: int) -> dict[Partition, int]:
         if not partitions:
             return {}
-        latest = {_raw(partition): OffsetSpec.LATEST for partition in partitions}
+        asked = {_raw(partition): spec for partition in partitions}
         committed = IsolationLevel.READ_COMMITTED  # as our consumers read: records of an open transaction do not wait
-        found = self._ask(lambda admin: admin.list_partition_offsets(latest, isolation_level=committed))
+        found = self._ask(lambda admin: admin.list_partition_offsets(asked, isolation_level=committed))
         return {partition: found[_raw(partition)].offset for partition in partitions}
 
     def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Commit | None]:

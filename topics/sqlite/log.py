@@ -29,7 +29,7 @@ from topics.sqlite.file import LogFile, open_file, release_file
 from topics.sqlite.location import path_of
 from topics.sqlite.producer import SqliteProducer
 from topics.sqlite.reader import SqliteReader
-from topics.sqlite.records import delete_below, delete_leftovers, find_partition
+from topics.sqlite.records import delete_below, delete_leftovers, find_partition, offset_at
 from topics.sqlite.schema import partitions as partitions_table
 from topics.sqlite.schema import topics as topics_table
 
@@ -75,6 +75,17 @@ class SqliteLog:
     def end_offsets(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
         with self._reading() as connection:
             return {partition: self._find(connection, partition)[2] for partition in partitions}
+
+    def start_offsets(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        with self._reading() as connection:
+            return {partition: self._find(connection, partition)[1] for partition in partitions}
+
+    def offsets_at(self, partitions: Sequence[Partition], timestamp_ms: int) -> dict[Partition, int]:
+        with self._reading() as connection:
+            return {
+                partition: offset_at(connection, *self._find(connection, partition), timestamp_ms)
+                for partition in partitions
+            }
 
     def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Commit | None]:
         commits: dict[Partition, Commit | None] = {}

@@ -155,6 +155,19 @@ def read_records(
     return records
 
 
+def offset_at(connection: Connection, partition_id: int, first: int, end: int, timestamp_ms: int) -> int:
+    """The first offset whose record is not older; found by halving, since records have no index but their offset."""
+    low = partition_id << OFFSET_BITS
+    while first < end:
+        middle = (first + end) // 2
+        found = connection.exec_driver_sql("SELECT timestamp_ms FROM records WHERE id = ?", (low | middle,)).scalar()
+        if found is not None and found < timestamp_ms:
+            first = middle + 1
+        else:
+            end = middle
+    return first
+
+
 def delete_below(connection: Connection, partition_id: int, offset: int) -> bool:
     """Delete a slice of the oldest records below an offset; whether there may be more."""
     low = partition_id << OFFSET_BITS
