@@ -2,10 +2,23 @@
 
 from pq._current import flush
 from pq._handle import Handle, connect, list_connections
-from pq.errors import Ambiguous, BadField, NotFound, NotSent, ScriptError
+from pq.errors import (
+    Ambiguous,
+    BadField,
+    NotFound,
+    NotSent,
+    ScriptError,
+    UnknownColumn,
+    UnknownTable,
+    UnknownWarehouse,
+    WarehouseError,
+    WarehouseUnavailable,
+)
 from pq.receipt import Receipt
+from pq.warehouse import DW_NAME, dbconnect
 
 __all__ = [
+    "DW_NAME",
     "Ambiguous",
     "BadField",
     "Handle",
@@ -13,7 +26,13 @@ __all__ = [
     "NotSent",
     "Receipt",
     "ScriptError",
+    "UnknownColumn",
+    "UnknownTable",
+    "UnknownWarehouse",
+    "WarehouseError",
+    "WarehouseUnavailable",
     "connect",
+    "dbconnect",
     "flush",
     "list_connections",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from connectors.connections.store import Connection
-from connectors.contract import Answer, Page
 from pq.receipt import Receipt
 from topics.event.event import Operation
+
+if TYPE_CHECKING:
+    from connectors.connections.store import Connection
+    from connectors.contract import Answer, Page
 
 
 class Channel(Protocol):

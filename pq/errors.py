@@ -5,7 +5,12 @@ WritebackError
     ├── BadField        a value that JSON does not have, or an argument that is no dict; the message names it
     ├── NotFound        ``get`` found no record
     ├── Ambiguous       ``findone`` or ``get`` found several
-    └── NotSent         what was emitted could not be handed to the log in time
+    ├── NotSent         what was emitted could not be handed to the log in time
+    └── WarehouseError  the warehouse refused; its own words, with the table
+        ├── UnknownWarehouse      no warehouse of that name; the message lists the names
+        ├── UnknownTable          no such schema or table; the message lists what there is
+        ├── UnknownColumn         the table has no such column; the message lists its columns
+        └── WarehouseUnavailable  it cannot be reached, or is locked, now; worth trying again
 """
 
 from __future__ import annotations
@@ -31,3 +36,23 @@ class Ambiguous(ScriptError, LookupError):
 
 class NotSent(ScriptError):
     """The log did not take what was emitted."""
+
+
+class WarehouseError(ScriptError):
+    """The warehouse refused a statement."""
+
+
+class UnknownWarehouse(WarehouseError, LookupError):
+    """No warehouse of that name."""
+
+
+class UnknownTable(WarehouseError, LookupError):
+    """No such schema or table."""
+
+
+class UnknownColumn(WarehouseError, LookupError):
+    """The table has no such column."""
+
+
+class WarehouseUnavailable(WarehouseError):
+    """The warehouse cannot be reached now."""

@@ -7,7 +7,9 @@ from importlib.util import find_spec
 
 import pytest
 
-pytest_plugins = [name for name in ("tests.kafka_broker", "tests.postgres_server") if find_spec(name) is not None]
+pytest_plugins = [
+    name for name in ("tests.kafka_broker", "tests.postgres_server", "tests.warehouses") if find_spec(name) is not None
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:

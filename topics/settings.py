@@ -26,8 +26,11 @@ PREFIX = "WRITEBACK_"
 TOML = Path("writeback.toml")
 DOTENV = Path(".env")
 
-_SECRETS = frozenset({"secret_key", "kafka_sasl_password", "store", "log"})
+_SECRETS = frozenset({"secret_key", "kafka_sasl_password", "store", "log", "warehouse", "warehouses"})
 """Never repeated in a message: URLs may hold a password."""
+
+_WAREHOUSE = re.compile(r"WRITEBACK_WAREHOUSE_([A-Z0-9_]+)", re.IGNORECASE)
+"""A further warehouse, by its name: ``WRITEBACK_WAREHOUSE_FINANCE``."""
 
 _OTHERS = re.compile(r"WRITEBACK_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?|TEST_.*)")
 """What Kubernetes puts into every pod beside a service named ``writeback``, and what our tests are told."""
@@ -65,6 +68,17 @@ class Settings(BaseSettings):
     store: Url = Field(
         default="sqlite:///~/.writeback/store.db",
         description="Connections and the archive of dead letters: sqlite:///path or postgresql://user:password@host/db",
+        repr=False,
+    )
+    warehouse: Url = Field(
+        default="sqlite:///~/.writeback/warehouse.db",
+        description="Where refreshed data goes and pq.dbconnect reads, as an SQLAlchemy URL: sqlite:///path, "
+        "duckdb:///path, postgresql://user:password@host/db; or env:NAME, the variable that holds it",
+        repr=False,
+    )
+    warehouses: dict[str, Url] = Field(
+        default={},
+        description="Further ones for pq.dbconnect(name): WRITEBACK_WAREHOUSE_<NAME> each, or [warehouses] in the file",
         repr=False,
     )
     secret_key: str | None = Field(
@@ -122,6 +136,21 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("warehouse")
+    @classmethod
+    def _warehouse_is_known(cls, value: str) -> str:
+        return _checked_warehouse(value)
+
+    @field_validator("warehouses")
+    @classmethod
+    def _warehouses_are_known(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, url in value.items():
+            try:
+                _checked_warehouse(url)
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from None
+        return {name.lower(): url for name, url in value.items()}
+
     @field_validator("kafka_sasl_password")
     @classmethod
     def _sasl_is_whole(cls, value: str | None, info: ValidationInfo) -> str | None:
@@ -146,7 +175,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls))
+        named = _NamedWarehouses(settings_cls)
+        return (init_settings, env_settings, dotenv_settings, named, TomlConfigSettingsSource(settings_cls))
 
     def kafka(self) -> dict[str, object]:
         """The client's own names for what was set; nothing for what was not."""
@@ -166,6 +196,34 @@ class Settings(BaseSettings):
         from topics.open import open_log  # noqa: PLC0415 - an engine costs its import only where it runs
 
         return open_log(self.log, kafka=self.kafka())
+
+
+class _NamedWarehouses(PydanticBaseSettingsSource):
+    """``WRITEBACK_WAREHOUSE_FINANCE`` is the warehouse ``finance``; in the environment, or in ``.env``."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - abstract
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {
+            match[1].lower(): value
+            for name, value in (*_dotenv().items(), *os.environ.items())
+            if value and (match := _WAREHOUSE.fullmatch(name))
+        }
+        return {"warehouses": found} if found else {}
+
+
+def _dotenv() -> dict[str, str | None]:
+    return dotenv_values(DOTENV, interpolate=False) if DOTENV.is_file() else {}
+
+
+def _checked_warehouse(value: str) -> str:
+    if not re.match(r"env:\w+$|[a-z][a-z0-9]*(\+\w+)?://.", value):
+        raise ValueError(
+            "is not a warehouse; it is sqlite:///path, duckdb:///path, postgresql://user:password@host/db, "
+            "another URL of SQLAlchemy's, or env:NAME"
+        )
+    return value
 
 
 def load_settings(**given: Any) -> Settings:
@@ -190,10 +248,11 @@ def load_settings(**given: Any) -> Settings:
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     """A line for each variable that looks like ours and is not: nearly always a slip of the pen."""
-    for name in (*environment, *(dotenv_values(DOTENV, interpolate=False) if DOTENV.is_file() else ())):
+    for name in (*environment, *_dotenv()):
         upper = name.upper()
         stem = upper.removeprefix(PREFIX).lower()
-        if upper.startswith(PREFIX) and stem not in Settings.model_fields and not _OTHERS.fullmatch(upper):
+        others = _WAREHOUSE.fullmatch(upper) or _OTHERS.fullmatch(upper)
+        if upper.startswith(PREFIX) and stem not in Settings.model_fields and not others:
             yield f"{name}: no such setting; {_nearest(stem, lambda known: PREFIX + known.upper())}"
     for name in tomllib.loads(TOML.read_text(encoding="utf-8")) if TOML.is_file() else ():
         if name not in Settings.model_fields:

@@ -19,5 +19,9 @@ assert_type(crm.findone("contact", searchfield="email", searchterm="x"), dict[st
 assert_type(crm.list("contact", bookmark=None), dict[str, Any])
 assert_type(crm.apicall("path", method="post", body={}), dict[str, Any])
 assert_type(pq.list_connections(), list[dict[str, Any]])
+warehouse = pq.dbconnect(pq.DW_NAME)
+assert_type(warehouse.insert("shop", "product", {"id": 1}), int)
+assert_type(warehouse.delete("shop", "product", id=1), int)
+assert_type(warehouse.list_tables("shop"), list[str])
 crm.add("contact", "no dict")  # type: ignore[arg-type]
 crm.add()  # type: ignore[call-arg]
