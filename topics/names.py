@@ -19,6 +19,7 @@ DEAD_LETTER = "writeback.dead-letter"
 
 WORKER_GROUP = "writeback-worker"
 ARCHIVE_GROUP = "writeback-archive"
+REFRESHER_GROUP = "writeback-refresher"
 
 MAX_EVENT_BYTES = 1_048_576
 """The largest event, key and headers included (Kafka's own default for a message)."""
@@ -30,6 +31,8 @@ MAX_LETTER_BYTES = MAX_EVENT_BYTES + 1_048_576
 
 WEEK_MS = 7 * 24 * 3_600 * 1_000
 REPLY_PARTITIONS = 8
+REFRESH_PARTITIONS = 8
+"""Refreshers that can share the connections among them; the requests of one connection lie in one partition."""
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -59,7 +62,7 @@ def events_spec(slug: str, partitions: int = 1) -> TopicSpec:
 
 
 SYSTEM_TOPICS = (
-    TopicSpec(REFRESH),
+    TopicSpec(REFRESH, partitions=REFRESH_PARTITIONS),
     TopicSpec(REPLIES, partitions=REPLY_PARTITIONS, retention_ms=WEEK_MS, max_record_bytes=MAX_LETTER_BYTES),
     TopicSpec(RESULTS, retention_ms=4 * WEEK_MS, max_record_bytes=MAX_LETTER_BYTES),
     TopicSpec(DEAD_LETTER, max_record_bytes=MAX_LETTER_BYTES),

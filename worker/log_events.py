@@ -46,6 +46,14 @@ EventName = Literal[
     "process.ended",  # number, pid, code, restart_in
     "process.killed",  # number, pid: it did not end within the grace period
     "store.unavailable",
+    "refresher.started",  # group, at_once
+    "refresher.stopped",
+    "refresh.started",  # connection, run, requests, objects, full, attempt, pending_writes
+    "refresh.ended",  # connection, run, seconds, rows
+    "refresh.failed",  # connection, run, attempt, reason, retry_in: tried again
+    "refresh.dead_lettered",  # connection, requests, letters, reason
+    "refresh.cut_off",  # connection, run, reason: the lease was lost; it is run again
+    "refresh.waiting",  # connection, reason: it cannot start now (store or log away, a lease that another holds)
 ]
 
 

@@ -484,7 +484,7 @@ async def test_what_a_dead_worker_may_have_sent_and_nobody_can_tell(bench: Bench
 def announced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
     """By offset: what the log had been told of an event when its letter was handed to it."""
     told: dict[int, str] = {}
-    publish = Outcomes._publish
+    publish = Outcomes.write
 
     async def look_first(self: Outcomes, letter: Letter) -> None:
         commit = bench.log.committed(names.WORKER_GROUP, [ACME])[ACME]
@@ -494,7 +494,7 @@ def announced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
         )
         await publish(self, letter)
 
-    monkeypatch.setattr(Outcomes, "_publish", look_first)
+    monkeypatch.setattr(Outcomes, "write", look_first)
     return told
 
 

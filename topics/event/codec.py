@@ -121,6 +121,20 @@ def decode(record: Record) -> Event:
         raise MalformedEvent(str(error)) from error
 
 
+def cloud_event(record: Record) -> tuple[dict[str, str], dict[str, Any]]:
+    """The attributes (with ``ce_`` before their names; none of a plain JSON object) and the data of any record of ours.
+
+    For records that are no events. Raises ``MalformedEvent``.
+    """
+    try:
+        headers = _our_headers(record.headers)
+        if headers.get("content-type", "").lower().startswith(_STRUCTURED):
+            return _structured(record, headers)
+        return headers, _json_object(record.value)
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise MalformedEvent(str(error)) from error
+
+
 def _our_headers(headers: Headers) -> dict[str, str]:
     """The headers that an event is read from, by lower-case name, the last of a double one.
 
@@ -145,7 +159,7 @@ def _first_of(error: ValidationError, where: str) -> str:
 
 def _event(record: Record, headers: dict[str, str]) -> Event:
     if headers.get("content-type", "").lower().startswith(_STRUCTURED):
-        return _structured(record, headers)
+        return _binary(*_structured(record, headers))
     if "ce_specversion" in headers or any(name.startswith("ce_") for name in headers):
         return _binary(headers, _json_object(record.value))
     return _plain(record, headers)
@@ -190,7 +204,7 @@ def _utc(text: str) -> datetime | str:
     return text
 
 
-def _structured(record: Record, headers: dict[str, str]) -> Event:
+def _structured(record: Record, headers: dict[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
     if "batch" in headers["content-type"].lower():
         raise MalformedEvent("a batch of CloudEvents in one record is not read: send one event a record")
     body = _json_object(record.value)
@@ -207,7 +221,7 @@ def _structured(record: Record, headers: dict[str, str]) -> Event:
     for name in ("traceparent", REPLAY_LETTER, REPLAY_NUMBER):
         if name in headers:
             attributes[name] = headers[name]
-    return _binary(attributes, data)
+    return attributes, data
 
 
 def _plain(record: Record, headers: dict[str, str]) -> Event:

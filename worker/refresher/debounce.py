@@ -154,12 +154,18 @@ class Debouncer(Generic[T]):
         self._enqueue(connection, one)
         self._forget_if_idle(connection, one)
 
-    def withdraw(self, connection: str) -> None:
-        """It is another refresher's now: forget what waits and what runs."""
-        self._connections.pop(connection, None)
+    def withdraw(self, connection: str) -> list[T]:
+        """It is another refresher's now: forget what runs and what waits, and hand back the requests of both."""
+        one = self._connections.pop(connection, None)
+        batches = (one.running, one.waiting) if one else ()
+        return [request for batch in batches if batch is not None for request in batch.requests]
 
-    def running(self) -> Iterator[str]:
-        return (name for name, one in self._connections.items() if one.running is not None)
+    def requests(self) -> Iterator[tuple[str, T]]:
+        """All that are not done, with their connections."""
+        for name, one in self._connections.items():
+            for batch in (one.running, one.waiting):
+                if batch is not None:
+                    yield from ((name, request) for request in batch.requests)
 
     def __len__(self) -> int:
         """Requests that wait for a run to start."""

@@ -27,13 +27,15 @@ class Job(_Line):
     """What is to be read: of one connection the ``objects``, or everything where none are named.
 
     ``full``: read all of it again and put it in the place of what is there, instead of what has changed since the
-    last run. ``run`` is the run's id, for the log.
+    last run. ``run`` is the run's id, for the log. ``lifeline``: the refresher keeps stdin open and writes an empty
+    line every second; a sync that hears nothing for so many seconds ends itself (``lifeline.py``). 0: it does not.
     """
 
     connection: str
     objects: list[str] | None = None
     full: bool = False
     run: str = ""
+    lifeline: float = 0.0
 
 
 class Read(BaseModel):

@@ -48,7 +48,7 @@ class Outcomes:
     ) -> None:
         """Tell who asked how it ended; returns when the log has it."""
         result = self._result(delivery, outcome, detail=detail, reason=reason)
-        await self._reply(result, delivery.event.options.reply_to)
+        await self.tell(result, delivery.event.options.reply_to)
 
     async def bury(
         self,
@@ -111,16 +111,17 @@ class Outcomes:
             replay_of=event.replay.letter if event and event.replay else None,
             replay_number=event.replay.number if event and event.replay else 0,
         )
-        await self._publish(letter)
+        await self.write(letter)
         logger().warning(
             "letter.written", connection=letter.connection, cause=cause, reason=reason[:LEDGER_REASON], letter=letter.id
         )
         result = _dead(letter, calls, self._clock.now())
         self._ledger.add(result)
         if event is not None:
-            await self._reply(result, event.options.reply_to)
+            await self.tell(result, event.options.reply_to)
 
-    async def _publish(self, letter: Letter) -> None:
+    async def write(self, letter: Letter) -> None:
+        """Returns when the log has the letter."""
         encoded = encode(letter)
         while True:
             try:
@@ -131,7 +132,8 @@ class Outcomes:
             else:
                 return
 
-    async def _reply(self, result: Result, partition: int | None) -> None:
+    async def tell(self, result: Result, partition: int | None) -> None:
+        """Returns when the log has the reply, on the partition that its event has named, if any."""
         if partition is None or partition >= REPLY_PARTITIONS:  # nobody can be reading there
             return
         value = pack([result._replace(detail=_writable(result.detail))])

@@ -127,9 +127,10 @@ def test_another_refresher() -> None:
     debouncer = asked(0.0)
     debouncer.start(CRM)
     debouncer.ask(CRM, 1.0, EVERYTHING, 1.0)
-    debouncer.withdraw(CRM)
+    assert list(debouncer.requests()) == [(CRM, 0.0), (CRM, 1.0)]
+    assert debouncer.withdraw(CRM) == [0.0, 1.0]
     assert debouncer.next_deadline() is None
-    assert list(debouncer.running()) == []
+    assert list(debouncer.requests()) == []
     assert len(debouncer) == 0
 
 

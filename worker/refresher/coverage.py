@@ -1,0 +1,54 @@
+"""How many of a script's own writes the workers have not done yet: a refresh that starts before would not find them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from topics.event.refresh import OwnWrites, RefreshRequest
+from topics.log import Commit, Log, Partition
+from topics.names import events_topic
+from worker.progress.metadata import ForeignMetadata, Memory, decode
+
+
+def undone_writes(log: Log, group: str, connection: str, requests: Iterable[RefreshRequest]) -> int:
+    """Of all that these requests come after. Raises ``LogUnavailable``."""
+    after = joined(request.after for request in requests)
+    if not after:
+        return 0
+    topic = events_topic(connection)
+    commits = log.committed(group, [Partition(topic, number) for number in after])
+    return sum(undone(commits.get(Partition(topic, number)), writes) for number, writes in after.items())
+
+
+def joined(afters: Iterable[Mapping[int, OwnWrites]]) -> dict[int, OwnWrites]:
+    """Of each partition what reaches from the first write of any to the last of any."""
+    bounds: dict[int, tuple[int, int]] = {}
+    for after in afters:
+        for number, writes in after.items():
+            first, last = bounds.get(number, (writes.first, writes.last))
+            bounds[number] = min(first, writes.first), max(last, writes.last)
+    return {number: OwnWrites(first=first, last=last) for number, (first, last) in bounds.items()}
+
+
+def undone(commit: Commit | None, writes: OwnWrites) -> int:
+    """Offsets from the first to the last that the commit does not know to be done.
+
+    What others have written in between counts: nobody keeps a list of a million offsets.
+    """
+    start, end = writes.first, writes.last + 1
+    if commit is None:
+        return end - start
+    start = max(start, commit.offset)
+    if start >= end:
+        return 0
+    done = sum(max(0, min(end, above) - max(start, below)) for below, above in _memory(commit).done)
+    return end - start - done
+
+
+def _memory(commit: Commit) -> Memory:
+    try:
+        return decode(commit.offset, commit.metadata)
+    except (
+        ForeignMetadata
+    ):  # a worker of a later version: what is below its offset is done, of the rest nothing is known
+        return Memory()

@@ -1,0 +1,427 @@
+"""The refresher: reads requests, waits for its moment, runs each connection's refresh, and tells everyone who asked."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from tenacity import wait_exponential
+
+from connectors.connections.refresh_policy import RefreshPolicy, refresh_policy
+from connectors.connections.store import Connection, Connections
+from connectors.errors import BadConnection, UnknownConnection
+from dead_letter.letter.letter import Attempt
+from topics import names
+from topics.errors import CommitFenced, LogUnavailable, MalformedEvent, StoreUnavailable
+from topics.event.refresh import decode
+from topics.log import Commit, Log, Partition, Record
+from worker.clock import Clock, SystemClock, Timer
+from worker.decide.retry import Line
+from worker.log_events import logger
+from worker.refresher.counts import RefreshCounts
+from worker.refresher.coverage import undone_writes
+from worker.refresher.debounce import Batch, Debouncer, Timing
+from worker.refresher.job import Result
+from worker.refresher.leases import Held, Lease
+from worker.refresher.outcomes import GivenUp, RefreshOutcomes
+from worker.refresher.owned import Asked, OwnedPartition
+from worker.refresher.run import LeaseLost, Runner
+from worker.refresher.runs import Run
+from worker.settlement.ledger import Ledger
+from worker.settlement.outcomes import Outcomes
+from worker.settlement.publisher import RetryingPublisher
+
+POLL_SECONDS = 0.25
+LOG_SECONDS = 1.0
+"""Between two tries at a log or a store that is away."""
+COVER_SECONDS = 0.25
+"""Between two looks at how far the workers are with the writes that a request comes after."""
+LEASE_SECONDS = 0.5
+PAUSED_SECONDS = 1.0
+"""Between two looks at a lease that another holds, and at a connection that is paused."""
+POLICY_SECONDS = 1.0
+"""A change of a connection's times is seen with the first request after so long."""
+REVOKE_SECONDS = 0.8
+FLUSH_SECONDS = 5.0
+MAX_REQUESTS = 50_000
+"""Requests in memory; beyond them nothing is read until some are done."""
+
+RETRIES = Line(5, wait_exponential(multiplier=5, max=300))
+"""After a run that failed: waits of 5, 10, 20, 40 and 80 seconds at the most, then the letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefresherSettings:
+    """``at_once``: runs at the same time, each a process of 60 to 150 MB. ``worker_group``: whose progress counts."""
+
+    at_once: int = 4
+    group: str = names.REFRESHER_GROUP
+    worker_group: str = names.WORKER_GROUP
+
+
+class Refresher:
+    """One consumer of ``writeback.refresh``, and the runs of its connections. Built by the front door; run once.
+
+    ``upgrade``: moves a connection to the newest version of its connector, for a full refresh.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        connections: Connections,
+        runner: Runner,
+        upgrade: Callable[[Connection], Connection],
+        settings: RefresherSettings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings or RefresherSettings()
+        self._log = log
+        self._connections = connections
+        self._runner = runner
+        self._upgrade = upgrade
+        self._clock = clock or SystemClock()
+        self._consumer = log.consumer(self._settings.group, pattern=re.escape(names.REFRESH), rebalance=self)
+        self._publishers = [
+            RetryingPublisher(
+                log.producer(name=f"refresh-{name}", max_record_bytes=names.MAX_LETTER_BYTES), self._clock
+            )
+            for name in ("letters", "replies", "results")
+        ]
+        letters, replies, results = self._publishers
+        self.ledger = Ledger(results)
+        outcomes = Outcomes(self.ledger, letters, replies, self._clock)
+        self._outcomes = RefreshOutcomes(outcomes, self.ledger, self._clock)
+        self.debouncer: Debouncer[Asked] = Debouncer()
+        self.counts = RefreshCounts()
+        self._policies: dict[str, RefreshPolicy] = {}
+        self._looked_up = float("-inf")
+        self._owned: dict[Partition, OwnedPartition] = {}
+        self._attending: dict[str, asyncio.Task[None]] = {}
+        self._settling: set[asyncio.Task[None]] = set()
+        self._committing = asyncio.Lock()
+        self._timer: Timer | None = None
+        self._failure: BaseException | None = None
+        self._full = False
+        self._stopping = False
+
+    @property
+    def running(self) -> list[str]:
+        """Connections that are attended to now: a run, or what comes right before it."""
+        return list(self._attending)
+
+    # -- run and stop -----------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set; a run under way is cut off then, and is run again by whoever comes next."""
+        await asyncio.to_thread(self._log.ensure_topics, names.SYSTEM_TOPICS)
+        await self._consumer.start()
+        logger().info("refresher.started", group=self._settings.group, at_once=self._settings.at_once)
+        try:
+            while not stop.is_set():
+                if self._failure is not None:
+                    raise self._failure
+                await self._take(await self._poll())
+        finally:
+            await self._stop()
+
+    async def _poll(self) -> list[Record]:
+        try:
+            return await self._consumer.poll(POLL_SECONDS)
+        except LogUnavailable as error:
+            logger().warning("log.unavailable", error=str(error))
+            await self._clock.sleep(LOG_SECONDS)
+            return []
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._attending.values():
+            task.cancel()
+        await asyncio.gather(*self._attending.values(), *self._settling, return_exceptions=True)
+        await self._consumer.close()  # asks ``revoked`` for the last commits
+        for publisher in self._publishers:
+            await asyncio.to_thread(publisher.close, FLUSH_SECONDS)
+        logger().info("refresher.stopped")
+
+    async def unready(self) -> str:
+        """Why this refresher cannot work now, or nothing when it can."""
+        if self._stopping:
+            return "it is stopping"
+        return "" if self._consumer.joined else f"it has not joined the group {self._settings.group}"
+
+    # -- rebalance (topics.log.Rebalance) ---------------------------------------------------------------------------
+
+    def assigned(self, commits: Mapping[Partition, Commit | None]) -> None:
+        for partition, commit in commits.items():
+            self._owned[partition] = OwnedPartition(partition, commit)
+            logger().info("partition.assigned", partition=str(partition), offset=self._owned[partition].progress.start)
+
+    async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, Commit]:
+        going = self._leave(partitions)
+        if cut := [task for task in self._attending.values() if task.cancelling()]:
+            await asyncio.wait(cut, timeout=REVOKE_SECONDS)
+        for owned in going:
+            logger().info("partition.revoked", partition=str(owned.partition))
+        return {owned.partition: owned.progress.snapshot() for owned in going}
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        for owned in self._leave(partitions):
+            logger().warning("partition.lost", partition=str(owned.partition))
+
+    def _leave(self, partitions: Sequence[Partition]) -> list[OwnedPartition]:
+        """Kill what runs for them. A connection whose requests lie in another partition, too, goes on with those."""
+        going = [self._owned.pop(partition) for partition in partitions if partition in self._owned]
+        for owned in going:
+            owned.open = False
+        for connection in {name for name, asked in self.debouncer.requests() if not asked.owned.open}:
+            if (task := self._attending.get(connection)) is not None:
+                task.cancel()
+            self._ask(asked for asked in self.debouncer.withdraw(connection) if asked.owned.open)
+        return going
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    async def _take(self, records: Sequence[Record]) -> None:
+        requests = [asked for record in records if (asked := self._read(record)) is not None]
+        if requests:
+            await self._look_up({asked.request.connection for asked in requests})
+            self._ask(asked for asked in requests if asked.owned.open)
+        self._bound_memory()
+        self._pump()
+
+    def _read(self, record: Record) -> Asked | None:
+        owned = self._owned.get(record.partition)
+        if owned is None or not owned.progress.receive(record.offset):
+            return None
+        try:
+            return Asked(owned, record, decode(record))
+        except MalformedEvent as error:
+            self._spawn_settling(self._bury_malformed(owned, record, str(error)))
+            return None
+
+    def _ask(self, requests: Iterable[Asked]) -> None:
+        now, wall = self._clock.monotonic(), self._clock.now()
+        for asked in requests:
+            connection = asked.request.connection
+            if (policy := self._policies.get(connection)) is not None:
+                self.debouncer.set_timing(connection, Timing(policy.quiet, policy.max_wait))
+            self.debouncer.ask(connection, asked, asked.scope, now, age=wall - asked.record.timestamp_ms / 1_000)
+            self.counts.requests[connection] += 1
+
+    async def _look_up(self, connections: set[str]) -> None:
+        """How long these wait. A store that is away: as long as the last time, or as by default."""
+        now = self._clock.monotonic()
+        if now < self._looked_up + POLICY_SECONDS and connections <= self._policies.keys():
+            return
+        self._looked_up = now
+        try:
+            found = await asyncio.to_thread(self._connections.list)
+        except StoreUnavailable as error:
+            logger().warning("store.unavailable", error=str(error))
+            return
+        for connection in found:
+            if connection.slug in connections:
+                self._remember(connection)
+
+    def _remember(self, connection: Connection) -> RefreshPolicy | None:
+        try:
+            policy = self._policies[connection.slug] = refresh_policy(connection)
+        except BadConnection:
+            return None  # said when its run is due
+        return policy
+
+    def _bound_memory(self) -> None:
+        undone = sum(owned.progress.unfinished for owned in self._owned.values())
+        if undone > MAX_REQUESTS or self._full:
+            self._full = undone > MAX_REQUESTS // 2
+            (self._consumer.pause if self._full else self._consumer.resume)(list(self._owned))
+
+    # -- runs -------------------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Attend to whatever is due, as far as there is room, and come back when the next one is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stopping:
+            return
+        while len(self._attending) < self._settings.at_once:
+            connection = self.debouncer.due(self._clock.monotonic())
+            if connection is None:
+                break
+            if connection in self._attending:  # what was cut off has not ended yet
+                self.debouncer.hold(connection, self._clock.monotonic() + LEASE_SECONDS)
+                continue
+            self.debouncer.hold(connection, float("inf"))
+            task = self._attending[connection] = asyncio.create_task(self._attend(connection))
+            task.add_done_callback(partial(self._attended, connection))
+        else:
+            return  # whoever ends pumps
+        if (moment := self.debouncer.next_deadline()) is not None:
+            self._timer = self._clock.call_at(moment, self._pump)
+
+    def _attended(self, connection: str, task: asyncio.Task[None]) -> None:
+        del self._attending[connection]
+        self._note_failure(task)
+        self._pump()
+
+    async def _attend(self, connection: str) -> None:
+        """One look at a connection that is due: it runs, or says when to look again."""
+        try:
+            again_in = await self._prepare(connection)
+        except (StoreUnavailable, LogUnavailable) as error:
+            logger().warning("refresh.waiting", connection=connection, reason=str(error))
+            again_in = LOG_SECONDS
+        if again_in is not None:
+            self.debouncer.hold(connection, self._clock.monotonic() + again_in)
+
+    async def _prepare(self, slug: str) -> float | None:
+        """None when it has run, else the seconds to wait. What is asked meanwhile comes into the same run."""
+        try:
+            connection = await asyncio.to_thread(self._connection, slug)
+            policy = refresh_policy(connection)
+        except UnknownConnection as error:
+            await self._give_up(slug, GivenUp("unknown-connection", str(error)))
+            return None
+        except BadConnection as error:
+            await self._give_up(slug, GivenUp("rejected", str(error)))
+            return None
+        self._remember(connection)
+        if connection.state == "paused":
+            return PAUSED_SECONDS
+        pending = await self._undone_writes(slug)
+        if pending and not self.debouncer.overdue(slug, self._clock.monotonic()):
+            return COVER_SECONDS
+        lease = await self._runner.take(slug)
+        if isinstance(lease, Held):
+            return LEASE_SECONDS
+        try:
+            await self._run(lease, connection, policy, pending)
+        finally:
+            await self._runner.release(lease)
+        return None
+
+    def _connection(self, slug: str) -> Connection:
+        connection = self._connections.get(slug)
+        if connection.slug != slug:  # a name that reads like another's slug
+            raise UnknownConnection(f"no connection has the slug {slug!r}")
+        return connection
+
+    async def _undone_writes(self, slug: str) -> int:
+        waiting = self.debouncer.waiting(slug)
+        requests = [asked.request for asked in waiting.requests if asked.request.after] if waiting else []
+        if not requests:
+            return 0
+        return await asyncio.to_thread(undone_writes, self._log, self._settings.worker_group, slug, requests)
+
+    async def _run(self, lease: Lease, connection: Connection, policy: RefreshPolicy, pending: int) -> None:
+        batch = self.debouncer.start(connection.slug)
+        try:
+            if batch.scope.full:
+                connection = await asyncio.to_thread(self._upgrade, connection)
+            run, result = await self._runner.run(lease, connection, batch, pending, policy.time_limit)
+            await self._settle(connection, batch, run, result)
+        except (StoreUnavailable, LeaseLost) as error:
+            logger().warning("refresh.waiting", connection=connection.slug, reason=str(error))
+            self.debouncer.ended(connection.slug, again_at=self._clock.monotonic() + LOG_SECONDS)
+        except BadConnection as error:  # the newest connector does not take its settings
+            await self._bury(connection.slug, batch.requests, GivenUp("rejected", str(error)))
+            self.debouncer.ended(connection.slug)
+
+    # -- how it went ------------------------------------------------------------------------------------------------
+
+    async def _settle(self, connection: Connection, batch: Batch[Asked], run: Run, result: Result) -> None:
+        seconds = self._clock.now() - run.started
+        if result.status == "ok":
+            self.counts.ended(connection.slug, "ok", seconds, result.rows)
+            logger().info(
+                "refresh.ended", connection=connection.slug, run=run.id, seconds=round(seconds, 3), rows=result.rows
+            )
+            await self._runner.write_end(run, "ok", result.rows)
+            await self._outcomes.answer(batch.requests, run, result)
+            await self._done(batch.requests)
+            self.debouncer.ended(connection.slug)
+            return
+        pause = (
+            RETRIES.ceiling(run.attempt) * self._clock.roll() if result.retry and run.attempt <= RETRIES.more else None
+        )
+        if pause is not None:
+            self.counts.ended(connection.slug, "failed", seconds, result.rows)
+            logger().warning(
+                "refresh.failed", connection=connection.slug, run=run.id, attempt=run.attempt, reason=result.detail,
+                retry_in=round(pause, 1),
+            )  # fmt: skip
+            await self._runner.write_end(run, "failed", result.rows, result.detail)
+            self.debouncer.ended(connection.slug, again_at=self._clock.monotonic() + pause)
+            return
+        self.counts.ended(connection.slug, "dead", seconds, result.rows)
+        failures = await asyncio.to_thread(self._runner.runs.failures, connection.slug)
+        await self._runner.write_end(run, "dead", result.rows, result.detail)
+        cause = "exhausted" if result.retry else "rejected"
+        last = _attempt(run, seconds, result)
+        attempts = (*(_attempt_of(failure) for failure in failures), last)
+        given_up = GivenUp(cause, result.detail, attempts, connection.connector, connection.version)
+        await self._bury(connection.slug, batch.requests, given_up)
+        self.debouncer.ended(connection.slug)
+
+    async def _give_up(self, slug: str, given_up: GivenUp) -> None:
+        """There is nothing to run."""
+        batch = self.debouncer.start(slug)
+        await self._bury(slug, batch.requests, given_up)
+        self.debouncer.ended(slug)
+
+    async def _bury(self, slug: str, requests: Sequence[Asked], given_up: GivenUp) -> None:
+        self.counts.dead_lettered[slug] += len(requests)
+        await self._outcomes.bury(requests, given_up)
+        await self._done(requests)
+
+    async def _bury_malformed(self, owned: OwnedPartition, record: Record, reason: str) -> None:
+        await self._outcomes.bury_malformed(record, reason)
+        if owned.open:
+            owned.progress.done(record.offset)
+            await self._commit({owned})
+
+    async def _done(self, requests: Sequence[Asked]) -> None:
+        mine = [asked for asked in requests if asked.owned.open]
+        for asked in mine:
+            asked.owned.progress.done(asked.record.offset)
+        await self._commit({asked.owned for asked in mine})
+
+    async def _commit(self, partitions: set[OwnedPartition]) -> None:
+        """Until the log has it, or they are ours no more."""
+        async with self._committing:
+            while commits := {one.partition: one.progress.snapshot() for one in partitions if one.open}:
+                try:
+                    await self._consumer.commit(commits)
+                except CommitFenced as error:  # ``lost`` or ``revoked`` is on its way
+                    logger().warning("commit.fenced", error=str(error), partitions=[str(place) for place in commits])
+                except LogUnavailable as error:
+                    logger().warning("commit.failed", error=str(error))
+                else:
+                    return
+                await self._clock.sleep(LOG_SECONDS)
+
+    def _spawn_settling(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        task.add_done_callback(self._note_failure)
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
+        """A bug of ours ends the refresher loudly, instead of leaving somebody waiting for ever."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = self._failure or error
+
+
+def _attempt_of(run: Run) -> Attempt:
+    return Attempt(run.attempt, run.started, "retry", run.error, 1_000 * (run.seconds or 0.0))
+
+
+def _attempt(run: Run, seconds: float, result: Result) -> Attempt:
+    outcome = "retry" if result.retry else "rejected"
+    return Attempt(run.attempt, run.started, outcome, result.detail, 1_000 * seconds)
