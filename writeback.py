@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from socket import gethostname
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -18,18 +19,22 @@ from topics.cli.console import INTERRUPTED, note, pass_context, run
 from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
     from connectors.connections.store import Connection, Connections
     from connectors.contract import Connector
     from topics.settings import Settings
     from worker.observe.endpoints import MetricsServer
     from worker.process.secret_writer import SecretWriter
+    from worker.refresher.refresher import Refresher
     from worker.worker import Worker
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
         "demo": ("worker.demo.play:demo", "See the main job at work on this machine, reckoned to the last event."),
-        "up": ("writeback:up", "Everything in one process: the worker and the archive of dead letters."),
+        "up": ("writeback:up", "Everything in one process: the worker, the refresher, the archive of dead letters."),
         "worker": ("writeback:worker", "A worker, one of as many as you like, on the log that WRITEBACK_LOG names."),
+        "refresher": ("writeback:refresher", "Load connections into the warehouse again, as they are asked for."),
         "doctor": (
             "worker.observe.doctor_command:doctor",
             "Check log, store, secrets and connections; say what is wrong and what to do.",
@@ -38,9 +43,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Send": {
         "emit": ("pq.cli.emit:emit", "Send one event, or one per line of stdin."),
         "import": ("pq.cli.import_csv:import_csv", "Send an event for each row of a CSV file."),
+        "refresh": ("worker.refresher.commands:refresh", "Load a connection's data into the warehouse again."),
     },
     "Look": {
         "results": ("topics.cli.commands:results", "What became of each event: the ledger of outcomes."),
+        "refreshes": ("worker.refresher.commands:refreshes", "The refreshes there were, and what they loaded."),
         "topics": ("topics.cli.commands:topics", "The topics of the log, and how far the workers are in each."),
         "dead-letters": (
             "dead_letter.cli.commands:dead_letters",
@@ -136,13 +143,14 @@ class Later:
 
     def __init__(self, make: Callable[[], Part]) -> None:
         self._make = make
+        self.part: Part | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
             await asyncio.wait_for(stop.wait(), LATER_SECONDS)
         except TimeoutError:
-            part = await asyncio.to_thread(self._make)
-            await part.run(stop)
+            self.part = await asyncio.to_thread(self._make)
+            await self.part.run(stop)
 
 
 _metrics_option = click.option(
@@ -156,13 +164,13 @@ _metrics_option = click.option(
 @_metrics_option
 @pass_context
 def up(context: CommandContext, *, metrics_port: int | None) -> None:
-    """Run everything in one process: the worker and the archive of dead letters.
+    """Run everything in one process: the worker, the refresher and the archive of dead letters.
 
     With no settings at all the log and the store are files in ~/.writeback; nothing else is needed. Ctrl-C (or
     SIGTERM) lets the calls under way finish; a second one ends at once, and nothing is lost by it.
     """
     note(f"The log is {context.settings.log}. Ctrl-C stops.")
-    _serve(context, archive=True, metrics_port=metrics_port)
+    _serve(context, archive=True, refresher=True, metrics_port=metrics_port)
 
 
 @click.command()
@@ -187,6 +195,22 @@ def worker(context: CommandContext, *, archive: bool, processes: int | None, met
         _serve(context, archive=archive, metrics_port=metrics_port)
         return None
     return _supervise(context.settings, _process_count(context, processes), archive=archive, metrics_port=metrics_port)
+
+
+@click.command()
+@_metrics_option
+@pass_context
+def refresher(context: CommandContext, *, metrics_port: int | None) -> None:
+    """Run a refresher: it loads connections into the warehouse again, as scripts and people ask for it.
+
+    Start as many as you like: they share the connections among them, and a connection's refresh runs only once at a
+    time. Each refresh is a process of its own (WRITEBACK_REFRESHES_AT_ONCE). On SIGTERM those under way are cut off;
+    another refresher runs them again.
+    """
+    from topics.cli.logging import configure_logging  # noqa: PLC0415
+
+    configure_logging(context.settings)
+    asyncio.run(_attended_refresher(context, metrics_port))
 
 
 def _process_count(context: CommandContext, wanted: int) -> int:
@@ -245,15 +269,24 @@ def _load(settings: Settings, *, metrics: bool) -> None:
 
 
 def _serve(
-    context: CommandContext, *, archive: bool, metrics_port: int | None = None, supervised: bool = False
+    context: CommandContext,
+    *,
+    archive: bool,
+    refresher: bool = False,
+    metrics_port: int | None = None,
+    supervised: bool = False,
 ) -> None:
     from topics.cli.logging import configure_logging  # noqa: PLC0415
 
     configure_logging(context.settings)
-    asyncio.run(_attended(context, archive=archive, metrics_port=metrics_port, supervised=supervised))
+    asyncio.run(
+        _attended(context, archive=archive, refresher=refresher, metrics_port=metrics_port, supervised=supervised)
+    )
 
 
-async def _attended(context: CommandContext, *, archive: bool, metrics_port: int | None, supervised: bool) -> None:
+async def _attended(
+    context: CommandContext, *, archive: bool, refresher: bool, metrics_port: int | None, supervised: bool
+) -> None:
     """The worker, and what looks after it: a watchdog, the metrics, whoever keeps its secrets."""
     from worker.clock import SystemClock  # noqa: PLC0415
     from worker.process.gc import collect_rarely  # noqa: PLC0415
@@ -267,8 +300,11 @@ async def _attended(context: CommandContext, *, archive: bool, metrics_port: int
     secret_writer = SecretWriter(_connections(context), clock)
     working = _worker(context, secret_writer)
     parts: list[Part] = [working, *([Later(partial(_archive, context))] if archive else [])]
+    refreshing = Later(partial(_refresher, context))
+    if refresher:
+        parts.append(refreshing)
     port = settings.metrics_port if metrics_port is None else metrics_port
-    metrics_server = None if port is None else _metrics_server(working)
+    metrics_server = None if port is None else _metrics_server(working, refreshing)
     watchdog = Watchdog(clock)
     watchdog.start()
     raise_limit()
@@ -286,11 +322,69 @@ async def _attended(context: CommandContext, *, archive: bool, metrics_port: int
             metrics_server.stop()
 
 
-def _metrics_server(working: Worker) -> MetricsServer:
+def _metrics_server(working: Worker, refreshing: Later) -> MetricsServer:
     from worker.observe.endpoints import MetricsServer  # noqa: PLC0415
     from worker.observe.metrics import collect  # noqa: PLC0415
 
-    return MetricsServer(partial(collect, working.observer), working.unready)
+    async def collect_all() -> list[Metric]:
+        refreshed = _refresh_metrics(refreshing.part) if refreshing.part is not None else []
+        return [*await collect(working.observer), *refreshed]
+
+    return MetricsServer(collect_all, working.unready)
+
+
+def _refresh_metrics(part: Any) -> list[Metric]:
+    from worker.refresher.metrics import collect  # noqa: PLC0415
+
+    return list(collect(part))
+
+
+async def _attended_refresher(context: CommandContext, metrics_port: int | None) -> None:
+    part, settings = _refresher(context), context.settings
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    server: MetricsServer | None = None
+    if port is not None:
+        from worker.observe.endpoints import MetricsServer  # noqa: PLC0415
+
+        async def collect() -> list[Metric]:
+            return _refresh_metrics(part)
+
+        server = MetricsServer(collect, part.unready)
+        await server.start(settings.metrics_host, port)
+    try:
+        await _run_until_signalled([part])
+    finally:
+        if server is not None:
+            server.stop()
+
+
+def _refresher(context: CommandContext) -> Refresher:
+    from connectors import registry  # noqa: PLC0415
+    from connectors.connections.store import Connections  # noqa: PLC0415
+    from worker.clock import SystemClock  # noqa: PLC0415
+    from worker.refresher.child import ChildRun  # noqa: PLC0415
+    from worker.refresher.leases import Leases, Watch  # noqa: PLC0415
+    from worker.refresher.refresher import Refresher, RefresherSettings  # noqa: PLC0415
+    from worker.refresher.run import Runner  # noqa: PLC0415
+    from worker.refresher.runs import Runs  # noqa: PLC0415
+
+    settings, clock, store = context.settings, SystemClock(), context.store()
+    connections = Connections(store, settings.secret_key, check=registry.check)
+
+    def upgrade(connection: Connection) -> Connection:
+        newest = registry.manifest(connection.connector).version
+        return connection if connection.version == newest else connections.update(connection.id, version=newest)
+
+    return Refresher(
+        log=context.log(),
+        connections=connections,
+        runner=Runner(
+            Leases(store), Runs(store), lambda _: ChildRun(), clock, f"{gethostname()}:{os.getpid()}", Watch()
+        ),
+        upgrade=upgrade,
+        settings=RefresherSettings(at_once=settings.refreshes_at_once, worker_group=settings.group),
+        clock=clock,
+    )
 
 
 def _connections(context: CommandContext) -> Connections:

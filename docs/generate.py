@@ -76,6 +76,7 @@ wanted.
 |---|---|---|
 | `{names.WORKER_GROUP}` | `writeback.events.*` | below the offset everything is delivered or dead-lettered |
 | `{names.ARCHIVE_GROUP}` | `{names.DEAD_LETTER}` | below the offset every letter is in the store |
+| `{names.REFRESHER_GROUP}` | `{names.REFRESH}` | below the offset every request is answered, or a dead letter |
 """
 
 

@@ -16,6 +16,8 @@ from worker.clock import FakeClock
 from worker.counters import COMMIT_SECONDS, Counters, Histogram
 from worker.observe.metrics import collect
 from worker.observe.observer import Observer
+from worker.refresher.counts import RefreshCounts
+from worker.refresher.metrics import collect as refresh_metrics
 from worker.settlement.ledger import Ledger
 
 GENERATED = "<!-- Written by `make docs`; change the code, not this page. -->\n\n"
@@ -27,11 +29,12 @@ def metrics_page() -> str:
     rows = "\n".join(
         f"| `{family.name}{'_total' if family.type == 'counter' else ''}` | {family.type} "
         f"| {', '.join(f'`{label}`' for label in getattr(family, '_labelnames', ()))} | {family.documentation} |"
-        for family in asyncio.run(collect(_nothing()))
+        for family in (*asyncio.run(collect(_nothing())), *refresh_metrics(_no_refreshes()))
     )
     return f"""# Metrics, health and states
 
-{GENERATED}With `WRITEBACK_METRICS_PORT` (or `--metrics-port`) a worker serves, on `WRITEBACK_METRICS_HOST`:
+{GENERATED}With `WRITEBACK_METRICS_PORT` (or `--metrics-port`) a worker or a refresher serves, on the address that
+`WRITEBACK_METRICS_HOST` names:
 
 | path | answers |
 |---|---|
@@ -64,7 +67,7 @@ def events_page() -> str:
 {GENERATED}A worker logs to standard error, as JSON lines unless a person reads it on a terminal
 (`WRITEBACK_LOG_FORMAT`). The names are fixed, so that alerts can be made from them. Never a payload, never a secret.
 
-## The worker
+## The worker and the refresher
 
 {_events(worker.log_events)}
 
@@ -91,6 +94,11 @@ def _states() -> str:
     found = re.search(r'ConnectionState = .*?"""(.*?)"""', inspect.getsource(topics.event.result), re.DOTALL)
     assert found is not None
     return found[1].replace("``", "`").strip()
+
+
+def _no_refreshes() -> Any:
+    """A refresher that has done nothing yet."""
+    return SimpleNamespace(counts=RefreshCounts(), debouncer=(), running=())
 
 
 def _nothing() -> Observer:

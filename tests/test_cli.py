@@ -191,10 +191,44 @@ def test_what_is_no_delimiter(delimiter: str, tmp_path: Path, capsys: pytest.Cap
     assert "tab" in capsys.readouterr().err
 
 
-def test_an_option_without_its_feature_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """--refresh was accepted and did nothing."""
-    assert command("connections", "add", "slack", "--refresh", "after_writeback") == 2
-    assert "--refresh" in capsys.readouterr().err
+def add_hubspot(*options: str) -> None:
+    assert command("connections", "add", "hubspot", "--secret", "access_token=env:TOKEN", *options) == 0
+
+
+def test_when_a_connection_is_refreshed(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is said about refreshes is kept; what is not said again stays."""
+    add_hubspot("--refresh", "after_writeback", "--refresh-quiet", "2")
+    command("connections", "set", "hubspot", "--refresh-max-wait", "30")
+    capsys.readouterr()
+    command("connections", "show", "hubspot", "--json")
+    policy = json.loads(capsys.readouterr().out)["policy"]
+
+    assert policy == {"refresh": {"after_writeback": True, "quiet": 2.0, "max_wait": 30.0}}
+
+
+def test_a_refresh_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """The request lies in the log when the command ends; without a refresher nothing has come of it."""
+    add_hubspot()
+    capsys.readouterr()
+    asked = command("refresh", "hubspot", "--object", "contact", "--full", "--json")
+    told = json.loads(capsys.readouterr().out)
+    waited = command("refresh", "hubspot", "--wait", "--timeout", "0.2")
+    said = capsys.readouterr().err
+    listed = command("refreshes", "hubspot", "--json")
+
+    assert (asked, waited, listed) == (0, 3, 0)
+    assert (told["connection"], told["status"]) == ("hubspot", "asked")
+    assert "has not ended in time" in said
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_refresh_of_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown connection is named before anything is sent; --timeout alone is wrong usage."""
+    add_hubspot()
+    capsys.readouterr()
+    assert command("refresh", "Odoo") == 1
+    assert "Odoo" in capsys.readouterr().err
+    assert command("refresh", "hubspot", "--timeout", "3") == 2
 
 
 def test_the_words_of_others_have_no_power_over_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,7 +258,7 @@ def test_topics(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert created == (0, 0)
     assert listed == {
-        "writeback.dead-letter": 1, "writeback.events.hubspot": 2, "writeback.refresh": 1, "writeback.replies": 8,
+        "writeback.dead-letter": 1, "writeback.events.hubspot": 2, "writeback.refresh": 8, "writeback.replies": 8,
         "writeback.results": 1,
     }  # fmt: skip
     assert [(row["connection"], row["partition"], row["waiting"]) for row in lags] == [

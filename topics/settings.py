@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         default=20.0, gt=0, description="What is under way may take this long after a stop; less than the container's"
     )
+    refreshes_at_once: int = Field(
+        default=4, ge=1, le=1_000, description="Refreshes that one refresher runs at the same time, 60 to 150 MB each"
+    )
     metrics_port: int | None = Field(
         default=None, ge=0, le=65_535, description="Where a worker serves /metrics, /healthz and /readyz, or nothing"
     )

@@ -75,8 +75,8 @@ def set_(context: CommandContext, /, *, name: str, unset: tuple[str, ...], as_js
     old = store.get(name)
     manifest = registry.manifest(old.connector, old.version)
     policy = policy_of(said)
-    if "on_unknown" in policy:
-        policy["on_unknown"] = {**old.policy.get("on_unknown", {}), **policy["on_unknown"]}
+    for part in {"on_unknown", "refresh"} & policy.keys():
+        policy[part] = {**old.policy.get(part, {}), **policy[part]}
     sealed = store.secret_names(old)
     settings, secrets = settings_of(said["settings"], manifest), secrets_of(said["secrets"])
     if not unset:  # another way in may need other secrets

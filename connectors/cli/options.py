@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 UNKNOWN_POLICIES = ("retry", "dead_letter")
 
+_SECONDS = click.FloatRange(0, 7 * 86_400)
+
 _OPTIONS = (
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the connector."),
     click.option(
@@ -42,6 +44,16 @@ _OPTIONS = (
         "--on-dead",
         type=click.Choice(["continue", "park"]),
         help="park: after a dead letter the later events of the same record wait.",
+    ),
+    click.option(
+        "--refresh",
+        type=click.Choice(["after_writeback", "on_request"]),
+        help="after_writeback: the data is loaded into the warehouse again after every delivery.",
+    ),
+    click.option("--refresh-quiet", type=_SECONDS, help="A refresh starts so many seconds after its last request (5),"),
+    click.option("--refresh-max-wait", type=_SECONDS, help="and so many after its first one at the latest (60)."),
+    click.option(
+        "--refresh-time-limit", type=_SECONDS, help="A refresh that takes longer is cancelled (7200 seconds)."
     ),
     click.option("--coalesce/--no-coalesce", default=None, help="Merge waiting updates of one record into one write."),
 )
@@ -67,7 +79,17 @@ def policy_of(said: Mapping[str, Any]) -> dict[str, Any]:
                 f"--on-unknown {operation}={choice}: it is OPERATION=POLICY, one of {', '.join(Operation)}, "
                 f"and one of {', '.join(UNKNOWN_POLICIES)}"
             )
-    return policy | ({"on_unknown": on_unknown} if on_unknown else {})
+    refresh = _refresh_of(said)
+    return policy | ({"on_unknown": on_unknown} if on_unknown else {}) | ({"refresh": refresh} if refresh else {})
+
+
+def _refresh_of(said: Mapping[str, Any]) -> dict[str, Any]:
+    refresh = {
+        name: said[f"refresh_{name}"]
+        for name in ("quiet", "max_wait", "time_limit")
+        if said[f"refresh_{name}"] is not None
+    }
+    return refresh | ({"after_writeback": said["refresh"] == "after_writeback"} if said["refresh"] else {})
 
 
 def settings_of(items: Iterable[str], manifest: Manifest) -> dict[str, Any]:

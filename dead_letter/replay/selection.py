@@ -14,7 +14,7 @@ from dead_letter.store.parking import Key
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
 from topics.log import Log, Position
-from topics.names import EVENTS_PREFIX, slug_of
+from topics.names import EVENTS_PREFIX, REFRESH, slug_of
 
 Fate = Literal["eligible", "ineligible", "superseded", "copied"]
 """``copied``: an earlier replay was cut off behind the copy of this one; it only has to be marked."""
@@ -115,10 +115,12 @@ class _Ahead:
 def _obstacle(letter: Summary, topics: Mapping[str, int]) -> str:
     if letter.state != "open":
         return f"it is {letter.state} already"
+    if letter.topic == REFRESH and letter.verdict == "malformed":
+        return "it is no request that can be read: ask again (writeback refresh NAME), and discard it"
     if letter.verdict in NEEDS_EDIT and letter.edited is None:
         return f"it is {letter.verdict}: give it an event first (writeback dead-letters edit {letter.id[:12]} ...)"
     topic = target(letter)
-    if slug_of(topic) is None:
+    if slug_of(topic) is None and topic != REFRESH:
         return f"{topic} is no topic of events ({EVENTS_PREFIX}...)"
     if topic not in topics:
         return f"the topic {topic} does not exist: the connection is gone or was never made"
@@ -127,7 +129,8 @@ def _obstacle(letter: Summary, topics: Mapping[str, int]) -> str:
 
 def target(letter: Summary) -> str:
     """The topic a replay goes to: the original one; for an edited stranger, that of its connection."""
-    return letter.topic if slug_of(letter.topic) is not None else EVENTS_PREFIX + letter.connection
+    own = slug_of(letter.topic) is not None or letter.topic == REFRESH
+    return letter.topic if own else EVENTS_PREFIX + letter.connection
 
 
 def _waits(letter: Summary, before: Summary) -> str:

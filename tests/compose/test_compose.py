@@ -53,8 +53,10 @@ def test_nothing_has_to_be_set_first() -> None:
 
 
 def test_the_services() -> None:
-    """A broker, a database and a worker."""
-    assert set(SERVICES) == {"kafka", "postgres", "worker"}
+    """A broker, a database, a worker and a refresher, which runs on the same settings."""
+    assert set(SERVICES) == {"kafka", "postgres", "worker", "refresher"}
+    refresher = SERVICES["refresher"]["environment"]
+    assert refresher == {name: WORKER["environment"][name] for name in refresher}
 
 
 @pytest.mark.parametrize("name", SERVICES)

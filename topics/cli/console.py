@@ -137,6 +137,29 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
         yield lambda n: bar.advance(task, n)
 
 
+@contextmanager
+def status_line(description: str) -> Iterator[Callable[[str], None]]:
+    """One line on stderr that says what is waited for; gives ``show(text)``.
+
+    Where stderr is no terminal each text is a line of its own, said when it changes.
+    """
+    if not sys.stderr.isatty():
+        last = [""]
+
+        def tell(text: str) -> None:
+            if text != last[0]:
+                last[0] = text
+                note(f"{description}: {text}")
+
+        yield tell
+        return
+    from rich.console import Console  # noqa: PLC0415 - only on a terminal
+    from rich.text import Text  # noqa: PLC0415
+
+    with Console(stderr=True).status(description) as status:
+        yield lambda text: status.update(Text(escaped(f"{description}: {text}")))
+
+
 def run(command: click.Command, context: CommandContext, args: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code; what a person can do something about is one message, never a traceback.
 

@@ -11,7 +11,7 @@ async def test_one_run(stand: Stand) -> None:
     async with stand.running():
         first = stand.ask(objects=("contact",), source="pq:a.py", reply_to=3)
         second = stand.ask(objects=("deal",), source="writeback refresh")
-        await until(lambda: stand.finished())
+        await until(stand.finished)
         await until(lambda: stand.lag() == 0)
     [began] = stand.diary()
     assert (began["connection"], began["objects"], began["full"]) == ("odoo", ["contact", "deal"], False)
