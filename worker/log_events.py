@@ -45,6 +45,11 @@ EventName = Literal[
     "process.started",  # number, pid
     "process.ended",  # number, pid, code, restart_in
     "process.killed",  # number, pid: it did not end within the grace period
+    "relay.started",  # warehouse: this relay is the one that works; others stand by
+    "relay.recovered",  # looked_through: events in the topics, after a relay that was killed
+    "relay.rejected",  # trigger, row, reason: no event can be made of it; `writeback triggers rejected` lists it
+    "relay.warehouse_unavailable",  # error; tried again
+    "relay.log_unavailable",  # error: the log or the store; the rows stay in the outbox
     "store.unavailable",
     "refresher.started",  # group, at_once
     "refresher.stopped",

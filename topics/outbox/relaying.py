@@ -1,0 +1,184 @@
+"""What a relay does with an outbox: rows in their order, removed once the log has them; one relay at a time.
+
+A relay that holds the outbox writes down, before it publishes, that it has begun and where the topics ended then
+(``begin``). The next one that finds such a mark (the last one was killed) reads the topics from there, and so knows
+which rows were published and not yet removed. Order within a key needs nothing more: rows are read by ``position``,
+and a row's changes got theirs while that row was locked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, text
+
+from topics.log import Partition
+from topics.outbox import postgres
+from topics.outbox.sqlite import value_of
+from topics.outbox.tables import tables
+
+_LOCK = 5_714_290_119
+"""PostgreSQL's advisory lock that the relay of a database holds: any number, the same everywhere."""
+LOCK_SUFFIX = "-writeback-relay"
+"""Beside a SQLite file: the file whose lock the relay holds. The system releases it with the process."""
+
+
+class Row(NamedTuple):
+    """An event as the trigger wrote it; ``payload`` is a JSON object, ``timestamp`` ISO 8601 with an offset."""
+
+    position: int
+    id: str
+    aggregatetype: str
+    aggregateid: str
+    type: str
+    payload: str
+    timestamp: str
+    trigger: str
+    backfill: bool
+    refused: str | None
+
+
+class OutboxReader:
+    """One connection to one outbox. Raises SQLAlchemy's ``DBAPIError`` while the warehouse does not answer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._tables = tables(engine)
+        self._postgres = engine.dialect.name == "postgresql"
+        self._connection: Connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._file: IO[bytes] | None = None
+        self._path = engine.url.database or ""
+        self._version: int | None = None
+        self._select = _SELECT_POSTGRES if self._postgres else _SELECT_SQLITE
+
+    def acquire(self) -> bool:
+        """Whether this relay is now the one that works: until ``close``, or until its process or connection ends."""
+        if self._postgres:
+            held = bool(self._connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}))
+            if held:
+                self._connection.exec_driver_sql(f"LISTEN {postgres.CHANNEL}")
+            return held
+        if self._file is None:
+            self._file = Path(self._path + LOCK_SUFFIX).open("wb")  # noqa: SIM115 - held for as long as the relay works
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def unfinished(self) -> dict[Partition, int] | None:
+        """Where the topics ended when the last relay began; None when it ended in good order."""
+        relay = self._tables.relay
+        row = self._connection.execute(relay.select()).one_or_none()
+        if row is None or not row.open:
+            return None
+        ends: dict[str, int] = json.loads(row.ends) if isinstance(row.ends, str) else row.ends
+        return {Partition(*_split(name)): offset for name, offset in ends.items()}
+
+    def begin(self, ends: Mapping[Partition, int]) -> None:
+        """From now on rows may be in the log, behind these offsets, and still be here."""
+        self._mark(open_=True, ends=ends)
+
+    def finish(self) -> None:
+        """Whatever is in the log is not here any more."""
+        self._mark(open_=False, ends={})
+
+    def fetch(self, limit: int) -> list[Row]:
+        """The first rows, by position; those of paused triggers stay."""
+        return [Row(*row) for row in self._connection.exec_driver_sql(self._select.format(limit=limit))]
+
+    def remove(self, rows: Sequence[Row]) -> None:
+        """They are in the log."""
+        if not rows:
+            return
+        outbox = self._tables.outbox
+        positions = [row.position for row in rows]
+        if self._postgres:
+            self._connection.execute(_REMOVE_POSTGRES, {"positions": positions})
+            return
+        marks = json.dumps(positions)
+        self._connection.exec_driver_sql(
+            f"DELETE FROM {outbox.name} WHERE position IN (SELECT value FROM json_each(?))",  # noqa: S608 - our own name
+            (marks,),
+        )
+
+    def reject(self, row: Row, reason: str) -> None:
+        """Set it aside, with the reason, where ``writeback triggers rejected`` lists it."""
+        schema = "writeback.outbox" if self._postgres else "writeback_outbox"
+        columns = 'id, aggregatetype, aggregateid, type, payload, "timestamp", subject, trigger_name, backfill'
+        move = text(
+            f"INSERT INTO {schema}_rejected ({columns}, refused)"  # noqa: S608 - our own names
+            f" SELECT {columns}, :reason FROM {schema} WHERE position = :position"
+        )
+        self._connection.execute(text("BEGIN"))
+        try:
+            self._connection.execute(move, {"reason": reason, "position": row.position})
+            self.remove([row])
+        except BaseException:
+            self._connection.execute(text("ROLLBACK"))
+            raise
+        self._connection.execute(text("COMMIT"))
+
+    def wait(self, seconds: float) -> None:
+        """Until something was written, or the time is up. PostgreSQL tells; SQLite's file has a counter."""
+        if self._postgres:
+            raw: Any = self._connection.connection.driver_connection
+            for _ in raw.notifies(timeout=seconds, stop_after=1):
+                return
+
+    def changed(self) -> bool:
+        """SQLite: whether anybody else has written since the last call."""
+        version = self._connection.exec_driver_sql("PRAGMA data_version").scalar()
+        seen, self._version = self._version, version
+        return seen != version
+
+    def close(self) -> None:
+        """Another relay may begin."""
+        with suppress(Exception):  # the connection may be what failed
+            self._connection.invalidate()
+            self._connection.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _mark(self, *, open_: bool, ends: Mapping[Partition, int]) -> None:
+        relay = self._tables.relay
+        named = {str(partition): offset for partition, offset in ends.items()}
+        values = {"open": open_, "ends": named if self._postgres else json.dumps(named)}
+        if not self._connection.execute(relay.update().values(values)).rowcount:
+            self._connection.execute(relay.insert().values(one=1, **values))
+
+
+def fields_of(row: Row, *, sqlite: bool) -> bytes:
+    """The event's value. Raises ``ValueError`` for what JSON cannot hold."""
+    if not sqlite or "$writeback." not in row.payload:
+        return row.payload.encode()
+    from topics.event import exact_json  # noqa: PLC0415 - only for reals and blobs
+
+    return exact_json.dumps(value_of(row.payload))
+
+
+def _split(name: str) -> tuple[str, int]:
+    topic, _, number = name.removesuffix("]").rpartition("[")
+    return topic, int(number)
+
+
+_SELECT_POSTGRES = """\
+SELECT o.position, o.id::text, o.aggregatetype, o.aggregateid, o.type, o.payload::text,
+to_char(o."timestamp" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), o.trigger_name, o.backfill, o.refused
+FROM writeback.outbox AS o
+WHERE NOT EXISTS (SELECT FROM writeback.triggers AS t WHERE t.name = o.trigger_name AND t.paused)
+ORDER BY o.position LIMIT {limit}"""
+
+_SELECT_SQLITE = """\
+SELECT o.position, o.id, o.aggregatetype, o.aggregateid, o.type, o.payload, o.timestamp,
+o.trigger_name, o.backfill, o.refused
+FROM writeback_outbox AS o
+WHERE o.trigger_name NOT IN (SELECT t.name FROM writeback_triggers AS t WHERE t.paused)
+ORDER BY o.position LIMIT {limit}"""
+
+_REMOVE_POSTGRES = text("DELETE FROM writeback.outbox WHERE position = ANY(:positions)")

@@ -1,0 +1,118 @@
+"""The tables that the outbox needs in the warehouse, beside the user's own.
+
+On PostgreSQL they stand in a schema of their own, ``writeback``; on SQLite their names begin with ``writeback_``. The
+outbox has the columns that Debezium's outbox event router reads (id, aggregatetype, aggregateid, type, payload,
+timestamp), so that Debezium can take the relay's place: ``docs/how-to/debezium.md``.
+https://debezium.io/documentation/reference/stable/transformations/outbox-event-router.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Engine,
+    Identity,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    false,
+    func,
+    inspect,
+)
+
+SCHEMA = "writeback"
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one kind of database.
+
+    ``outbox``: events on their way, in the order of ``position``. ``rejected``: rows that can never be sent, with the
+    reason. ``triggers``: the definitions. ``relay``: one row, what a relay has begun (``topics/outbox/relaying``).
+    ``loading``: SQLite only; while a row is in it, no trigger fires.
+    """
+
+    metadata: MetaData
+    outbox: Table
+    rejected: Table
+    triggers: Table
+    relay: Table
+    loading: Table | None
+
+
+def tables(engine: Engine) -> Tables:
+    return _tables(engine.dialect.name)
+
+
+def exist(engine: Engine) -> bool:
+    known = tables(engine)
+    return bool(inspect(engine).has_table(known.outbox.name, schema=known.outbox.schema))
+
+
+@cache
+def _tables(dialect: str) -> Tables:
+    postgres = dialect == "postgresql"
+    metadata = MetaData(schema=SCHEMA if postgres else None)
+    prefix = "" if postgres else f"{SCHEMA}_"
+    position = BigInteger().with_variant(Integer(), "sqlite")
+    payload = Text().with_variant(JSON(), "postgresql")
+    time = Text().with_variant(DateTime(timezone=True), "postgresql")
+    identifier = Text().with_variant(Uuid(), "postgresql")
+
+    def event_columns() -> list[Column[object]]:
+        return [
+            Column("id", identifier, nullable=False),
+            Column("aggregatetype", Text, nullable=False),  # the connection's slug: the topic
+            Column("aggregateid", Text, nullable=False),  # object/key: the record's key
+            Column("type", Text, nullable=False),  # the CloudEvents type: writeback.update
+            Column("payload", payload, nullable=False),
+            Column("timestamp", time, nullable=False),
+            Column("subject", Text, nullable=False),  # the CloudEvents subject: connection/object/key
+            Column("trigger_name", Text, nullable=False),
+            Column("backfill", Boolean, nullable=False, server_default=false()),
+        ]
+
+    outbox = Table(
+        f"{prefix}outbox",
+        metadata,
+        Column("position", position, Identity(always=True), primary_key=True),
+        *event_columns(),
+        Column("refused", Text),  # why it cannot be an event: NaN, no key; the relay sets it aside
+        sqlite_autoincrement=True,
+    )
+    rejected = Table(
+        f"{prefix}outbox_rejected",
+        metadata,
+        Column("position", position, Identity(always=True), primary_key=True),
+        *event_columns(),
+        Column("refused", Text, nullable=False),
+        Column("rejected_at", time, nullable=False, server_default=func.now()),
+        sqlite_autoincrement=True,
+    )
+    triggers = Table(
+        f"{prefix}triggers",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("definition", payload, nullable=False),
+        Column("paused", Boolean, nullable=False, server_default=false()),
+        Column("backfilled", payload),  # the key that the backfill has reached, as JSON; None: none is under way
+        Column("created_at", time, nullable=False, server_default=func.now()),
+    )
+    relay = Table(
+        f"{prefix}relay",
+        metadata,
+        Column("one", Integer, primary_key=True, autoincrement=False),
+        Column("open", Boolean, nullable=False),
+        Column("ends", payload, nullable=False),  # "topic[partition]" → end offset when it began
+    )
+    loading = None if postgres else Table(f"{prefix}loading", metadata, Column("since", Text, nullable=False))
+    return Tables(metadata, outbox, rejected, triggers, relay, loading)

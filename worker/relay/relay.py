@@ -1,0 +1,208 @@
+"""Carries the rows that triggers wrote from the warehouse's outbox to the topics: once each, in order per key."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import lru_cache
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from topics.errors import LogUnavailable, RecordRefused, StoreUnavailable
+from topics.event.codec import TYPE_PREFIX, Stamp
+from topics.event.event import Operation, Options
+from topics.log import Log, Partition, Position
+from topics.names import EVENTS_PREFIX, events_spec, events_topic
+from topics.outbox.relaying import OutboxReader, Row, fields_of
+from topics.outbox.tables import exist
+from worker.clock import Clock
+from worker.log_events import logger
+
+BATCH = 5_000
+"""Rows that are published together: what a crash leaves to be looked up in the topics."""
+MARK_S = 30.0
+"""How old the mark may be from which the topics are read after a crash."""
+STANDBY_S = 1.0
+ABSENT_S = 5.0
+"""How often it is looked whether there is an outbox by now."""
+SETTLE_S = 1.0
+"""What a killed relay had handed to the network may still arrive: it is waited for before the topics are read."""
+EMPTY_POLLS = 10
+"""So many polls without a record end the reading: the last offsets may be no records (a transaction's marks)."""
+IDLE_S = 0.5
+"""A notification wakes a relay on PostgreSQL; this is the fallback, and how long a stop waits."""
+POLL_S = 0.02
+"""SQLite notifies nobody: its file's counter is looked at."""
+LONGEST_PAUSE_S = 5.0
+MAX_KEY = 1_024
+
+PartitionsOf = Callable[[str], int | None]
+"""How many partitions the topic of a connection has, by its slug; None: there is no such connection."""
+
+
+class Relay:
+    """One per process; any number may run, one of them works and the others take over when it ends."""
+
+    def __init__(self, engine: Engine, log: Log, partitions_of: PartitionsOf, clock: Clock) -> None:
+        self._engine = engine
+        self._log = log
+        self._partitions_of = partitions_of
+        self._clock = clock
+        self._stop = threading.Event()
+        self._known: set[str] = set()
+        self.published = 0
+        self.rejected = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set: what is out by then is awaited and removed."""
+        working = asyncio.create_task(asyncio.to_thread(self._run))
+        asked = asyncio.create_task(stop.wait())
+        await asyncio.wait([working, asked], return_when=asyncio.FIRST_COMPLETED)
+        self._stop.set()
+        asked.cancel()
+        await working
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._stop.wait(pause):
+            try:
+                pause = self._relay() if exist(self._engine) else ABSENT_S
+            except DBAPIError as error:
+                logger().warning("relay.warehouse_unavailable", error=str(error.orig or error))
+                pause = min(LONGEST_PAUSE_S, 2 * pause + 0.2)
+            except (LogUnavailable, StoreUnavailable) as error:
+                logger().warning("relay.log_unavailable", error=str(error))
+                pause = min(LONGEST_PAUSE_S, 2 * pause + 0.2)
+
+    def _relay(self) -> float:
+        """Work as long as this is the one relay; answers how long to wait before the next try."""
+        reader = OutboxReader(self._engine)
+        producer = None
+        try:
+            if not reader.acquire():
+                return STANDBY_S
+            producer = self._log.producer(name="writeback-relay")
+            self._remove_published(reader)
+            logger().info("relay.started", warehouse=self._engine.url.render_as_string())
+            marked: float | None = None
+            while not self._stop.is_set():
+                rows = reader.fetch(BATCH)
+                if not rows:
+                    self._wait(reader)
+                    continue
+                now = self._clock.monotonic()
+                if marked is None or now - marked > MARK_S:
+                    reader.begin(self._ends())
+                    marked = now
+                self._publish(reader, producer.send, rows)
+            reader.finish()
+            return 0.0
+        finally:
+            reader.close()
+            if producer is not None:
+                producer.close(LONGEST_PAUSE_S)
+
+    def _wait(self, reader: OutboxReader) -> None:
+        if self._engine.dialect.name == "postgresql":
+            reader.wait(IDLE_S)
+            return
+        while not self._stop.wait(POLL_S):
+            if reader.changed():
+                return
+
+    def _ends(self) -> dict[Partition, int]:
+        topics = self._log.topics(EVENTS_PREFIX)
+        return self._log.end_offsets(
+            [Partition(name, number) for name, count in topics.items() for number in range(count)]
+        )
+
+    def _remove_published(self, reader: OutboxReader) -> None:
+        """After a crash: what is in the topics already must not be sent again."""
+        starts = reader.unfinished()
+        if starts is None or self._stop.wait(SETTLE_S):
+            return
+        ends = self._ends()
+        found = self._ids_between({partition: starts.get(partition, 0) for partition in ends}, ends)
+        while rows := [row for row in reader.fetch(BATCH) if row.id in found]:
+            reader.remove(rows)
+        logger().info("relay.recovered", looked_through=len(found))
+        reader.finish()
+
+    def _ids_between(self, starts: dict[Partition, int], ends: dict[Partition, int]) -> set[str]:
+        left = {partition for partition, end in ends.items() if starts[partition] < end}
+        if not left:
+            return set()
+        found: set[str] = set()
+        source = self._log.reader({partition: starts[partition] for partition in left})
+        empty = 0
+        try:
+            while left and empty < EMPTY_POLLS:
+                records = source.poll(IDLE_S)
+                empty = 0 if records else empty + 1
+                for record in records:
+                    if record.offset + 1 >= ends[record.partition]:
+                        left.discard(record.partition)
+                    for name, value in record.headers:
+                        if name == "ce_id" and value is not None:
+                            found.add(value.decode())
+        finally:
+            source.close()
+        return found
+
+    def _publish(self, reader: OutboxReader, send: Callable[..., Future[Position]], rows: Sequence[Row]) -> None:
+        """Hand them all to the log, and remove those that it has."""
+        sent: list[tuple[Row, Future[Position]]] = []
+        refused: list[tuple[Row, str]] = []
+        for row in rows:
+            try:
+                sent.append((row, self._send(send, row)))
+            except (RecordRefused, ValueError) as error:
+                refused.append((row, str(error)))
+        done, failure = [], None
+        for row, future in sent:
+            problem = future.exception()
+            if problem is None:
+                done.append(row)
+            elif isinstance(problem, RecordRefused):
+                refused.append((row, str(problem)))
+            else:
+                failure = problem
+        reader.remove(done)
+        self.published += len(done)
+        for row, reason in refused:
+            reader.reject(row, reason)
+            self.rejected += 1
+            logger().warning("relay.rejected", trigger=row.trigger, row=row.position, reason=reason)
+        if failure is not None:
+            raise failure
+
+    def _send(self, send: Callable[..., Future[Position]], row: Row) -> Future[Position]:
+        """Raises ``RecordRefused`` or ``ValueError`` for what can never be an event."""
+        if row.refused:
+            raise ValueError(row.refused)
+        self._know(row.aggregatetype)
+        object_name, _, key = row.aggregateid.partition("/")
+        if not 0 < len(key) <= MAX_KEY:
+            raise ValueError(f"the key has {len(key):,} characters; it has 1 to {MAX_KEY:,}")
+        stamp = _stamp(row.type, row.aggregatetype, object_name, row.trigger, row.backfill)
+        value = fields_of(row, sqlite=self._engine.dialect.name == "sqlite")
+        encoded = stamp.seal(row.id, row.timestamp.encode(), key, value)
+        return send(events_topic(row.aggregatetype), key=encoded.key, value=encoded.value, headers=encoded.headers)
+
+    def _know(self, slug: str) -> None:
+        if slug in self._known:
+            return
+        partitions = self._partitions_of(slug)
+        if partitions is None:
+            raise ValueError(f"there is no connection {slug!r}: add it, then `writeback triggers retry`")
+        self._log.ensure_topics([events_spec(slug, partitions)])
+        self._known.add(slug)
+
+
+@lru_cache(maxsize=1_024)
+def _stamp(kind: str, slug: str, object_name: str, trigger: str, backfill: bool) -> Stamp:
+    operation = Operation(kind.removeprefix(TYPE_PREFIX))
+    return Stamp(operation, slug, object_name, f"writeback trigger {trigger}", Options(backfill=backfill))
