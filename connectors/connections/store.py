@@ -16,11 +16,11 @@ import topics.store
 from connectors.connections import sightings
 from connectors.connections.directory import find, free_slug, named
 from connectors.connections.secrets import SecretBox, describe
-from connectors.connections.table import COLUMNS, CONNECTIONS, REVISION, Connection, State, connection_of, create_tables
+from connectors.connections.table import COLUMNS, CONNECTIONS, REVISION, Connection, State, connection_of
 from connectors.errors import BadConnection, BadSecret
 from topics.event.result import StateChange
 
-__all__ = ["Check", "Connection", "Connections", "State", "create_tables"]
+__all__ = ["Check", "Connection", "Connections", "State"]
 
 Check = Callable[[str, str | None, Mapping[str, Any], Sequence[str]], str]
 """``check(connector, version, settings, secret names)`` returns the version to pin; raises ``BadConnection``."""
@@ -44,7 +44,6 @@ class Connections:
         self._engine = engine
         self._box = SecretBox(secret_key, environ)
         self._check = check
-        self._ready = False
 
     def add(
         self,
@@ -157,7 +156,6 @@ class Connections:
 
     def saw(self, change: StateChange) -> None:
         """A worker saw a connection like this; an older sighting than the one that is known changes nothing."""
-        self._prepare()
         try:
             with self._engine.begin() as transaction:
                 sightings.write(transaction, change)
@@ -203,21 +201,14 @@ class Connections:
         except BadSecret as error:
             raise BadSecret(f"the secret {key!r} of the connection {name!r}: {error}") from None
 
-    def _prepare(self) -> None:
-        if not self._ready:
-            create_tables(self._engine)
-            self._ready = True
-
     @contextmanager
     def _reading(self) -> Iterator[Transaction]:
-        self._prepare()
         with topics.store.reading(self._engine) as transaction:
             yield transaction
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[Transaction, int]]:
         """A transaction, and the revision of its change; the counter's row keeps writers one behind the other."""
-        self._prepare()
         with self._engine.begin() as transaction:
             revision = transaction.scalars(update(REVISION).values(n=REVISION.c.n + 1).returning(REVISION.c.n)).one()
             yield transaction, revision or 0

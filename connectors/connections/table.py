@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Column, Integer, MetaData, String, Table, insert, select
-from sqlalchemy.engine import Engine, Row
-from sqlalchemy.exc import IntegrityError
-
-import topics.store
+from sqlalchemy import JSON, Column, Integer, MetaData, String, Table
+from sqlalchemy.engine import Row
 
 State = Literal["active", "paused", "quarantined"]
 
@@ -61,17 +58,6 @@ class Connection:
 
 
 COLUMNS = [CONNECTIONS.c[field.name] for field in fields(Connection)]
-
-
-def create_tables(engine: Engine) -> None:
-    """Create what is missing; safe when several processes do it at once."""
-    topics.store.create_tables(engine, METADATA)
-    try:
-        with engine.begin() as transaction:
-            if transaction.scalar(select(REVISION.c.n)) is None:
-                transaction.execute(insert(REVISION).values(id=1, n=0))
-    except IntegrityError:
-        return  # another process was quicker
 
 
 def connection_of(row: Row[Any]) -> Connection:

@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from topics.store import create_tables, inserting, reading
+from topics.store import inserting, reading
 
 METADATA = MetaData()
 PARKED = Table(
@@ -86,11 +86,9 @@ class Parking:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._ready = False
 
     def parked(self, connection: str | None = None) -> list[Parked]:
         """The parked keys, the oldest first."""
-        self._prepare()
         query = select(*_COLUMNS).order_by(PARKED.c.since, PARKED.c.key_hash)
         if connection is not None:
             query = query.where(PARKED.c.connection == connection)
@@ -99,7 +97,6 @@ class Parking:
 
     def find(self, keys: Iterable[Key]) -> dict[Key, Parked]:
         """Those of these keys that are parked."""
-        self._prepare()
         hashes = sorted({key.hash for key in keys})
         found: dict[Key, Parked] = {}
         with reading(self._engine) as transaction:
@@ -113,7 +110,6 @@ class Parking:
         self, connection: str, record_key: str, letter: str, *, offset: int, barred: bool, now: float
     ) -> tuple[str, int]:
         """An event of this key goes to the dead letters as ``letter``; which letter parked the key, and its offset."""
-        self._prepare()
         key = Key(connection, record_key)
         row = {"key_hash": key.hash, **key._asdict(), "first": letter, "offset": offset, "last": letter}
         parking = inserting(self._engine, PARKED).values(**row, barred=barred, since=now)
@@ -125,7 +121,6 @@ class Parking:
 
     def close(self, connection: str, record_key: str, letter: str) -> bool:
         """The replay up to ``letter`` is through; True when nothing was diverted since and the key is free."""
-        self._prepare()
         mine = PARKED.c.key_hash == Key(connection, record_key).hash
         with self._engine.begin() as transaction:
             freed = transaction.execute(delete(PARKED).where(mine, PARKED.c.last == letter)).rowcount == 1
@@ -135,14 +130,8 @@ class Parking:
 
     def clear(self, connection: str) -> None:
         """None of its keys is parked any more."""
-        self._prepare()
         with self._engine.begin() as transaction:
             transaction.execute(delete(PARKED).where(PARKED.c.connection == connection))
-
-    def _prepare(self) -> None:
-        if not self._ready:
-            create_tables(self._engine, METADATA)
-            self._ready = True
 
 
 def _parked(row: Row[Any]) -> Parked:

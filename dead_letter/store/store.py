@@ -21,9 +21,9 @@ from dead_letter.store.filling import IDS_AT_ONCE, insert_letters, parts, set_ma
 from dead_letter.store.filters import EVERYTHING, Filter
 from dead_letter.store.parking import Parking
 from dead_letter.store.rows import BODY, SUMMARY, Copying, Edit, Stored, Summary, to_row, to_stored, to_summary
-from dead_letter.store.tables import ACTIONS, LETTERS, MARKS, METADATA
+from dead_letter.store.tables import ACTIONS, LETTERS, MARKS
 from topics.log import Partition, Position, Record
-from topics.store import create_tables, reading
+from topics.store import reading
 
 
 class Arrival(NamedTuple):
@@ -64,7 +64,6 @@ class LetterStore:
     def __init__(self, engine: Engine) -> None:
         self.parking = Parking(engine)
         self._engine = engine
-        self._ready = False
 
     # -- filling ------------------------------------------------------------------------------------------------------
 
@@ -251,25 +250,18 @@ class LetterStore:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        self._make_ready()
         with self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        self._make_ready()
         with reading(self._engine) as connection:
             yield connection
-
-    def _make_ready(self) -> None:
-        if not self._ready:
-            create_tables(self._engine, METADATA)
-            self._ready = True
 
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """A database that is away raises ``StoreUnavailable`` (topics/store.py); all else is about what was handed in."""
+    """A database that is away raises ``StoreUnavailable``; all else is about what was handed in."""
     try:
         yield
     except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:

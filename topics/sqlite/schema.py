@@ -31,11 +31,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from topics.errors import LogUnavailable, SettingsError
+from topics.sqlite import versions
 from topics.sqlite.errors import explain, is_busy
 
 APPLICATION_ID = 0x57424C47
 """``WBLG``: what ``file`` and we recognise a log by."""
-VERSION = 1
 
 OFFSET_BITS = 40
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
@@ -159,16 +159,16 @@ def connect_to_write(engine: Engine, *, durable: bool = True) -> Connection:
 
 
 def prepare(engine: Engine, path: Path) -> None:
-    """Make the file a log, or make sure that it is one of ours. Safe in several processes at once.
+    """Make the file a log, or make sure that it is one of ours, as this release has it. Safe in several processes.
 
-    Raises ``SettingsError`` for a foreign file or a newer schema, ``LogUnavailable`` when it does not open.
+    Raises ``SettingsError`` for a foreign file or a newer release's, ``LogUnavailable`` when it does not open.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with engine.connect() as connection:
             if _pragma(connection, "application_id") != APPLICATION_ID:
                 _create(connection, path)
-            _check(connection, path)
+            _bring_up_to_date(connection, path)
             _use_wal(connection, path)
     except OSError as error:
         raise LogUnavailable(f"the folder of the log {path} cannot be made: {error.strerror}") from error
@@ -186,17 +186,32 @@ def _create(connection: Connection, path: Path) -> None:
         metadata.create_all(connection)
         connection.execute(insert(changes).values(last=0))
         connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+        connection.exec_driver_sql(f"PRAGMA user_version={versions.latest()}")
     connection.commit()
 
 
-def _check(connection: Connection, path: Path) -> None:
+def _bring_up_to_date(connection: Connection, path: Path) -> None:
+    if _version(connection, path) == versions.latest():
+        return
+    connection.rollback()
+    begin(connection)
+    versions.upgrade(connection, _version(connection, path))  # asked again: another process may have been quicker
+    connection.exec_driver_sql(f"PRAGMA user_version={versions.latest()}")
+    connection.commit()
+
+
+def _version(connection: Connection, path: Path) -> int:
+    """Raises ``SettingsError`` when a newer release has made or changed the file."""
     version = _pragma(connection, "user_version")
-    if version != VERSION:
+    if version > versions.latest():
+        from importlib.metadata import version as release  # noqa: PLC0415 - slow, and seldom needed
+
         raise SettingsError(
-            f"WRITEBACK_LOG: {path} has schema version {version}; this release reads {VERSION}: "
-            "use the release that wrote it, or a newer one"
+            f"WRITEBACK_LOG: {path} has schema version {version}, made by a newer release; this one "
+            f"(writeback {release('writeback')}) works with versions up to {versions.latest()}: "
+            "run the newer release, or name another log"
         )
+    return version
 
 
 def _use_wal(connection: Connection, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Opens the store: the SQL database (SQLite or PostgreSQL) in which each room keeps its own tables."""
+"""Opens the store's database; the first connection to it brings the tables up to date."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, event, make_url
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 
 from topics.errors import SettingsError, StoreUnavailable
 from topics.event import exact_json
+from topics.store.migrate import is_current, migrate
 
 BUSY_TIMEOUT_MS = 30_000
 _TRANSIENT = {
@@ -25,8 +26,6 @@ _TRANSIENT = {
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_READONLY,
 }
-_CREATE_LOCK = 5_714_290_113
-"""Any number, the same in every process: PostgreSQL's advisory lock under which tables are created."""
 
 _EXACT: dict[str, Any] = {
     "json_serializer": exact_json.stored,
@@ -38,6 +37,9 @@ _EXACT: dict[str, Any] = {
 def open_store(url: str) -> Engine:
     """The engine of a store; connects only when it is used, and makes the parent directory of a SQLite file.
 
+    The first connection finds the tables as this release has them, or migrates them (``topics/store/migrate.py``);
+    a store that a newer release has migrated raises ``SettingsError`` there.
+
     On SQLite a commit is on the disk when it returns (WAL, ``synchronous=FULL``), foreign keys hold, a writer waits up
     to 30 s for another, and every transaction begins as a writer (``BEGIN IMMEDIATE``): what it has read is still true
     when it writes. A long read belongs into ``reading(engine)``, which stops nobody. ``postgresql://`` means psycopg.
@@ -46,14 +48,22 @@ def open_store(url: str) -> Engine:
     """
     try:
         parsed = _with_driver(make_url(url))
-        sqlite = parsed.get_backend_name() == "sqlite"
-        engine = _open_sqlite(parsed) if sqlite else create_engine(parsed, pool_pre_ping=True, **_EXACT)
+        engine = _make_engine(parsed)
     except (ArgumentError, NoSuchModuleError) as error:
         raise SettingsError(f"WRITEBACK_STORE is no database URL that SQLAlchemy knows: {error}") from error
     except ModuleNotFoundError as error:
         hint = "pip install 'writeback[postgres]'" if error.name == "psycopg" else f"pip install {error.name}"
         raise SettingsError(f"WRITEBACK_STORE needs a driver that is not installed: {hint}") from error
-    event.listen(engine, "handle_error", _name_the_store)
+
+    @event.listens_for(engine, "first_connect")
+    def _bring_up_to_date(connection: Any, _record: Any) -> None:
+        try:
+            if not is_current(engine, connection):
+                migrate(_make_engine(parsed, poolclass=NullPool))  # on a connection of its own: this is the driver's
+        except BaseException:
+            connection.close()  # the pool drops it as it is
+            raise
+
     return engine
 
 
@@ -65,26 +75,27 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection.execution_options(**options)
 
 
-def create_tables(engine: Engine, metadata: MetaData) -> None:
-    """Create the tables that do not exist; safe when several processes do it at once."""
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CREATE_LOCK})
-        metadata.create_all(connection)
-
-
 def _with_driver(url: URL) -> URL:
     if url.drivername in {"postgresql", "postgres"}:
         return url.set(drivername="postgresql+psycopg")
     return url
 
 
-def _open_sqlite(url: URL) -> Engine:
+def _make_engine(url: URL, **options: Any) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = _make_sqlite_engine(url, **options)
+    else:
+        engine = create_engine(url, pool_pre_ping=True, **_EXACT, **options)
+    event.listen(engine, "handle_error", _name_the_store)
+    return engine
+
+
+def _make_sqlite_engine(url: URL, **options: Any) -> Engine:
     if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
         path = Path(url.database).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
         url = url.set(database=str(path))
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1_000}, **_EXACT)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1_000}, **_EXACT, **options)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

@@ -1,4 +1,3 @@
-import multiprocessing
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,7 +6,7 @@ from sqlalchemy import JSON, Column, ForeignKey, Integer, MetaData, Table, inser
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from topics.errors import SettingsError, StoreUnavailable
-from topics.store import create_tables, open_store, reading
+from topics.store import open_store, reading
 
 METADATA = MetaData()
 PARENT = Table("parent", METADATA, Column("id", Integer, primary_key=True))
@@ -17,7 +16,7 @@ CHILD = Table("child", METADATA, Column("id", Integer, primary_key=True), Column
 def test_sqlite_is_durable_and_keeps_foreign_keys(tmp_path: Path) -> None:
     """A SQLite store runs in WAL mode with full synchronisation and refuses a dangling reference."""
     engine = open_store(f"sqlite:///{tmp_path}/new/folder/store.db")
-    create_tables(engine, METADATA)
+    METADATA.create_all(engine)
 
     with engine.connect() as connection:
         modes = [connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
@@ -29,7 +28,7 @@ def test_sqlite_is_durable_and_keeps_foreign_keys(tmp_path: Path) -> None:
 def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``~`` in the URL is the user's home."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    create_tables(open_store("sqlite:///~/.writeback/store.db"), METADATA)
+    METADATA.create_all(open_store("sqlite:///~/.writeback/store.db"))
 
     assert (tmp_path / ".writeback/store.db").exists()
 
@@ -37,7 +36,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_long_read_stops_no_writer(tmp_path: Path) -> None:
     """A reader sees one consistent state while another connection commits."""
     engine = open_store(f"sqlite:///{tmp_path}/store.db")
-    create_tables(engine, METADATA)
+    METADATA.create_all(engine)
     with reading(engine) as reader:
         before = reader.execute(select(PARENT)).all()
         with engine.begin() as writer:
@@ -45,28 +44,6 @@ def test_a_long_read_stops_no_writer(tmp_path: Path) -> None:
         after = reader.execute(select(PARENT)).all()
 
     assert before == after == []
-
-
-def _create(url: str, barrier: "multiprocessing.synchronize.Barrier") -> None:
-    barrier.wait()
-    engine = open_store(url)
-    create_tables(engine, METADATA)
-    with engine.begin() as connection:
-        connection.execute(insert(PARENT))
-
-
-def test_processes_create_the_tables_at_once(tmp_path: Path) -> None:
-    """Eight processes that open a new store at the same moment all succeed."""
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(8)
-    url = f"sqlite:///{tmp_path}/store.db"
-    processes = [context.Process(target=_create, args=(url, barrier)) for _ in range(8)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-
-    assert [process.exitcode for process in processes] == [0] * 8
 
 
 def test_postgresql_means_psycopg() -> None:
