@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, select, update
 
-from topics.store import create_tables, inserting
-from worker.refresher.tables import LEASES, METADATA
+from topics.store import inserting
+from worker.refresher.tables import LEASES
 
 PULSE_SECONDS = 1.0
 """Between two signs of life of a holder."""
@@ -43,11 +43,9 @@ class Leases:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._ready = False
 
     def take(self, connection: str, holder: str, *, dead: Held | None = None) -> Lease | Held:
         """The lease, when it is free, or when it still looks like ``dead``, whose holder shows no sign of life."""
-        self._prepare()
         row = LEASES.c
         with self._engine.begin() as transaction:
             found = transaction.execute(select(LEASES).where(row.connection == connection)).one_or_none()
@@ -79,11 +77,6 @@ class Leases:
         mine = update(LEASES).where(row.connection == lease.connection, row.epoch == lease.epoch)
         with self._engine.begin() as transaction:
             transaction.execute(mine.values(pulse=row.pulse + 1, holder=""))
-
-    def _prepare(self) -> None:
-        if not self._ready:
-            create_tables(self._engine, METADATA)
-            self._ready = True
 
 
 class Watch:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection as Transaction
 from sqlalchemy import Engine, Row, delete, desc, insert, select, update
 
-from topics.store import create_tables, reading
+from topics.store import reading
 from worker.refresher.leases import Lease
-from worker.refresher.tables import METADATA, RUNS
+from worker.refresher.tables import RUNS
 
 State = Literal["running", "ok", "failed", "dead", "cancelled", "lost"]
 """``failed``: it is tried again. ``dead``: it is not, its requests are dead letters. ``cancelled``: the refresher has
@@ -55,7 +55,6 @@ class Runs:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._ready = False
 
     def begin(
         self,
@@ -123,17 +122,10 @@ class Runs:
             return [_run(row) for row in transaction.execute(query)]
 
     def _writing(self) -> Any:
-        self._prepare()
         return self._engine.begin()
 
     def _reading(self) -> Any:
-        self._prepare()
         return reading(self._engine)
-
-    def _prepare(self) -> None:
-        if not self._ready:
-            create_tables(self._engine, METADATA)
-            self._ready = True
 
 
 def _failures(transaction: Transaction, connection: str) -> list[Run]:

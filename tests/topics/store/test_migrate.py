@@ -24,8 +24,9 @@ from tests.acceptance.command import Person
 from topics.cli.console import FAILED, USAGE
 from topics.errors import SettingsError
 from topics.store import migrate, open_store
+from worker.refresher.tables import METADATA as REFRESHES
 
-ROOMS = [CONNECTIONS, LETTERS, PARKING]
+ROOMS = [CONNECTIONS, LETTERS, PARKING, REFRESHES]
 """The tables as each room's code has them."""
 
 
