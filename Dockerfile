@@ -17,7 +17,9 @@ RUN apt-get update \
     && useradd --uid 10001 --create-home --home-dir /home/writeback writeback
 COPY --from=build /opt/writeback /opt/writeback
 ENV PATH=/opt/writeback/bin:$PATH \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    WRITEBACK_DEBUG=true
+# What fails inside a container is read in its log: a report in its file system goes when it does.
 USER 10001
 WORKDIR /home/writeback
 STOPSIGNAL SIGTERM

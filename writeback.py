@@ -129,7 +129,10 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="writeback", message="writeback %(version)s")
-def cli() -> None: ...
+@click.option("--debug", is_flag=True, help="Show the traceback of whatever fails; WRITEBACK_DEBUG=true does, too.")
+@pass_context
+def cli(context: CommandContext, *, debug: bool) -> None:
+    context.debug = debug
 
 
 class Part(Protocol):

@@ -118,15 +118,83 @@ def test_errors_are_one_message(error: BaseException, code: int, told: str, caps
     assert "Traceback" not in said.err
 
 
-def test_a_bug_keeps_its_traceback() -> None:
-    """What nobody foresaw is not dressed up as a user's mistake."""
-
+def failing(error: Exception) -> click.Command:
     @click.command()
-    def buggy() -> None:
-        raise ZeroDivisionError
+    @click.option("--secret")
+    @click.argument("fields", default="{}")
+    def buggy(**_given: str) -> None:
+        raise error
 
-    with pytest.raises(ZeroDivisionError):
-        run(buggy, CommandContext(), [])
+    return buggy
+
+
+def test_what_nobody_foresaw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, exit code 1, and a report for whoever mends it: traceback and versions, no secret, nobody's data."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WRITEBACK_SECRET_KEY", "the-key-of-this-machine")
+    words = "token tok-12345 and the-key-of-this-machine at postgresql://me:pass@db\nBearer abcdefgh"
+    args = ["--secret", "access_token=tok-12345", '{"email": "john@acme.com"}']
+    code = run(failing(ZeroDivisionError(words)), CommandContext(), args)
+
+    said = capsys.readouterr()
+    (report,) = (tmp_path / ".writeback/reports").iterdir()
+    written = report.read_text()
+    assert (code, said.out) == (1, "")
+    assert said.err == (
+        "writeback: unexpected ZeroDivisionError: token [redacted] and [redacted] at postgresql://[redacted]@db "
+        f"Bearer [redacted]; the full report is in {report}\n"
+    )
+    assert written.startswith("command: writeback --secret access_token=[redacted] {26 characters}\npython: 3.")
+    assert "versions: writeback 0" in written
+    assert "in buggy\n    raise error\nZeroDivisionError: token [redacted]" in written
+    assert "john" not in written + said.err
+    assert (report.stat().st_mode & 0o777, report.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_a_report_that_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says so, and how to see more."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("topics.cli.report.FOLDERS", (tmp_path / "file" / "reports",))
+
+    assert run(failing(ZeroDivisionError()), CommandContext(), []) == 1
+    assert capsys.readouterr().err == (
+        "writeback: unexpected ZeroDivisionError; it cannot be written down; --debug shows where it happened\n"
+    )
+
+
+def test_an_error_while_closing_is_no_traceback_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing runs outside the last line of defence."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    class Closing(CommandContext):
+        def close(self) -> None:
+            raise RuntimeError("closing")
+
+    assert run(click.Command("nothing"), Closing(), []) == 1
+    assert capsys.readouterr().err.startswith("writeback: unexpected RuntimeError: closing; the full report is in")
+
+
+def test_the_traceback_can_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of what nobody foresaw and of what is told in one line else: by --debug, or by the environment."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert command("--debug", "emit", "nobody", "add", "contact", "{}") == 1
+    told = capsys.readouterr().err
+    monkeypatch.setenv("WRITEBACK_DEBUG", "true")
+    assert run(failing(ZeroDivisionError()), CommandContext(), []) == 1
+    unforeseen = capsys.readouterr().err
+
+    assert told.startswith("Traceback (most recent call last):")
+    assert told.splitlines()[-1].startswith("writeback: no connection")
+    assert unforeseen.startswith("Traceback (most recent call last):")
+    assert "\nwriteback: unexpected ZeroDivisionError; the full report" in unforeseen
 
 
 def test_wrong_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

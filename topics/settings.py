@@ -107,6 +107,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: for people on a terminal, else JSON"
     )
+    debug: bool = Field(default=False, description="Show the traceback of whatever fails, as --debug does")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] | None = Field(
         default=None, description="How the broker is spoken to"
     )

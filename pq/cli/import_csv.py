@@ -1,4 +1,4 @@
-"""``writeback import``: a CSV file, row by row."""
+"""``writeback import``: a table in a file, row by row."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ from topics.cli.console import (
     say,
 )
 from topics.cli.context import CommandContext
+from topics.errors import WritebackError
 
 if TYPE_CHECKING:
     from pq._session import Session
     from pq.csv.importer import CsvImport, Sample
-    from pq.csv.rows import CsvRows, Rejects, Row
+    from pq.csv.rejects import Rejects
+    from pq.csv.rows import Row, Rows
 
 TOLD = 10
 """Rejected rows that are told on stderr one by one; all of them are in the rejects file."""
@@ -45,6 +47,16 @@ def _delimiter(_context: click.Context, _option: click.Parameter, text: str | No
         return "\t"
     if text is not None and (len(text) != 1 or text in '\r\n"\0'):
         raise click.BadParameter(f"{text!r}: it is one character such as ; or |, or the word tab")
+    return text
+
+
+def _encoding(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is None:
+        return None
+    from pq.csv.encoding import is_encoding  # noqa: PLC0415 - help needs none of it
+
+    if not is_encoding(text):
+        raise click.BadParameter(f"{text!r} is no encoding that is known here; windows-1252, cp850, shift_jis, ... are")
     return text
 
 
@@ -69,6 +81,12 @@ def _delimiter(_context: click.Context, _option: click.Parameter, text: str | No
     callback=_delimiter,
     help="One character, or tab. Default: the one that the header line uses (, ; tab |).",
 )
+@click.option(
+    "--encoding",
+    callback=_encoding,
+    help="Of a text file, such as windows-1252. Default: UTF-8, or UTF-16 where the file shows it.",
+)
+@click.option("--sheet", help="Of a workbook. Default: the only one with rows in it.")
 @click.option("--from-line", type=click.IntRange(min=2), default=2, help="Go on from this line of the file.")
 @click.option("--run", default="", help="Sends the same file once more as new events: any word for this run.")
 @click.option("--rejects", type=click.Path(path_type=Path), help="Rows that cannot be used. Default: FILE.rejects.csv")
@@ -78,24 +96,33 @@ def _delimiter(_context: click.Context, _option: click.Parameter, text: str | No
 @json_option
 @pass_context
 def import_csv(context: CommandContext, /, file: str, **options: Any) -> int:
-    """Send an event for each row of a CSV file (UTF-8, with a header line; - for stdin).
+    """Send an event for each row of a table: CSV or an Excel workbook, with a header line; - for stdin.
 
     \b
       writeback import contacts.csv --connection hubspot --object contact \\
           --operation upsert --key email
-      writeback import prices.csv --connection odoo --object product \\
+      writeback import prices.xlsx --sheet 2026 --connection odoo --object product \\
           --operation update --map sku=id --types price=float --dry-run
 
-    Rows that cannot be used are told with their line and written to a rejects file, which can be corrected and
-    imported as it is. Ctrl-C: what was sent stays sent, and the line to go on from is told. Sending the same file
-    again makes the same events (same ids), so that vendors with an idempotency key take each once; --run makes them
-    new ones. Imported events yield to live ones. Exit code 3 when not every row was sent, or not delivered.
-    """  # noqa: D301 - click's own mark, a real backspace
-    from pq.csv.rows import CsvRows, Rejects  # noqa: PLC0415
+    The file may be compressed (gzip, bzip2, xz, or alone in a zip file). Of a workbook the values are sent that its
+    cells would have in a CSV file: dates as 2026-01-31, numbers with all their digits.
 
-    with _opened(file) as source, opened_session(context, f"writeback import:{Path(file).name}") as session:
-        rows = CsvRows(source, delimiter=options["delimiter"])
-        rejects = Rejects(options["rejects"] or _rejects_path(file), rows)
+    Rows that cannot be used are told with their line and written to a rejects file, which can be corrected and
+    imported as it is. Ctrl-C, or a log that is gone: what was sent stays sent, and the line to go on from is told.
+    Sending the same file again makes the same events (same ids), so that vendors with an idempotency key take each
+    once; --run makes them new ones. Imported events yield to live ones. Exit code 3 when not every row was sent, or
+    not delivered.
+    """  # noqa: D301 - click's own mark, a real backspace
+    from pq.csv.rejects import Rejects  # noqa: PLC0415 - help needs none of it
+    from pq.csv.source import Reading, opened_rows  # noqa: PLC0415
+
+    reading = Reading(options["delimiter"], options["encoding"], options["sheet"])
+    with (
+        _opened(file) as source,
+        opened_rows(source, reading) as rows,
+        opened_session(context, f"writeback import:{Path(file).name}") as session,
+    ):
+        rejects = Rejects(_rejects_path(file, options["rejects"]), rows)
         try:
             return _import(session, file, rows, rejects, options)
         finally:
@@ -115,11 +142,15 @@ def _opened(file: str) -> Iterator[Any]:
         yield source
 
 
-def _rejects_path(file: str) -> Path:
-    return Path("stdin.rejects.csv") if file == "-" else Path(file).with_suffix(".rejects.csv")
+def _rejects_path(file: str, given: Path | None) -> Path:
+    if given is None:
+        return Path("stdin.rejects.csv") if file == "-" else Path(file).with_suffix(".rejects.csv")
+    if given.exists() and file != "-" and given.samefile(file):
+        raise click.BadParameter(f"{given} is the file that is imported", param_hint="--rejects")
+    return given
 
 
-def _import(session: Session, file: str, rows: CsvRows, rejects: Rejects, options: dict[str, Any]) -> int:
+def _import(session: Session, file: str, rows: Rows, rejects: Rejects, options: dict[str, Any]) -> int:
     from pq.csv.fields import Fields  # noqa: PLC0415
     from pq.csv.importer import CsvImport, Target  # noqa: PLC0415
     from topics.event.event import Operation  # noqa: PLC0415
@@ -134,6 +165,7 @@ def _import(session: Session, file: str, rows: CsvRows, rejects: Rejects, option
     )
     channel = session.channel(options["connection"])
     target = Target(channel, Operation(options["operation"]), options["object_name"], options["run"])
+    channel.function(target.operation, target.object)  # before the first row: there may be none, and it is wrong still
     importing = CsvImport(target, fields, rejects, _tell_reject(rejects))
     todo: Iterator[Row] = (row for row in rows if row.line >= options["from_line"])
     if options["dry_run"]:
@@ -202,8 +234,6 @@ def _dry_run(importing: CsvImport, todo: Iterator[Row], rejects: Rejects, option
 def _send(
     session: Session, importing: CsvImport, todo: Iterator[Row], rejects: Rejects, options: dict[str, Any]
 ) -> int:
-    from pq.csv.importer import ImportStopped  # noqa: PLC0415
-
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped container is told where it was, too
     try:
         with progress("sending", options["lines"]) as advance:
@@ -212,17 +242,33 @@ def _send(
                 advance(line - at)
                 at = line
         importing.finish()
-    except KeyboardInterrupt:
-        session.flush(30)
-        note(f"interrupted; go on with --from-line {importing.next_line}")
+        outcomes = _await_outcomes(importing) if options["wait"] else {}
+    except BaseException as error:
+        _stopped(session, importing, rejects, error, options)
+        if isinstance(error, WritebackError):
+            return FAILED
         raise
-    except ImportStopped as error:
-        note(f"{error}; go on with --from-line {importing.next_line}")
-        return FAILED
     finally:
         signal.signal(signal.SIGTERM, before)
-    outcomes = _await_outcomes(importing) if options["wait"] else {}
     return _summary(importing, rejects, outcomes, as_json=options["as_json"])
+
+
+def _stopped(
+    session: Session, importing: CsvImport, rejects: Rejects, error: BaseException, options: dict[str, Any]
+) -> None:
+    """Whatever stopped it: what the log has taken is counted, and the line to go on from is told."""
+    from pq.csv.importer import ImportStopped  # noqa: PLC0415
+
+    try:
+        if not isinstance(error, ImportStopped):  # the log may be well: what it has been handed shall arrive
+            session.flush(30)
+            importing.finish()
+    except WritebackError as lost:
+        note(str(lost))
+    importing.stopped()
+    why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+    note(f"{why}; go on with --from-line {max(importing.next_line, options['from_line'])}")
+    _summary(importing, rejects, {}, as_json=options["as_json"])
 
 
 def _await_outcomes(importing: CsvImport) -> dict[str, int]:
@@ -256,8 +302,13 @@ def _where(rejects: Rejects) -> str:
 
 
 def _lines(file: str) -> int | None:
-    """How many lines there are, for the bar; only where somebody looks at it."""
+    """How many lines a text has, for the bar; only where somebody looks at it."""
+    from pq.csv.formats import PACKED  # noqa: PLC0415 - help needs none of it
+
     if file == "-" or not sys.stderr.isatty():
         return None
     with Path(file).open("rb") as source:
+        if source.read(8).startswith(PACKED):
+            return None
+        source.seek(0)
         return sum(chunk.count(b"\n") for chunk in iter(lambda: source.read(1 << 20), b""))

@@ -1,4 +1,4 @@
-"""Sends an event for each row of a CSV file, pipelined; knows at any moment up to which line the log has everything."""
+"""Sends an event for each row of a file, pipelined; knows at any moment up to which line the log has everything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from uuid import UUID, uuid5
 
 from pq._channel import Channel
 from pq.csv.fields import Fields
-from pq.csv.rows import Rejects, Row
+from pq.csv.rejects import Rejects
+from pq.csv.rows import Row
 from pq.errors import BadField
 from pq.receipt import Receipt
 from topics.errors import LogError, RecordRefused, WritebackError
@@ -55,7 +56,10 @@ class Sample(NamedTuple):
 
 
 class CsvImport:
-    """``sent``: events handed to the log; ``receipts``: theirs, where outcomes are wanted."""
+    """``sent``: events that the log has; ``receipts``: theirs, where outcomes are wanted.
+
+    ``next_line``: what comes before it needs no second import, whatever happens next.
+    """
 
     def __init__(self, target: Target, fields: Fields, rejects: Rejects, reject: Callable[[Row, str], None]) -> None:
         self._target = target
@@ -63,9 +67,9 @@ class CsvImport:
         self._rejects = rejects
         self._on_reject = reject
         self._unconfirmed: deque[tuple[Row, Future[Position]]] = deque()
+        self._behind = 0
         self.sent = 0
         self.receipts: deque[Receipt] = deque()
-        self.next_line = 0
 
     def samples(self, rows: Iterable[Row]) -> Iterator[Sample]:
         """What would be sent; rejects are told all the same."""
@@ -88,13 +92,21 @@ class CsvImport:
             fields = self._fields_of(row)
             if fields is not None:
                 self._send(row, fields, wait=wait)
-            self.next_line = row.line + 1
+            self._behind = row.line + 1
             self._confirm(wait=False)
             yield row.line
 
     def finish(self) -> None:
         """Wait until the log has what was sent. Raises ``ImportStopped``."""
         self._confirm(wait=True)
+
+    def stopped(self) -> None:
+        """Nothing more is sent: count what the log has of what was handed to it, without waiting."""
+        self.sent += sum(sent.done() and sent.exception() is None for _, sent in self._unconfirmed)
+
+    @property
+    def next_line(self) -> int:
+        return self._unconfirmed[0][0].line if self._unconfirmed else self._behind
 
     def _send(self, row: Row, fields: dict[str, Any], *, wait: bool) -> None:
         target = self._target
@@ -105,8 +117,10 @@ class CsvImport:
             sent = send(target.operation, target.object, fields, event_id=event_id, key=key, backfill=True)
         except (BadField, RecordRefused) as error:
             self._reject(row, str(error))
+        except LogError as error:
+            self._behind = row.line
+            raise self._stop(row, error) from error
         else:
-            self.sent += 1
             self._unconfirmed.append((row, sent.sent if isinstance(sent, Receipt) else sent))
             if isinstance(sent, Receipt):
                 self.receipts.append(sent)
@@ -136,9 +150,13 @@ class CsvImport:
             try:
                 sent.result()
             except RecordRefused as error:
-                self.sent -= 1
                 self._reject(row, str(error))
             except LogError as error:
-                self.next_line = row.line
-                raise ImportStopped(f"line {row.line} was not taken by the log: {error}") from error
+                raise self._stop(row, error) from error
+            else:
+                self.sent += 1
             self._unconfirmed.popleft()
+
+    @staticmethod
+    def _stop(row: Row, error: LogError) -> ImportStopped:
+        return ImportStopped(f"line {row.line} was not taken by the log: {error}")

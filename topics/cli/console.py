@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -161,10 +162,21 @@ def status_line(description: str) -> Iterator[Callable[[str], None]]:
 
 
 def run(command: click.Command, context: CommandContext, args: Sequence[str] | None = None) -> int:
-    """Run a command and give its exit code; what a person can do something about is one message, never a traceback.
+    """Run a command and give its exit code; whatever happens is one message, never a traceback.
 
-    A reader that has gone away (``| head``) ends the command without a word, code 1; Ctrl-C gives 130.
+    What nobody foresaw is written into a report, whose place is told. A reader that has gone away (``| head``) ends the
+    command without a word, code 1; Ctrl-C gives 130. With ``--debug`` the traceback of any failure is shown.
     """
+    try:
+        return _run(command, context, args)
+    except KeyboardInterrupt:  # while it was being closed
+        note("writeback: interrupted")
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        return _unforeseen(error, context, sys.argv[1:] if args is None else args)
+
+
+def _run(command: click.Command, context: CommandContext, args: Sequence[str] | None) -> int:
     try:
         result = command.main(args=args, prog_name="writeback", standalone_mode=False, obj=context)
         sys.stdout.flush()
@@ -176,6 +188,7 @@ def run(command: click.Command, context: CommandContext, args: Sequence[str] | N
         error.show()
         return USAGE if isinstance(error, click.UsageError) else error.exit_code
     except WritebackError as error:
+        _show_traceback(error, context)
         note(f"writeback: {error}")
         return USAGE if isinstance(error, SettingsError) else FAILED
     except (click.Abort, KeyboardInterrupt):
@@ -186,6 +199,22 @@ def run(command: click.Command, context: CommandContext, args: Sequence[str] | N
         return FAILED  # as click does when it notices first
     finally:
         context.close()
+
+
+def _unforeseen(error: Exception, context: CommandContext, args: Sequence[str]) -> int:
+    from topics.cli.report import Report  # noqa: PLC0415 - needed when nothing else is
+
+    _show_traceback(error, context)
+    report = Report(error, args, secrets=context.secrets())
+    path = report.write()
+    where = f"the full report is in {path}" if path else "it cannot be written down; --debug shows where it happened"
+    note(f"writeback: {report.line()}; {where}")
+    return FAILED
+
+
+def _show_traceback(error: Exception, context: CommandContext) -> None:
+    if context.wants_tracebacks():
+        click.echo("".join(traceback.format_exception(error)), err=True)
 
 
 def _discard_stdout() -> None:

@@ -29,6 +29,8 @@ class CommandContext:
 
     def __init__(self, load: Callable[[], Settings] = _load) -> None:
         self._load = load
+        self.debug = False
+        """``--debug`` was given."""
         self._open = ExitStack()
 
     @cached_property
@@ -54,6 +56,21 @@ class CommandContext:
         engine = open_store(self.settings.store)
         self._open.callback(engine.dispose)
         return engine
+
+    def wants_tracebacks(self) -> bool:
+        """By ``--debug`` or ``WRITEBACK_DEBUG``; never raises, as the settings may be what is wrong."""
+        try:
+            return self.debug or self.settings.debug
+        except Exception:  # noqa: BLE001 - it is asked when something has failed already
+            return False
+
+    def secrets(self) -> tuple[str, ...]:
+        """What no report may hold; never raises."""
+        try:
+            given = (self.settings.secret_key, self.settings.kafka_sasl_password)
+        except Exception:  # noqa: BLE001 - it is asked when something has failed already
+            return ()
+        return tuple(part for value in given if value for part in value.split(","))
 
     def close(self) -> None:
         """Close what was opened, last first; safe to call twice."""

@@ -169,7 +169,7 @@ def test_bad_rows_are_told_and_kept(emitted: Emitted, tmp_path: Path, capsys: py
     assert (code, said.out) == (3, f"1 sent, 3 rejected (see {tmp_path}/contacts.rejects.csv)\n")
     assert said.err.splitlines() == [
         "line 2 rejected: email is empty, and it is the key",
-        "line 4 rejected: email is not UTF-8",
+        "line 4 rejected: email is not UTF-8; with --encoding windows-1252 it reads 'jé@acme.com'",
         "line 5 rejected: 3 cells under 2 columns",
     ]
     assert len(emitted("hubspot")) == 1
