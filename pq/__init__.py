@@ -2,6 +2,7 @@
 
 from pq._current import flush
 from pq._handle import Handle, connect, list_connections
+from pq._resync import full_resync, refresh_connection, update_connector
 from pq.errors import (
     Ambiguous,
     BadField,
@@ -34,5 +35,8 @@ __all__ = [
     "connect",
     "dbconnect",
     "flush",
+    "full_resync",
     "list_connections",
+    "refresh_connection",
+    "update_connector",
 ]

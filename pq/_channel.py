@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
@@ -20,6 +21,7 @@ from topics.event import exact_json
 from topics.event.codec import Encoded, Stamp
 from topics.event.event import Operation, Options, new_id, now_text
 from topics.event.exact_json import MAX_DIGITS
+from topics.event.refresh import OwnWrites
 from topics.log import Position, Producer
 from topics.names import MAX_EVENT_BYTES, events_topic
 
@@ -62,6 +64,8 @@ class Channel:
         self._connector = connector
         self.topic = events_topic(connection.slug)
         self._kinds: dict[tuple[Operation, str, bool, bool | float, bool, bool], _Kind] = {}
+        self._own: dict[int, tuple[int, int]] = {}
+        self._noting = threading.Lock()
 
     def write(
         self,
@@ -205,6 +209,19 @@ class Channel:
             return self._session.why_pending(self.connection.id, receipt.sent)
         except WritebackError as error:
             return f"the outcome has not come, and cannot be asked about now: {error}"
+
+    def sent(self, position: Position) -> None:
+        """A write of this process lies there: a refresh that it asks for comes after it."""
+        number, offset = position.partition.number, position.offset
+        with self._noting:
+            first, last = self._own.get(number, (offset, offset))
+            self._own[number] = min(first, offset), max(last, offset)
+
+    @property
+    def own_writes(self) -> dict[int, OwnWrites]:
+        """By partition, from the first to the last of those that the log has."""
+        with self._noting:
+            return {number: OwnWrites(first=first, last=last) for number, (first, last) in self._own.items()}
 
     def not_sent(self, receipt: Receipt, error: BaseException) -> None:
         self._session.inbox.forget(receipt)

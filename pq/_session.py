@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,13 +17,17 @@ from pq._background import Background
 from pq._channel import Channel
 from pq._inbox import Inbox
 from pq._pending import why_pending
+from pq._refreshing import Refreshing, refresh_request
 from pq.errors import NotSent
+from pq.receipt import Receipt
 from topics.log import Log, Position
 from topics.names import SYSTEM_TOPICS, WORKER_GROUP, events_spec
 
 T = TypeVar("T")
 
 GOODBYE_S = 5.0
+FLUSH_S = 120.0
+"""As long as the Kafka client itself goes on trying."""
 
 _LOGGER = logging.getLogger("pq")
 
@@ -59,6 +63,36 @@ class Session:
     def _for_keys(self, connection: Connection) -> Connector:
         """A connector that only says functions and keys: those who emit need not be able to read the secrets."""
         return registry.build(connection, dict.fromkeys(self.connections.secret_names(connection), "unread"))
+
+    def refresh(self, name: str | int, objects: Sequence[str] | None, *, full: bool, wait_s: float) -> Receipt:
+        """Ask for a refresh that finds what this process has written on that connection so far.
+
+        The receipt looks for ``wait_s`` seconds. Raises ``UnknownConnection``, ``LogUnavailable``.
+        """
+        with self._lock:
+            connection = self.connections.get(name)
+            channel = self._channels.get(connection.slug)
+        if channel is not None:
+            self.producer.flush(FLUSH_S)  # where the writes lie is known when the log has them
+        request = refresh_request(
+            connection.slug,
+            objects,
+            full=full,
+            after=channel.own_writes if channel else {},
+            source=self.source,
+            reply_to=self.inbox.partition,
+        )
+        return Refreshing(self, connection).send(request, wait_s)
+
+    def update_connector(self, name: str | int) -> str:
+        """Use the newest version of the connector; says which that is. Raises ``BadConnection``."""
+        old = self.connections.get(name)
+        newest = registry.manifest(old.connector).version
+        if newest == old.version:
+            return f"{old.name} uses {old.connector} {newest}, the newest version"
+        registry.check(old.connector, newest, old.settings, sorted(self.connections.secret_names(old)))
+        self.connections.update(old.id, version=newest)
+        return f"{old.name} uses {old.connector} {newest} (it was {old.version})"
 
     def list_connections(self) -> list[Connection]:
         return self.connections.list()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pq.receipt import Receipt
@@ -34,6 +34,10 @@ class Transport(Protocol):
     """One process."""
 
     def channel(self, name: str | int) -> Channel: ...
+
+    def refresh(self, name: str | int, objects: Sequence[str] | None, *, full: bool, wait_s: float) -> Receipt: ...
+
+    def update_connector(self, name: str | int) -> str: ...
 
     def list_connections(self) -> list[Connection]: ...
 

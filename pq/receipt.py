@@ -24,6 +24,9 @@ class Waiting(Protocol):
 
     def why_pending(self, receipt: Receipt) -> str: ...
 
+    def sent(self, position: Position) -> None:
+        """The log has it, there."""
+
     def not_sent(self, receipt: Receipt, error: BaseException) -> None:
         """The log refused it; the channel remembers, and says so at the end of the script."""
 
@@ -33,6 +36,8 @@ class _Nowhere:
 
     def why_pending(self, receipt: Receipt) -> str:
         return f"nobody answers for {receipt.id}"
+
+    def sent(self, position: Position) -> None: ...
 
     def not_sent(self, receipt: Receipt, error: BaseException) -> None: ...
 
@@ -103,10 +108,14 @@ class Receipt(Mapping[str, Any]):
 
     def _on_sent(self, sent: Future[Position]) -> None:
         try:
-            self._sent = sent.result()  # a future weighs ten times as much, and a script may keep a million receipts
+            self._sent = position = (
+                sent.result()
+            )  # a future weighs ten times as much, and a script may keep a million receipts
         except LogError as error:
             self._answer = {"status": "error", "detail": f"the log did not take it: {error}"}
             self._channel.not_sent(self, error)
+        else:
+            self._channel.sent(position)
 
     def __getitem__(self, name: str) -> Any:
         return self.wait()[name]

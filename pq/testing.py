@@ -7,7 +7,7 @@ assert sent == [Write("Hubspot", "add", "contact", {"email": "john@acme.com"})]
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -61,6 +61,17 @@ class FakeTransport:
 
     def channel(self, name: str | int) -> FakeChannel:
         return FakeChannel(self, str(name))
+
+    def refresh(self, name: str | int, objects: Sequence[str] | None, *, full: bool, wait_s: float) -> Receipt:  # noqa: ARG002
+        """On the list, too: ``Write("Odoo", "refresh", "everything", {})``."""
+        write = Write(
+            str(name), "refresh", ",".join(objects) if objects else "everything", {"full": True} if full else {}
+        )
+        self.sent.append(write)
+        return Receipt.answered(new_id(), self.answer(write))
+
+    def update_connector(self, name: str | int) -> str:
+        return f"{name} uses the newest version"
 
     def list_connections(self) -> list[Connection]:
         return []

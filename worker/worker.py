@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.connections.refresh_policy import wants_after_writeback
 from connectors.connections.store import Connections
 from dead_letter.store.parking import Parking
 from topics import names
@@ -17,7 +18,7 @@ from worker.clock import Clock, SystemClock
 from worker.decide.retry import RetryPolicy
 from worker.intake.budget import Budget
 from worker.intake.changes import Changes
-from worker.intake.intake import Build, ConnectionOpener
+from worker.intake.intake import Build, ConnectionIntake, ConnectionOpener
 from worker.intake.pauses import PartitionPauses
 from worker.intake.router import Router
 from worker.lane.assignment import Assignment, Delivery
@@ -28,6 +29,7 @@ from worker.ports import DispatchContext
 from worker.process.suspension import SuspensionDetector
 from worker.progress.metadata import ForeignMetadata, LetterCause
 from worker.progress.offsets import Progress
+from worker.settlement.after_writeback import AfterWriteback
 from worker.settlement.committer import Committer
 from worker.settlement.ledger import Ledger
 from worker.settlement.outcomes import Outcomes
@@ -83,7 +85,8 @@ class Worker:
             for name in ("letters", "replies", "results")
         ]
         letters, replies, results = self._publishers
-        self._ledger = Ledger(results)
+        self._after_writeback = AfterWriteback(results)
+        self._ledger = Ledger(results, after=self._after_writeback.ask)
         self._outcomes = Outcomes(self._ledger, letters, replies, self._clock)
         self._committer = Committer(self._consumer, self._ledger, self._clock, self._committed)
         self._pauses = PartitionPauses(self._consumer)
@@ -95,7 +98,7 @@ class Worker:
             build,
             context,
             self._clock,
-            opened=self._router.opened,
+            opened=self._opened,
             caught_up=self._router.caught_up,
             parking=parking,
         )
@@ -312,6 +315,12 @@ class Worker:
                 self.dirty(assignment)
 
         self._spawn(settle())
+
+    def _opened(self, intake: ConnectionIntake) -> None:
+        if intake.dispatcher is not None:
+            wanted = wants_after_writeback(intake.dispatcher.connection)
+            self._after_writeback.set_wanted(intake.slug, wanted=wanted)
+        self._router.opened(intake)
 
     async def unready(self) -> str:
         """Why this worker cannot work now, or nothing when it can."""

@@ -47,3 +47,11 @@ def read_policy(said: Any, name: str) -> RefreshPolicy:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, ("refresh", *first["loc"])))
         raise BadConnection(f"the policy {where} of the connection {name!r}: {first['msg']}") from error
+
+
+def wants_after_writeback(connection: Connection) -> bool:
+    """False for a policy that cannot be read: the refresher says what is wrong with it when it is asked."""
+    try:
+        return refresh_policy(connection).after_writeback
+    except BadConnection:
+        return False

@@ -31,6 +31,8 @@ class Channel:
     def why_pending(self, receipt: Receipt) -> str:
         return "the connection is paused"
 
+    def sent(self, position: Position) -> None: ...
+
     def not_sent(self, receipt: Receipt, error: BaseException) -> None:
         self.failures.append(str(error))
 

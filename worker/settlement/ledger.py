@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 
 from topics.event.result import MAX_PACKED, Result, pack
 from topics.names import RESULTS
@@ -16,14 +17,19 @@ MAX_BYTES = 1_000_000
 """Of one record: keys of a thousand characters, 500 times, would be larger than the topic takes."""
 
 
+After = Callable[[Sequence[Result]], Awaitable[None]]
+
+
 class Ledger:
     """Collects between two commits; the committer publishes before it moves an offset.
 
-    ``counts``: events by (connection, operation, outcome), since this worker began.
+    ``counts``: events by (connection, operation, outcome), since this worker began. ``after``: what else the log must
+    have before an offset moves; told the outcomes that it has.
     """
 
-    def __init__(self, publisher: RetryingPublisher) -> None:
+    def __init__(self, publisher: RetryingPublisher, after: After | None = None) -> None:
         self._publisher = publisher
+        self._after = after
         self._results: list[Result] = []
         self.counts: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._one_at_a_time = asyncio.Lock()
@@ -53,6 +59,8 @@ class Ledger:
             results = self.take()
             try:
                 await self.publish(results)
+                if self._after is not None:
+                    await self._after(results)
             except BaseException:
                 self._results = results + self._results
                 raise
