@@ -299,6 +299,36 @@ def test_a_refresh_of_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> N
     assert command("refresh", "hubspot", "--timeout", "3") == 2
 
 
+HTTP = ("connections", "add", "erp", "--connector", "http", "--set", "base_url=https://erp.example.com")
+IMPORT = ("import", "rows.csv", "--connection", "slack", "--object", "message")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("emit", "slack", "add", "message", "{}", "--wait-seconds", "5"), "say --wait, too"),
+        (("topics", "create", "--partitions", "2"), "give its SLUG, too"),
+        ((*HTTP, "--per-seconds", "10"), "this connection has no rate: say --rate"),
+        (("connections", "add", "s2", "--connector", "slack", "--on-unknown", "upsert=retry"), "has no such operation"),
+        (("connections", "set", "slack", "--unset", "rate"), "it is not set; what is: access_token"),
+        (("dead-letters", "edit", "x", "--revert", "--set", "a=b"), "no other change goes with it"),
+        (("dead-letters", "edit", "x"), "say what to change"),
+        ((*IMPORT, "--map", "a=x", "--map", "a=y"), "--map says twice what a is"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else None,
+)
+def test_an_option_with_nothing_to_act_on_is_refused(
+    args: tuple[str, ...], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be accepted and do nothing."""
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    assert command("connections", "add", "slack", "--secret", "access_token=env:TOKEN") == 0
+    capsys.readouterr()
+
+    assert command(*args) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_words_of_others_have_no_power_over_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Escape sequences, C1 controls and turned text are shown; in JSON they are escapes, and the value is the same."""
     hostile = "\x1b]0;owned\x07 \x9b2J \u202e"

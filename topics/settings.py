@@ -170,6 +170,21 @@ class Settings(BaseSettings):
             raise ValueError(f"there is no file {value}")
         return value
 
+    @field_validator(
+        "kafka_sasl_mechanism", "kafka_sasl_username", "kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile"
+    )
+    @classmethod
+    def _protocol_uses_it(cls, value: Any, info: ValidationInfo) -> Any:
+        """What the protocol would pass over in silence: a connection without the encryption or the login asked for."""
+        if value is None or "kafka_security_protocol" not in info.data:
+            return value
+        needed = "SASL" if "sasl" in str(info.field_name) else "SSL"
+        if needed not in str(info.data["kafka_security_protocol"]):
+            raise ValueError(
+                f"has no effect: set {PREFIX}KAFKA_SECURITY_PROTOCOL to SASL_SSL{' or SSL' if needed == 'SSL' else ''}"
+            )
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -39,7 +39,11 @@ def add(
     from connectors import registry  # noqa: PLC0415
 
     manifest = registry.manifest(connector or name.strip().lower())
-    settings = settings_of(said["settings"], manifest)
+    settings, limits, policy = (
+        settings_of(said["settings"], manifest),
+        limits_of(said, manifest),
+        policy_of(said, manifest),
+    )
     secrets = secrets_of(said["secrets"])
     secrets |= ask_missing(manifest, settings, secrets, can_encrypt=bool(context.settings.secret_key))
     store = current_connections(context)
@@ -49,8 +53,8 @@ def add(
         settings=settings,
         secrets=secrets,
         partitions=partitions,
-        limits=limits_of(said),
-        policy=policy_of(said),
+        limits=limits,
+        policy=policy,
     )
     _make_topic(context, store, made)
     tell(made, as_json=as_json, text=f"Added {made.name}: {manifest.title}, topic {events_topic(made.slug)}")
@@ -74,10 +78,11 @@ def set_(context: CommandContext, /, *, name: str, unset: tuple[str, ...], as_js
     store = current_connections(context)
     old = store.get(name)
     manifest = registry.manifest(old.connector, old.version)
-    policy = policy_of(said)
+    policy, limits = policy_of(said, manifest), limits_of(said, manifest, old.limits)
     for part in {"on_unknown", "refresh"} & policy.keys():
         policy[part] = {**old.policy.get(part, {}), **policy[part]}
     sealed = store.secret_names(old)
+    _check_unset(unset, [*old.settings, *sealed, *old.limits, *old.policy])
     settings, secrets = settings_of(said["settings"], manifest), secrets_of(said["secrets"])
     if not unset:  # another way in may need other secrets
         there, kept = {**old.settings, **settings}, {**sealed, **secrets}
@@ -86,7 +91,7 @@ def set_(context: CommandContext, /, *, name: str, unset: tuple[str, ...], as_js
         old.id,
         settings=settings | _without(unset, old.settings),
         secrets=secrets | _without(unset, sealed),
-        limits=limits_of(said) | _without(unset, old.limits),
+        limits=limits | _without(unset, old.limits),
         policy=policy | _without(unset, old.policy),
     )
     tell(changed, as_json=as_json, text=f"Changed {changed.name}")
@@ -124,6 +129,12 @@ def _make_topic(context: CommandContext, store: Connections, made: Connection) -
         raise
     if waiting:
         note(f"{events_topic(made.slug)} was there already, with {waiting:,} events: they will be delivered")
+
+
+def _check_unset(unset: tuple[str, ...], there: list[str]) -> None:
+    for name in unset:
+        if name not in there:
+            raise click.UsageError(f"--unset {name}: it is not set; what is: {', '.join(there) or 'nothing'}")
 
 
 def _without(unset: tuple[str, ...], there: Mapping[str, Any]) -> dict[str, Any]:

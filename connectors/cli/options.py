@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -66,11 +67,19 @@ def change_options(command: _F) -> _F:
     return command
 
 
-def limits_of(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: said[name] for name in ("rate", "per_seconds", "concurrency", "daily") if said[name] is not None}
+def limits_of(
+    said: Mapping[str, Any], manifest: Manifest, before: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """``before``: the limits that the connection has already."""
+    limits = {name: said[name] for name in ("rate", "per_seconds", "concurrency", "daily") if said[name] is not None}
+    if "per_seconds" in limits and manifest.limits.rate is None and not {**before, **limits}.get("rate"):
+        raise click.UsageError(
+            "--per-seconds is the time that --rate is for, and this connection has no rate: say --rate"
+        )
+    return limits
 
 
-def policy_of(said: Mapping[str, Any]) -> dict[str, Any]:
+def policy_of(said: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
     policy = {name: said[name] for name in ("on_dead", "coalesce") if said[name] is not None}
     on_unknown = dict(_pair(item, "--on-unknown") for item in said["on_unknown"])
     for operation, choice in on_unknown.items():
@@ -79,8 +88,21 @@ def policy_of(said: Mapping[str, Any]) -> dict[str, Any]:
                 f"--on-unknown {operation}={choice}: it is OPERATION=POLICY, one of {', '.join(Operation)}, "
                 f"and one of {', '.join(UNKNOWN_POLICIES)}"
             )
+    _check_operations(on_unknown, manifest)
     refresh = _refresh_of(said)
     return policy | ({"on_unknown": on_unknown} if on_unknown else {}) | ({"refresh": refresh} if refresh else {})
+
+
+def _check_operations(on_unknown: Mapping[str, str], manifest: Manifest) -> None:
+    """A policy for what the connector never does would be accepted and do nothing."""
+    done = {str(operation) for one in manifest.objects.values() for operation in one.operations}
+    if done & {Operation.ADD, Operation.MESSAGE}:
+        done |= {Operation.ADD, Operation.MESSAGE}  # they stand for one another
+    for operation in on_unknown:
+        if done and operation not in done:
+            raise click.UsageError(
+                f"--on-unknown {operation}: {manifest.title} has no such operation; it has {', '.join(sorted(done))}"
+            )
 
 
 def _refresh_of(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,6 +116,11 @@ def edit(
     from dead_letter.errors import BadEdit  # noqa: PLC0415
     from dead_letter.replay.editing import current, diff, edit_of  # noqa: PLC0415
 
+    changes = [put, put_json, *said.values()]
+    if revert and any(changes):
+        raise click.UsageError("--revert takes the edit back; no other change goes with it")
+    if not revert and not any(change or change == "" for change in changes):
+        raise click.UsageError("say what to change: --set, --set-json, --unset, --fields, --operation, ... or --revert")
     store = current_store(context)
     stored = store.get(letter)
     if stored.summary.state != "open":

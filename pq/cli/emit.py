@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pq.receipt import Receipt
     from topics.log import Position
 
+WAIT_S = 60.0
 OPERATIONS = click.Choice(["add", "update", "upsert", "delete", "message"])
 
 
@@ -47,10 +48,8 @@ def opened_session(context: CommandContext, source: str) -> Iterator[Session]:
 @click.option("--wait", is_flag=True, help="Wait for the outcome and print it.")
 @click.option(
     "--wait-seconds",
-    type=float,
-    default=60.0,
-    show_default=True,
-    help="How long --wait waits, for all of them together.",
+    type=click.FloatRange(min=0),
+    help="How long --wait waits, for all of them together. Default: 60.",
 )
 @json_option
 @pass_context
@@ -63,7 +62,7 @@ def emit(
     *,
     key: str | None,
     wait: bool,
-    wait_seconds: float,
+    wait_seconds: float | None,
     as_json: bool,
 ) -> int:
     """Send an event: FIELDS is a JSON object, or - for one JSON object per line of stdin.
@@ -83,6 +82,8 @@ def emit(
     from topics.errors import RecordRefused, WritebackError  # noqa: PLC0415
     from topics.event.event import Operation  # noqa: PLC0415
 
+    if wait_seconds is not None and not wait:
+        raise click.UsageError("--wait-seconds says how long --wait waits; say --wait, too")
     told = Told(as_json=as_json)
     with opened_session(context, "writeback emit") as session:
         channel = session.channel(connection)
@@ -99,7 +100,7 @@ def emit(
                 if told.log_failed:
                     break
             session.producer.flush()
-            told.all(wait_seconds)
+            told.all(WAIT_S if wait_seconds is None else wait_seconds)
         except (KeyboardInterrupt, WritebackError):
             told.all(0.0)
             raise

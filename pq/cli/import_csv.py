@@ -198,10 +198,17 @@ def paced(rows: Iterator[Row], session: Session, topic: str) -> Iterator[Row]:
 
 def _pairs(given: tuple[str, ...], option: str) -> dict[str, str]:
     pairs = dict(pair.partition("=")[::2] for pair in given)
+    if len(pairs) < len(given):
+        raise click.UsageError(f"{option} says twice what {_twice(given)} is")
     wrong = [pair for pair in given if "=" not in pair]
     if wrong:
         raise click.UsageError(f"{option} {wrong[0]}: give COLUMN=VALUE")
     return pairs
+
+
+def _twice(given: tuple[str, ...]) -> str:
+    names = [pair.partition("=")[0] for pair in given]
+    return next(name for name in names if names.count(name) > 1)
 
 
 def _tell_reject(rejects: Rejects) -> Callable[[Row, str], None]:

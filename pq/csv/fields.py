@@ -71,6 +71,8 @@ class Fields:
             _known(name, columns, "--map")
         for name in types:
             _known(name, list(dict.fromkeys([*columns, *self._names])), "--types")
+        if two := [name for name in self._names if name and self._names.count(name) > 1]:
+            raise BadFile(f"--map makes two columns {two[0]}: leave one of them out, --map COLUMN=")
         for kind in types.values():
             if kind not in TYPES:
                 raise BadFile(f"--types says {kind!r}; it is one of {', '.join(TYPES)}")

@@ -136,11 +136,32 @@ def test_no_secret_in_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_half_of_a_broker_login_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mechanism without a user and a password is found at the start, not at the first connection."""
+    monkeypatch.setenv("WRITEBACK_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
     monkeypatch.setenv("WRITEBACK_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
 
     assert mistakes()[1] == (
         "WRITEBACK_KAFKA_SASL_PASSWORD: and WRITEBACK_KAFKA_SASL_USERNAME are both needed for SCRAM-SHA-512"
     )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "value", "needed"),
+    [
+        (None, "SASL_USERNAME", "me", "SASL_SSL"),
+        ("SSL", "SASL_MECHANISM", "PLAIN", "SASL_SSL"),
+        (None, "SSL_CAFILE", __file__, "SASL_SSL or SSL"),
+        ("SASL_PLAINTEXT", "SSL_CAFILE", __file__, "SASL_SSL or SSL"),
+    ],
+)
+def test_a_login_or_certificate_that_the_protocol_passes_over(
+    protocol: str | None, name: str, value: str, needed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is to believe that a connection is encrypted when it is not."""
+    if protocol:
+        monkeypatch.setenv("WRITEBACK_KAFKA_SECURITY_PROTOCOL", protocol)
+    monkeypatch.setenv(f"WRITEBACK_KAFKA_{name}", value)
+
+    assert f"WRITEBACK_KAFKA_{name}: has no effect: set WRITEBACK_KAFKA_SECURITY_PROTOCOL to {needed}" in mistakes()
 
 
 def test_kafka_settings_have_the_clients_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -82,14 +82,16 @@ def _lag_row(place: Partition, lag: Lag) -> dict[str, Any]:
 
 @topics.command()
 @click.argument("slug", required=False)
-@click.option("--partitions", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--partitions", type=click.IntRange(min=1), help="Of the topic of SLUG. Default: 1.")
 @pass_context
-def create(context: CommandContext, slug: str | None, *, partitions: int) -> None:
+def create(context: CommandContext, slug: str | None, *, partitions: int | None) -> None:
     """Make our topics where they do not exist, or with SLUG the events topic of one connection.
 
     Workers and producers do this themselves; it is for brokers on which they are not allowed to.
     """
     if slug is None:
+        if partitions is not None:
+            raise click.UsageError("--partitions is for the topic of one connection: give its SLUG, too")
         context.log().ensure_topics(SYSTEM_TOPICS)
         click.echo("\n".join(spec.name for spec in SYSTEM_TOPICS))
         return
@@ -97,7 +99,7 @@ def create(context: CommandContext, slug: str | None, *, partitions: int) -> Non
         raise click.UsageError(
             f"{slug!r} is no slug: lower-case letters, digits and dashes, as `connections list` shows"
         )
-    context.log().ensure_topics([events_spec(slug, partitions)])
+    context.log().ensure_topics([events_spec(slug, partitions or 1)])
     click.echo(events_topic(slug))
 
 

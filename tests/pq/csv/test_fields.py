@@ -103,6 +103,7 @@ def test_a_row_without_its_key_is_refused() -> None:
         ({"renamed": {"mail": "email"}}, "--map names 'mail', .* it has email, age"),
         ({"types": {"mail": "int"}}, "--types names 'mail', .* it has email, age$"),
         ({"key": "mail"}, "--key names 'mail'"),
+        ({"renamed": {"age": "email"}}, "--map makes two columns email: leave one of them out"),
         ({"types": {"age": "number"}}, "--types says 'number'; it is one of str, int, float, bool, json"),
     ],
 )
