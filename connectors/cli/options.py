@@ -176,7 +176,7 @@ def _pair(item: str, option: str) -> tuple[str, str]:
 
 
 def _typed(name: str, value: str, kind: str) -> Any:
-    if kind == "string":
+    if kind in {"string", "jmespath"}:
         return value
     try:
         return json.loads(value)

@@ -217,6 +217,6 @@ class Sandbox:
 
 def _response(done: Answer) -> web.Response:
     response = web.Response(status=done.status, body=done.body, headers=done.headers)
-    if done.body:
+    if done.body and "Content-Type" not in done.headers:
         response.headers["Content-Type"] = done.content_type
     return response

@@ -21,15 +21,36 @@ from connectors.contract import (
     Unknown,
     Verdict,
 )
+from connectors.engine.manifest import Manifest
 from connectors.engine.runner.runner import HttpConnector
 from connectors.errors import CallFailed, Unreachable
 from connectors.registry import manifest
 from tests.conformance.vendor import Told, Vendor, refused_port
-from topics.event.event import Event, Options
+from topics.event.event import Event, Operation, Options
 
 NOW = 1_790_000_000.0
 SECRET = "the-very-secret-token"
 LARGE = b'{"message": "' + b"x" * 10_000_000 + b'"}'
+PAGE = Told(
+    200, b"\n<!DOCTYPE html><html>Scheduled maintenance</html>", (("Content-Type", "text/html; charset=utf-8"),)
+)
+NOT_ACCOUNTED_FOR = [
+    Told(200, b""),
+    Told(204),
+    Told(200, b"null"),
+    Told(200, b"{}"),
+    Told(200, b"[]"),
+    Told(200, b'"ok"'),
+    Told(200, b'{"results": []}'),
+    Told(200, b'{"results": [{}], "status": "COMPLETE"}'),
+    Told(200, b'{"results": [], "status": "CANCELED"}'),
+    Told(200, b'{"results": [{"x": 1}, {"x": 2}], "status": "PENDING"}'),
+    Told(201, b'{"id": '),
+    Told(200, b"\xff\xfe"),
+    Told(201, LARGE),
+    Told(201, b'{"id"', behaviour="break_body"),
+]
+"""Answers with a good status in which no vendor says that it has done something."""
 
 
 class ConnectorContract:
@@ -42,12 +63,14 @@ class ConnectorContract:
     delete: ClassVar[dict[str, Any]]
     done: ClassVar[bytes] = b'{"id": "42"}'
     """The body of a success."""
-    silent_success: ClassVar[bool] = True
-    """A 2xx is a success whatever its body says."""
+    deleted: ClassVar[Told | None] = None
+    """The answer to a deletion, where it is another."""
+    trusting: ClassVar[bool] = False
+    """A 2xx is a success whatever it holds, but for a web page: nothing is known of this API."""
 
     def made(self, url: str, **settings: Any) -> Connector:
         settings = {"base_url": url, "allow_private_addresses": True, **settings}
-        return HttpConnector(manifest(self.name), settings, {"access_token": SECRET}, now=lambda: NOW)
+        return HttpConnector(self.manifest(), settings, {"access_token": SECRET}, now=lambda: NOW)
 
     def event(self, operation: str, **options: Any) -> Event:
         return Event.model_validate(
@@ -78,10 +101,16 @@ class ConnectorContract:
         (verdict,) = await connector.deliver([self.event(operation, **options)])
         return verdict
 
+    def manifest(self) -> Manifest:
+        return manifest(self.name)
+
+    def success(self, operation: str) -> Told:
+        return self.deleted if operation == "delete" and self.deleted is not None else Told(body=self.done)
+
     @pytest.mark.parametrize("operation", ["add", "update", "delete"])
     async def test_success(self, vendor: Vendor, connector: Connector, operation: str) -> None:
         """A success is Delivered, by exactly one request under the connection's credentials."""
-        verdict = await self.verdict(vendor, connector, operation, Told(body=self.done))
+        verdict = await self.verdict(vendor, connector, operation, self.success(operation))
 
         assert isinstance(verdict, Delivered)
         assert [SECRET in request.headers["authorization"] for request in vendor.received] == [True]
@@ -179,24 +208,67 @@ class ConnectorContract:
 
     async def test_a_stale_connection_is_not_repeated(self, vendor: Vendor, connector: Connector) -> None:
         """A kept-alive connection that breaks under a request is not silently tried again."""
-        await self.verdict(vendor, connector, "delete", Told(body=self.done))
+        await self.verdict(vendor, connector, "delete", self.success("delete"))
         verdict = await self.verdict(vendor, connector, "delete", Told(behaviour="close_read"))
 
         assert isinstance(verdict, Retry)
         assert (len(vendor.received), vendor.connections) == (2, 1)
 
-    @pytest.mark.parametrize("body", [b'{"id": ', b"<html>", b"\xff\xfe", LARGE], ids=["cut", "html", "bytes", "10MB"])
-    async def test_unreadable_success(self, vendor: Vendor, connector: Connector, body: bytes) -> None:
-        """A 2xx with an unreadable body has been done, unless this vendor hides its refusals there."""
-        verdict = await self.verdict(vendor, connector, "add", Told(201, body))
+    def test_what_a_real_answer_has_is_said(self) -> None:
+        """Each request of the manifest says what a success has in its body, or that it has none (204)."""
+        told = self.manifest()
+        silent = [
+            f"{kind}.{operation}.{name}"
+            for kind, spec in told.objects.items()
+            for operation, one in spec.operations.items()
+            for name, request in (("request", one.request), ("batch", one.batch), ("find", one.find))
+            if request is not None and not request.succeeds_when and request.success != [204]
+        ]
 
-        assert isinstance(verdict, Delivered if self.silent_success else Unknown)
+        assert [place for place in silent if not told.succeeds_when] == []
 
-    async def test_success_that_breaks_off(self, vendor: Vendor, connector: Connector) -> None:
-        """A line that breaks after the status leaves the status: it has been done."""
-        verdict = await self.verdict(vendor, connector, "add", Told(201, b'{"id"', behaviour="break_body"))
+    @pytest.mark.parametrize("operation", ["add", "update", "delete"])
+    @pytest.mark.parametrize("page", [PAGE, Told(200, PAGE.body), Told(200, b"<p>", PAGE.headers)])
+    async def test_the_page_of_a_proxy(self, vendor: Vendor, connector: Connector, operation: str, page: Told) -> None:
+        """A web page is no answer of this vendor: Unknown for what is not idempotent, Retry for what is."""
+        verdict = await self.verdict(vendor, connector, operation, page)
 
-        assert isinstance(verdict, Delivered if self.silent_success else Unknown)
+        assert isinstance(verdict, Unknown if operation == "add" else Retry)
+        assert "does not show that it was done" in verdict.reason
+
+    @pytest.mark.parametrize("operation", ["add", "update", "delete"])
+    @pytest.mark.parametrize("told", NOT_ACCOUNTED_FOR, ids=lambda told: told.body[:20].decode("latin-1"))
+    async def test_answers_that_account_for_nothing(
+        self, vendor: Vendor, connector: Connector, operation: str, told: Told
+    ) -> None:
+        """A 2xx that does not say that it was done is Unknown for what is not idempotent, Retry for what is."""
+        verdict = await self.verdict(vendor, connector, operation, told)
+
+        assert type(verdict) is self._without_proof(operation, told)
+
+    @pytest.mark.parametrize("operation", ["add", "update", "delete"])
+    @pytest.mark.parametrize("told", NOT_ACCOUNTED_FOR, ids=lambda told: told.body[:20].decode("latin-1"))
+    async def test_batches_that_account_for_nothing(
+        self, vendor: Vendor, connector: Connector, operation: str, told: Told
+    ) -> None:
+        """Nor is an event of a batch delivered by such an answer."""
+        if connector.function(self.object, Operation(operation)).batch_max == 1:
+            return
+        vendor.told = told
+        verdicts = await connector.deliver([self.event(operation), self.event(operation)])
+
+        assert [type(verdict) for verdict in verdicts] == [self._without_proof(operation, told)] * 2
+
+    def _without_proof(self, operation: str, told: Told) -> type[Verdict]:
+        if self.trusting or told == self.success(operation):
+            return Delivered
+        return Unknown if operation == "add" else Retry
+
+    async def test_a_page_is_no_proof_of_a_deletion(self, vendor: Vendor, connector: Connector) -> None:
+        """A proxy that knows no such path says nothing about the record; of an unknown API it may be the answer."""
+        verdict = await self.verdict(vendor, connector, "delete", Told(404, PAGE.body, PAGE.headers))
+
+        assert isinstance(verdict, Delivered if self.trusting else Rejected)
 
     async def test_large_refusal(self, vendor: Vendor, connector: Connector) -> None:
         """A refusal of 10 MB is a refusal, and is kept as a short excerpt."""

@@ -100,7 +100,9 @@ def _reset(writer: asyncio.StreamWriter) -> bool:
 
 
 def _head(told: Told, length: int) -> bytes:
-    lines = [f"HTTP/1.1 {told.status} Told", "Content-Type: application/json"]
+    lines = [f"HTTP/1.1 {told.status} Told"]
+    if not any(name == "Content-Type" for name, _ in told.headers):
+        lines.append("Content-Type: application/json")
     lines += [f"{name}: {value}" for name, value in told.headers]
     if told.status != 204:
         lines.append(f"Content-Length: {length}")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from connectors.engine.manifest.auth import Auth, NoAuth, settings_of
 from connectors.engine.manifest.model import Manifest, Setting
+from connectors.engine.template.paths import compile_path
 from connectors.engine.template.template import compile_text
 from connectors.engine.transport.addresses import AddressGuard
 from connectors.errors import BadConnection
@@ -28,6 +29,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "number": (int, float),
     "boolean": (bool,),
     "object": (dict, list, bool),
+    "jmespath": (str, list),
 }
 
 
@@ -93,10 +95,23 @@ def _value_mistakes(name: str, spec: Setting, value: Any) -> Iterator[str]:
     number = spec.type in {"integer", "number"}
     if not isinstance(value, _TYPES[spec.type]) or (isinstance(value, bool) and number):
         yield f"{name} is {value!r}, not of type {spec.type}"
+    elif spec.type == "jmespath":
+        yield from _expression_mistakes(name, value)
     elif spec.choices is not None and value not in spec.choices:
         yield f"{name} is {value!r}; it is one of {', '.join(spec.choices)}"
     elif name == "timeout_seconds" and isinstance(value, int | float) and not 0 < value <= 3_600:
         yield f"{name} is {value!r}; it is more than 0 and at most 3600"
+
+
+def _expression_mistakes(name: str, value: Any) -> Iterator[str]:
+    for expression in value if isinstance(value, list) else [value]:
+        if not isinstance(expression, str):
+            yield f"{name} is {expression!r}, not the text of a JMESPath expression"
+            continue
+        try:
+            compile_path(expression)
+        except ValueError as error:
+            yield f"{name}: {error}"
 
 
 def _auth_mistakes(

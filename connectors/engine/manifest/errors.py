@@ -29,6 +29,7 @@ class ErrorRow(Part):
 
     status: Status | list[Status] | None = Field(default=None, description="HTTP statuses; none given: any.")
     code: str | list[str] | None = Field(default=None, description="Codes in the body; none given: any.")
+    when: Path | None = Field(default=None, description="True in the body, or in one item's error; none given: any.")
     verdict: Meaning
     wait: float | None = Field(
         default=None, ge=0, le=86_400, description="Seconds to wait when the answer does not say. Retry-After wins."

@@ -21,7 +21,7 @@ Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")]
 class Setting(Part):
     """Something that a connection says. A secret one is kept encrypted."""
 
-    type: Literal["string", "integer", "number", "boolean", "object"] = "string"
+    type: Literal["string", "integer", "number", "boolean", "object", "jmespath"] = "string"
     secret: bool = False
     required: bool = False
     default: Any = None
@@ -83,6 +83,13 @@ class Manifest(Part):
     timeout_seconds: float = Field(default=120.0, gt=0, le=3_600, description="Longest wait for an answer.")
     fails_when: Path | None = Field(
         default=None, description="True in the body of a 2xx that is a failure; such an answer must be readable."
+    )
+    succeeds_when: Path | list[Path] | None = Field(
+        default=None, description="True in the body of every real answer of this vendor, all of them."
+    )
+    media_type: str | list[str] = Field(
+        default="application/json",
+        description="What the bodies of real answers are; */* for anything. With text/plain a body may be text.",
     )
     error: ErrorShape = ErrorShape()
     errors: list[ErrorRow] = Field(default=[])

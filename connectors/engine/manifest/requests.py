@@ -21,6 +21,14 @@ class Request(Part):
     headers: dict[str, Text] = Field(default={})
     body: Shape = Field(default=None, description="The JSON body; none given: no body.")
     success: list[Status] | None = Field(default=None, description="Statuses that mean done; none given: every 2xx.")
+    succeeds_when: Path | list[Path] | None = Field(
+        default=None,
+        description="True in the body of a real answer to this request, all of them, besides those of the connector. A "
+        "2xx of which it is not true may have been done or not.",
+    )
+    media_type: str | list[str] | None = Field(
+        default=None, description="What the body of a real answer is; none given: as the connector says."
+    )
     id: Path | None = Field(default=None, description="Path to the vendor's id of the record in the answer.")
     detail: Path = Field(default="@", description="Path to what the caller gets to see of the answer.")
 

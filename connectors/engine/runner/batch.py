@@ -14,8 +14,6 @@ from connectors.contract import Delivered, Verdict
 from connectors.engine.manifest.requests import AllOrNothing, Attribution, ByMatch, ByOrder
 from connectors.engine.template.paths import Look, compile_path
 
-MULTI_STATUS = 207
-
 
 @dataclass(frozen=True, slots=True)
 class Judges:
@@ -23,11 +21,13 @@ class Judges:
 
     done: Callable[[Any], Delivered]
     refused: Callable[[Any], Verdict]
+    is_record: Callable[[Any], bool]
+    """Is this piece of the results a record at all?"""
     lost: Verdict
 
 
-Attribute = Callable[[int, Sequence[Any], Any, Judges], list[Verdict]]
-"""(HTTP status, the items we sent, the body, the judges) to as many verdicts as items."""
+Attribute = Callable[[Sequence[Any], Any, Judges], list[Verdict]]
+"""(The items we sent, the body, the judges) to as many verdicts as items."""
 
 
 def compile_attribution(spec: Attribution) -> Attribute:
@@ -37,19 +37,23 @@ def compile_attribution(spec: Attribution) -> Attribute:
         case ByOrder():
             return _by_order(spec)
         case AllOrNothing():
-            return lambda _status, items, _body, judges: [judges.done(None) for _ in items]
+            return lambda items, _body, judges: [judges.done(None) for _ in items]
 
 
 def _by_order(spec: ByOrder) -> Attribute:
     results_at, failed_at = compile_path(spec.results), compile_path(spec.failed)
 
-    def attribute(_status: int, items: Sequence[Any], body: Any, judges: Judges) -> list[Verdict]:
+    def attribute(items: Sequence[Any], body: Any, judges: Judges) -> list[Verdict]:
         results = results_at(body)
         if not isinstance(results, list) or len(results) != len(items):
             return [judges.lost for _ in items]
-        return [judges.refused(result) if failed_at(result) else judges.done(result) for result in results]
+        return [judges.refused(one) if failed_at(one) else _record(one, judges) for one in results]
 
     return attribute
+
+
+def _record(result: Any, judges: Judges) -> Verdict:
+    return judges.done(result) if judges.is_record(result) else judges.lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,8 @@ def _by_match(spec: ByMatch) -> Attribute:
     results_at = compile_path(spec.results)
     errors_at = compile_path(spec.errors) if spec.errors else None
 
-    def attribute(status: int, items: Sequence[Any], body: Any, judges: Judges) -> list[Verdict]:
-        results = _list(results_at(body))
+    def attribute(items: Sequence[Any], body: Any, judges: Judges) -> list[Verdict]:
+        results = [result for result in _list(results_at(body)) if judges.is_record(result)]
         errors = _list(errors_at(body)) if errors_at else []
         indexes = [_index(matcher, items) for matcher in matchers]
         verdicts: list[Verdict | None] = [None] * len(items)
@@ -88,19 +92,11 @@ def _by_match(spec: ByMatch) -> Attribute:
             all_named = all_named and bool(owners)
             for owner in owners:
                 verdicts[owner] = judges.refused(error)
-        rest = _rest(status, errors, verdicts.count(None), nameless, judges, all_named=all_named)
+        # who was not named is done when the answer leaves no other possibility
+        rest = Delivered() if all_named and nameless == verdicts.count(None) else judges.lost
         return [rest if verdict is None else verdict for verdict in verdicts]
 
     return attribute
-
-
-def _rest(
-    status: int, errors: list[Any], open_items: int, nameless: int, judges: Judges, *, all_named: bool
-) -> Verdict:
-    """Who was not named: done, when the answer leaves no other possibility."""
-    all_good = not errors and status != MULTI_STATUS
-    counted = all_named and nameless == open_items
-    return Delivered() if all_good or counted else judges.lost
 
 
 def _index(matcher: _Matcher, items: Sequence[Any]) -> dict[str, list[int]]:

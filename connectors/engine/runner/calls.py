@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
@@ -11,6 +11,7 @@ from urllib.parse import quote
 from yarl import URL
 
 from connectors.engine.manifest.requests import Request
+from connectors.engine.runner.expected import ANY_MEDIA_TYPE, PAGE, Expected, as_list, compile_says
 from connectors.engine.template.paths import Look, compile_path
 from connectors.engine.template.placeholders import fields_named
 from connectors.engine.template.template import (
@@ -41,7 +42,7 @@ class Call(Protocol):
     """Something that makes requests out of events, and knows what their answers mean."""
 
     @property
-    def success(self) -> frozenset[int] | None: ...
+    def expected(self) -> Expected: ...
     @property
     def id_at(self) -> Look | None: ...
     @property
@@ -62,7 +63,7 @@ class ManifestCall:
     templated_headers: tuple[tuple[str, Callable[[Scope], str]], ...]
     idempotency_header: str | None
     body: Render | None
-    success: frozenset[int] | None
+    expected: Expected
     id_at: Look | None
     detail_at: Look
 
@@ -84,6 +85,7 @@ class Base(NamedTuple):
     url: str
     headers: Mapping[str, str]
     params: Mapping[str, str]
+    expected: Expected = Expected()
 
 
 def compile_call(
@@ -106,9 +108,21 @@ def compile_call(
         templated_headers=tuple((name, text) for name, text in texts.items() if not isinstance(text, str)),
         idempotency_header=idempotency_header,
         body=None if request.body is None else compile_value(request.body, static, named),
-        success=None if request.success is None else frozenset(request.success),
+        expected=_expected(request, base.expected),
         id_at=compile_path(request.id) if request.id else None,
         detail_at=compile_path(request.detail),
+    )
+
+
+def _expected(request: Request, every: Expected) -> Expected:
+    """What an answer to this request has: what every answer of the vendor has, and what the request says of its own."""
+    kinds = every.media_types if request.media_type is None else frozenset(as_list(request.media_type))
+    return replace(
+        every,
+        statuses=None if request.success is None else frozenset(request.success),
+        media_types=kinds,
+        says=every.says + compile_says(as_list(request.succeeds_when)),
+        pages=PAGE in kinds or ANY_MEDIA_TYPE in kinds,
     )
 
 

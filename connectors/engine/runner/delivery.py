@@ -7,22 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from connectors.contract import Rejected, Retry, Unknown, Verdict
-from connectors.engine.runner.batch import MULTI_STATUS, Judges
+from connectors.engine.runner.batch import Judges
 from connectors.engine.runner.calls import Call, needs
 from connectors.engine.runner.credentials import NoToken
 from connectors.engine.runner.plan import BatchPlan, Plan
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.verdicts import (
-    UNREADABLE,
     Rules,
     after_answer,
     after_failure,
     after_item,
-    after_refusal,
-    body_of,
     delivered,
+    refusal,
     request_id,
-    succeeded,
 )
 from connectors.engine.template.template import Missing, Scope
 from connectors.engine.transport.failures import TransportFailure
@@ -48,9 +45,9 @@ async def deliver_one(sender: Sender, call: Call, rules: Rules, scope: Scope, ev
         return none.verdict
     return after_answer(
         reply,
-        body_of(reply),
+        call.expected.body_of(reply),
         rules,
-        success=call.success,
+        call.expected,
         id_at=call.id_at,
         detail_at=call.detail_at,
         now=sender.now(),
@@ -82,9 +79,10 @@ async def _send(sender: Sender, plan: Plan, batch: BatchPlan, items: list[Any], 
         return _each(items, none.verdict)
     except (Missing, ValueError) as error:
         return _each(items, Rejected(f"cannot be put into a request: {error}"))
-    body = body_of(reply)
-    if not succeeded(reply, body, rules, call.success):
-        return _each(items, after_refusal(reply, body, rules, sender.now()))
+    body = call.expected.body_of(reply)
+    refused = refusal(reply, body, rules, call.expected, sender.now())
+    if refused is not None:
+        return _each(items, refused)
     return _attribute(batch, items, reply, body)
 
 
@@ -97,15 +95,14 @@ def _each(items: list[Any], verdict: Verdict) -> list[Verdict]:
 
 def _attribute(batch: BatchPlan, items: list[Any], reply: Reply, body: Any) -> list[Verdict]:
     call, rules = batch.call, batch.rules
-    if body is UNREADABLE and reply.status != MULTI_STATUS:
-        return [delivered(reply, body, rules, None, call.detail_at)] * len(items)
     asked = request_id(reply, body, rules)
     judges = Judges(
         done=lambda result: delivered(reply, result, rules, call.id_at, call.detail_at),
         refused=lambda error: after_item(error, _status(batch.item_status, error), rules, asked),
+        is_record=lambda result: call.id_at is None or call.id_at(result) is not None,
         lost=Retry(UNSAID) if rules.idempotent else Unknown(UNSAID),
     )
-    return batch.attribute(reply.status, items, None if body is UNREADABLE else body, judges)
+    return batch.attribute(items, body, judges)
 
 
 def _status(status_at: Callable[[Any], Any] | None, error: Any) -> int | None:

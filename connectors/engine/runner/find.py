@@ -10,7 +10,7 @@ from connectors.contract import Absent, CannotTell, Delivered, Finding, Found, R
 from connectors.engine.runner.credentials import NoToken
 from connectors.engine.runner.plan import FindPlan, Plan
 from connectors.engine.runner.sender import Sender
-from connectors.engine.runner.verdicts import UNREADABLE, Rules, after_refusal, body_of, succeeded
+from connectors.engine.runner.verdicts import Rules, refusal
 from connectors.engine.template.template import Missing, Scope, unique_of
 from connectors.engine.template.text import fold
 from connectors.engine.transport.failures import TransportFailure
@@ -67,15 +67,16 @@ async def _ask(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, values: 
         raise Unreachable(none.verdict.reason) from none
     except Missing as missing:
         return CannotTell(f"the question needs {missing}")
-    body = body_of(reply)
-    if not succeeded(reply, body, rules, how.call.success):
-        verdict = after_refusal(reply, body, rules, sender.now())
-        if isinstance(verdict, Rejected):
-            return CannotTell(verdict.reason)
-        assert not isinstance(verdict, Delivered)
-        raise Unreachable(verdict.reason)
-    if body is UNREADABLE:
-        raise Unreachable(f"HTTP {reply.status}, but the answer cannot be read")
+    body = how.call.expected.body_of(reply)
+    match refusal(reply, body, rules, how.call.expected, sender.now()):
+        case None:
+            pass
+        case Rejected(reason=reason):
+            return CannotTell(reason)
+        case Delivered():
+            return CannotTell(f"HTTP {reply.status} is no answer to a question")
+        case verdict:
+            raise Unreachable(verdict.reason)
     return _clean(how, rules, body)
 
 

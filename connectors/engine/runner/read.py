@@ -8,7 +8,7 @@ from typing import Any
 from connectors.contract import Page
 from connectors.engine.runner.plan import ReadPlan
 from connectors.engine.runner.sender import Sender
-from connectors.engine.runner.verdicts import Rules, body_of, succeeded
+from connectors.engine.runner.verdicts import Rules, refusal
 from connectors.engine.template.template import Missing, Scope
 from connectors.errors import CallFailed, UnknownFunction
 
@@ -48,11 +48,12 @@ async def read(
     except (Missing, ValueError) as error:
         raise CallFailed(f"the query cannot be put into a request: {error}") from error
     reply = await sender.ask(prepared)
-    body = body_of(reply)
-    if reply.status in plan.absent:
+    expected = plan.call.expected
+    body = expected.body_of(reply)
+    if reply.status in plan.absent and expected.foreign(reply) is None:
         return Page([])
-    if not succeeded(reply, body, rules, plan.call.success):
-        raise sender.call_failed(reply, body, rules)
+    if refusal(reply, body, rules, expected, sender.now()) is not None:
+        raise sender.call_failed(reply, body, rules, expected)
     return _page(plan, body)
 
 

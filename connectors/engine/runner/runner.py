@@ -25,11 +25,12 @@ from connectors.engine.manifest.model import LimitsSpec, Manifest
 from connectors.engine.runner.calls import Prepared, compile_call
 from connectors.engine.runner.credentials import NoToken, SaveSecret
 from connectors.engine.runner.delivery import deliver_batch, deliver_one
+from connectors.engine.runner.expected import UNREADABLE, body_of
 from connectors.engine.runner.find import find
 from connectors.engine.runner.plan import Compiler, Plan
 from connectors.engine.runner.read import choose, read
 from connectors.engine.runner.sender import Sender
-from connectors.engine.runner.verdicts import UNREADABLE, after_refusal, body_of, succeeded
+from connectors.engine.runner.verdicts import refusal
 from connectors.engine.template.template import Scope
 from connectors.engine.transport.failures import TransportFailure
 from connectors.errors import CallFailed, UnknownFunction
@@ -126,7 +127,7 @@ class HttpConnector:
         reply = await self.sender.ask(Prepared(request.method, str(request.url), sent, request.content or None))
         detail = body_of(reply)
         if reply.status >= 400:
-            raise self.sender.call_failed(reply, detail, self.asking)
+            raise self.sender.call_failed(reply, detail, self.asking, self.sender.base.expected)
         text = reply.body.decode("utf-8", errors="replace") if detail is UNREADABLE else detail
         return Answer(reply.status, text, dict(reply.headers))
 
@@ -138,10 +139,10 @@ class HttpConnector:
             return Down(self.sender.redact(failure.reason))
         except NoToken as none:
             return none.verdict
-        body = body_of(reply)
-        if succeeded(reply, body, self.asking, call.success):
-            return Delivered(None if body is UNREADABLE else call.detail_at(body))
-        match after_refusal(reply, body, self.asking, self.sender.now()):
+        body = call.expected.body_of(reply)
+        match refusal(reply, body, self.asking, call.expected, self.sender.now()):
+            case None:
+                return Delivered(None if body is UNREADABLE else call.detail_at(body))
             case Throttled() | Down() as verdict:
                 return verdict
             case Retry(reason=reason, after=after, evidence=evidence):

@@ -10,7 +10,8 @@ from connectors.engine.manifest.configuration import Configuration
 from connectors.engine.manifest.model import LimitsSpec, Manifest
 from connectors.engine.runner.calls import Base, Prepared
 from connectors.engine.runner.credentials import NoToken, SaveSecret, credentials
-from connectors.engine.runner.verdicts import Rules, after_refusal
+from connectors.engine.runner.expected import Expected, as_list, compile_says
+from connectors.engine.runner.verdicts import Rules, refusal
 from connectors.engine.template.template import Static, compile_text
 from connectors.engine.transport.failures import TransportFailure
 from connectors.engine.transport.redact import Redactor
@@ -73,9 +74,9 @@ class Sender:
             raise CallFailed(reason, status=reply.status)
         return reply
 
-    def call_failed(self, reply: Reply, body: Any, rules: Rules) -> CallFailed:
+    def call_failed(self, reply: Reply, body: Any, rules: Rules, expected: Expected) -> CallFailed:
         """The error for an answer that refuses a read or a raw call."""
-        verdict = after_refusal(reply, body, rules, self.now())
+        verdict = refusal(reply, body, rules, expected, self.now()) or Delivered()
         if isinstance(verdict, Delivered):
             return CallFailed(f"HTTP {reply.status}", status=reply.status)
         return CallFailed(verdict.reason, status=reply.status, excerpt=verdict.evidence.excerpt)
@@ -108,7 +109,10 @@ def _base(manifest: Manifest, configuration: Configuration, params: Mapping[str,
         "User-Agent": f"writeback ({manifest.name} {manifest.version})",
         **{name: text for name, text in own.items() if isinstance(text, str)},
     }
-    return Base(configuration.base_url, headers, params)
+    expected = Expected(
+        media_types=frozenset(as_list(manifest.media_type)), says=compile_says(as_list(manifest.succeeds_when))
+    )
+    return Base(configuration.base_url, headers, params, expected)
 
 
 def _quota_names(spec: LimitsSpec) -> tuple[str | None, str, str | None] | None:

@@ -2,9 +2,11 @@
 
     not sent (refused, not resolved, not trusted)      Down
     broken or silent after it was sent                 Retry when the call is idempotent, else Unknown
-    2xx                                                Delivered, unless the connector says what a failure looks like
+    2xx that is the vendor's and accounts for the call Delivered
+    2xx that the connector says is a failure           as its rows say, else Rejected
+    any other 2xx (a proxy's page, nothing, half)      Retry when the call is idempotent, else Unknown
     401 403 407                                        Down (the credentials)
-    404 410 of a delete                                Delivered (it is gone)
+    404 410 of a delete, and no proxy's page           Delivered (it is gone)
     408 5xx 303                                        Retry when the call is idempotent, else Unknown
     423 425                                            Retry
     429                                                Throttled
@@ -20,10 +22,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from connectors.contract import Delivered, Down, Evidence, Rejected, Retry, Throttled, Unknown, Verdict
 from connectors.engine.manifest.errors import ErrorRow, ErrorShape, Meaning
+from connectors.engine.runner.expected import UNREADABLE, Expected
 from connectors.engine.template.paths import Look, compile_path
 from connectors.engine.transport.failures import MaybeSent, NotSent, TransportFailure
 from connectors.engine.transport.session import Reply
@@ -43,13 +46,18 @@ class Row:
     codes: frozenset[str] | None
     meaning: Meaning
     wait: float | None = None
+    when: Look | None = None
+    """True of the body; None: whatever it is."""
 
-    def matches(self, status: int | None, codes: frozenset[str]) -> bool:
-        return (self.statuses is None or status in self.statuses) and (
-            self.codes is None or not self.codes.isdisjoint(codes)
+    def matches(self, status: int | None, codes: frozenset[str], body: Any) -> bool:
+        return (
+            (self.statuses is None or status in self.statuses)
+            and (self.codes is None or not self.codes.isdisjoint(codes))
+            and (self.when is None or (body is not UNREADABLE and bool(self.when(body))))
         )
 
 
+ANYTHING_ELSE: Final = Row(None, None, "rejected")
 BUILT_IN: Final = (
     Row(frozenset({401, 403, 407}), None, "down"),
     Row(frozenset({409}), None, "conflict"),
@@ -57,7 +65,7 @@ BUILT_IN: Final = (
     Row(frozenset({429}), None, "throttled"),
     Row(frozenset({501, 505}), None, "rejected"),
     Row(frozenset({303, 408, *range(100, 200), *range(500, 600)}), None, "unknown"),
-    Row(None, None, "rejected"),
+    ANYTHING_ELSE,
 )
 GONE: Final = Row(frozenset({404, 410}), None, "delivered")
 
@@ -85,7 +93,7 @@ def compile_rules(
     idempotent: bool,
     redact: Callable[[str], str],
 ) -> Rules:
-    own = tuple(Row(row.statuses, row.codes, row.verdict, row.wait) for row in rows)
+    own = tuple(_row(row) for row in rows)
     return Rules(
         rows=(*own, *((GONE,) if delete else ()), *BUILT_IN),
         codes=tuple(compile_path(path) for path in shape.codes),
@@ -98,25 +106,8 @@ def compile_rules(
     )
 
 
-class Unreadable:
-    """The body is not JSON, or not whole."""
-
-    __slots__ = ()
-
-
-UNREADABLE: Final = Unreadable()
-
-
-def body_of(reply: Reply) -> Any:
-    """The JSON of an answer; None for an empty one, ``UNREADABLE`` for anything else."""
-    if reply.truncated:
-        return UNREADABLE
-    if not reply.body:
-        return None
-    try:
-        return from_json(reply.body)
-    except (ValueError, RecursionError):
-        return UNREADABLE
+def _row(row: ErrorRow) -> Row:
+    return Row(row.statuses, row.codes, row.verdict, row.wait, compile_path(row.when) if row.when else None)
 
 
 def after_failure(failure: TransportFailure, rules: Rules) -> Verdict:
@@ -131,59 +122,72 @@ def after_failure(failure: TransportFailure, rules: Rules) -> Verdict:
             return Rejected(reason)
 
 
-def succeeded(reply: Reply, body: Any, rules: Rules, success: frozenset[int] | None) -> bool:
-    """Is this answer a success, as far as its status and, where the connector says so, its body tell?"""
-    good = 200 <= reply.status < 300 if success is None else reply.status in success
-    if not good or rules.fails is None:
-        return good
-    return body is not UNREADABLE and not rules.fails(body)
-
-
 def after_answer(
     reply: Reply,
     body: Any,
     rules: Rules,
+    expected: Expected,
     *,
-    success: frozenset[int] | None,
     id_at: Look | None,
     detail_at: Look,
     now: float,
 ) -> Verdict:
     """The verdict on one call about one event."""
-    if succeeded(reply, body, rules, success):
-        return delivered(reply, body, rules, id_at, detail_at)
-    return after_refusal(reply, body, rules, now)
+    refused = refusal(reply, body, rules, expected, now)
+    return delivered(reply, body, rules, id_at, detail_at) if refused is None else refused
 
 
 def delivered(reply: Reply, body: Any, rules: Rules, id_at: Look | None, detail_at: Look) -> Delivered:
-    if body is UNREADABLE:
-        # the status says that it was done: trying again because the words are garbled would do it twice
-        excerpt = rules.redact(_text(reply))
-        return Delivered({"note": f"HTTP {reply.status}; the answer could not be read", "excerpt": excerpt[:500]})
+    if body is UNREADABLE or isinstance(body, str):
+        # the words of an API of which nothing is known but that its status says done
+        note = "the answer could not be read" if body is UNREADABLE else "the answer is text"
+        return Delivered({"note": f"HTTP {reply.status}; {note}", "excerpt": rules.redact(_text(reply))[:500]})
     record_id = id_at(body) if id_at is not None and body is not None else None
     return Delivered(detail_at(body), None if record_id is None else str(record_id))
 
 
-def after_refusal(reply: Reply, body: Any, rules: Rules, now: float) -> Verdict:
-    """The verdict on an answer that is no success."""
+def refusal(reply: Reply, body: Any, rules: Rules, expected: Expected, now: float) -> Verdict | None:
+    """The verdict on an answer that is no success; None for one that is."""
+    if expected.takes(reply.status) and not _says_no(body, rules):
+        lacks = expected.lacks(reply, body)
+        return None if lacks is None else after_refusal(reply, body, rules, now, expected, lacks=lacks)
+    return after_refusal(reply, body, rules, now, expected)
+
+
+def after_refusal(
+    reply: Reply, body: Any, rules: Rules, now: float, expected: Expected, *, lacks: str | None = None
+) -> Verdict:
+    """The verdict on an answer that is known to be no success. ``lacks``: why, where the status is good."""
     evidence = Evidence(reply.status, rules.redact(_text(reply)), request_id(reply, body, rules))
     codes = _codes(body, rules)
+    row = next(row for row in rules.rows if row.matches(reply.status, codes, body))
+    if row is GONE and not expected.anything and expected.foreign(reply) is not None:
+        row = ANYTHING_ELSE  # the page of a proxy knows nothing of the record
+    if row is ANYTHING_ELSE and 200 <= reply.status < 300 and not _says_no(body, rules):
+        return _unaccounted(reply, lacks or "it is another status than that of a success", evidence, rules)
     words = _words(body, rules) or evidence.excerpt.strip() or reply.headers.get("Location", "")
     reason = rules.redact(": ".join(part for part in (f"HTTP {reply.status}", *sorted(codes)[:2], words) if part))
-    if 200 <= reply.status < 300 and body is UNREADABLE:
-        reason = f"HTTP {reply.status}, but the answer cannot be read and so does not say whether it was done"
-        return _verdict("unknown", reason[:REASON_CHARACTERS], None, evidence, rules)
-    row = next(row for row in rules.rows if row.matches(reply.status, codes))
     wait = retry_after(reply.headers, now)
     if wait is None and row.meaning == "throttled":
         wait = _until_reset(reply.headers, now)
     return _verdict(row.meaning, reason[:REASON_CHARACTERS], row.wait if wait is None else wait, evidence, rules)
 
 
+def _says_no(body: Any, rules: Rules) -> bool:
+    return rules.fails is not None and body is not UNREADABLE and bool(rules.fails(body))
+
+
+def _unaccounted(reply: Reply, lacks: str, evidence: Evidence, rules: Rules) -> Verdict:
+    """It may have been done: nothing in the answer shows that it was, and nothing that it was not."""
+    words = evidence.excerpt.strip() or "it is empty"
+    reason = f"HTTP {reply.status}, but the answer does not show that it was done ({lacks}): {words}"
+    return _verdict("unknown", reason[:REASON_CHARACTERS], None, evidence, rules)
+
+
 def after_item(error: Any, status: int | None, rules: Rules, request_id: str | None) -> Verdict:
     """The verdict on one event of a batch that was done in part; ``error`` is what the vendor said about it."""
     codes = _codes(error, rules)
-    row = next(row for row in rules.rows if row.matches(status, codes))
+    row = next(row for row in rules.rows if row.matches(status, codes, error))
     excerpt = rules.redact(_json_text(error))
     reason = rules.redact(": ".join([*sorted(codes)[:2], _words(error, rules) or excerpt]))
     return _verdict(row.meaning, reason[:REASON_CHARACTERS], row.wait, Evidence(status, excerpt, request_id), rules)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 
 Look = Callable[[Any], Any]
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+_COMPARED_WITH_A_NAME = re.compile(r"""(?:==|!=)\s*("[^"]*")""")
+_CONSTANTS: Final = frozenset({"true", "false", "null"})
 
 
 def compile_path(expression: str) -> Look:
@@ -26,8 +29,36 @@ def compile_path(expression: str) -> Look:
     try:
         compiled = jmespath.compile(expression)
     except JMESPathError as error:
-        raise ValueError(f"{expression!r} is not JMESPath: {error}") from error
+        words = str(error).partition("\n")[0].rstrip(":").removesuffix(", for expression")
+        raise ValueError(f"{expression!r} is not JMESPath: {words}") from error
+    for mistake in _mistakes(expression, compiled.parsed):
+        raise ValueError(f"{expression!r}: {mistake}")
     return lambda value: _search(compiled, value)
+
+
+def _mistakes(expression: str, node: Any) -> Iterator[str]:
+    """What JMESPath takes without a word, and is never true."""
+    if (match := _COMPARED_WITH_A_NAME.search(expression)) is not None:
+        yield f"{match[1]} is a field's name in JMESPath; the text is written '{match[1][1:-1]}'"
+    for part in _nodes(node):
+        name, given = part.get("value"), len(part.get("children", ()))
+        if part["type"] == "comparator":
+            for side in part["children"]:
+                if side["type"] == "field" and side["value"] in _CONSTANTS:
+                    yield f"{side['value']} is a field's name in JMESPath; the value is written `{side['value']}`"
+        if part["type"] == "function_expression":
+            known = Functions.FUNCTION_TABLE.get(name)
+            if known is None:
+                yield f"JMESPath has no function {name}; it has {', '.join(sorted(Functions.FUNCTION_TABLE))}"
+            elif given != len(known["signature"]) and not known["signature"][-1].get("variadic"):
+                yield f"{name} takes {len(known['signature'])} arguments, not {given}"
+
+
+def _nodes(node: Any) -> Iterator[Any]:
+    if isinstance(node, dict):  # a slice has bare numbers for children
+        yield node
+        for child in node.get("children", ()):
+            yield from _nodes(child)
 
 
 def _itself(value: Any) -> Any:

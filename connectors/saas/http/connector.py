@@ -8,6 +8,9 @@ The event's object is a label, for people and for order; its fields are the call
     headers   besides the connection's own
     body      a JSON value, or text
 
+Every 2xx is a success, unless the connection says more: ``success_when`` (true of a success), ``fails_when`` and
+``throttled_when`` (true of a 2xx that is none). A web page is no answer, unless ``media_type`` says that it is.
+
 The operation says what the call means. ``update``, ``upsert`` and ``delete`` promise that doing it twice is the same as
 doing it once, whatever the method; ``add`` and ``message`` promise nothing, unless the method itself does (PUT, DELETE)
 or the connection has an ``idempotency_header``.
@@ -22,12 +25,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from connectors.contract import Function, Page, Verdict
+from connectors.engine.manifest.errors import Meaning
 from connectors.engine.runner.calls import Base, Prepared, idempotency_key, with_params
 from connectors.engine.runner.delivery import deliver_one
+from connectors.engine.runner.expected import ANY_MEDIA_TYPE, PAGE, UNREADABLE, Expected, as_list, body_of, compile_says
 from connectors.engine.runner.plan import IDEMPOTENT, Plan
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.sender import Sender
-from connectors.engine.runner.verdicts import UNREADABLE, body_of
+from connectors.engine.runner.verdicts import Row, Rules
 from connectors.engine.template.keys import short_key
 from connectors.engine.template.paths import Look, compile_path
 from connectors.engine.template.template import Scope
@@ -47,7 +52,9 @@ ALLOWED: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 SAFE_TWICE: Final = frozenset({"GET", "PUT", "DELETE"})
 FIELDS: Final = frozenset({"path", "method", "params", "headers", "body"})
 OURS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding", "connection", "cookie"})
-
+SUCCESSES: Final = frozenset(range(200, 300))
+OWN_WORDS: Final[Mapping[str, Meaning]] = {"throttled_when": "throttled", "fails_when": "rejected"}
+"""Settings of a connection, and what a 2xx is of which they are true; tried in this order."""
 
 ID_AT: Final = compile_path("id")
 WHOLE: Final = compile_path("@")
@@ -59,8 +66,8 @@ class RawCall:
 
     sender: Sender
     base: Base
+    expected: Expected
     idempotency_header: str | None
-    success: frozenset[int] | None = None
     id_at: Look | None = ID_AT
     detail_at: Look = WHOLE
 
@@ -111,8 +118,8 @@ class RawConnector(HttpConnector):
         header = self.values.get("idempotency_header") or None
         extra = {str(name): str(as_text(value)) for name, value in _mapping(self.values, "headers").items()}
         base = self.sender.base
-        self.sender.base = Base(base.url, {**base.headers, **extra}, base.params)
-        self._call = RawCall(self.sender, self.sender.base, header)
+        self.sender.base = base._replace(headers={**base.headers, **extra})
+        self._call = RawCall(self.sender, self.sender.base, _expected(self.values), header)
         self._any = {operation: self._plan(operation, sure=header is not None) for operation in Operation}
         self._twice = {name: replace(plan.rules, idempotent=True) for name, plan in self._any.items()}
 
@@ -126,7 +133,9 @@ class RawConnector(HttpConnector):
         return Plan(
             function=Function("any", operation, idempotent=idempotent, on_unknown=policy),
             unique=None,
-            rules=self.compiler.rules(idempotent=idempotent, delete=operation is Operation.DELETE),
+            rules=_with_own_words(
+                self.compiler.rules(idempotent=idempotent, delete=operation is Operation.DELETE), self.values
+            ),
             call=self._call,
         )
 
@@ -155,10 +164,36 @@ class RawConnector(HttpConnector):
         reply = await self.sender.ask(prepared)
         body = body_of(reply)
         if not 200 <= reply.status < 300 or body is UNREADABLE:
-            raise self.sender.call_failed(reply, body, self.asking)
+            raise self.sender.call_failed(reply, body, self.asking, self.sender.base.expected)
         found = records_at(body)
         records = found if isinstance(found, list) else [found]
         return Page([one if isinstance(one, dict) else {"value": one} for one in records if one is not None])
+
+
+def _expected(values: Mapping[str, Any]) -> Expected:
+    """What a success of this API has, as far as the connection says."""
+    kinds = as_list(values.get("media_type"))
+    return Expected(
+        media_types=frozenset(kinds or [ANY_MEDIA_TYPE]),
+        says=compile_says(as_list(values.get("success_when"))),
+        pages=PAGE in kinds or ANY_MEDIA_TYPE in kinds,
+    )
+
+
+def _with_own_words(rules: Rules, values: Mapping[str, Any]) -> Rules:
+    """What this API says in a 2xx that is no success; of any other status the table knows more."""
+    rows = tuple(
+        Row(SUCCESSES, None, meaning, when=compile_path(expression))
+        for name, meaning in OWN_WORDS.items()
+        for expression in as_list(values.get(name))
+    )
+    if not rows:
+        return rules
+    return replace(
+        rules,
+        rows=(*rows, *rules.rows),
+        fails=lambda body: any(row.when is not None and row.when(body) for row in rows),
+    )
 
 
 def method_of(fields: Mapping[str, Any], operation: Operation) -> str:

@@ -105,6 +105,7 @@ def test_the_connector_may_be_the_name(desk: CommandLine) -> None:
         (["hubspot", "--set", "access_token=x"], 1, "access_token is a secret"),
         (["hubspot", "--set", "unique=[}"], 2, "--set unique=[}: it is a JSON value of type object"),
         (["hubspot", "--set", "shoe"], 2, "--set shoe: it is NAME=VALUE"),
+        (["http", "--set", "base_url=https://x.example", "--set", "success_when=ok =="], 1, "'ok ==' is not JMESPath"),
         (["hubspot", "--secret", "access_token="], 2, "--secret access_token: it is empty"),
         (["hubspot", "--on-unknown", "ad=retry"], 2, "one of add, update, upsert, delete, message"),
         (["!?", "--connector", "slack", "--secret", "access_token=x"], 1, "has no letter or digit"),

@@ -8,13 +8,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.contract import Connector, Delivered, Rejected, Retry, Unknown
+from connectors.contract import Connector, Delivered, Rejected, Retry, Throttled, Unknown
 from connectors.errors import BadConnection, CallFailed
 from connectors.registry import manifest
 from connectors.saas.http.connector import RawConnector
 from tests.conformance.connectors import NOW, SECRET, ConnectorContract
 from tests.conformance.vendor import Told, Vendor
 from topics.event.event import Event, Operation, Options
+
+TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
+HTML = (("Content-Type", "text/html"),)
 
 
 class TestContract(ConnectorContract):
@@ -23,6 +26,7 @@ class TestContract(ConnectorContract):
     add: ClassVar = {"path": "/parties", "body": {"name": "Acme"}}
     update: ClassVar = {"path": "/parties/1", "body": {"name": "Acme"}}
     delete: ClassVar = {"path": "/parties/1"}
+    trusting = True
 
     def made(self, url: str, **settings: Any) -> Connector:
         return made(url, {"access_token": SECRET}, **settings)
@@ -142,6 +146,78 @@ async def test_ways_in(
     await http.close()
 
     assert [(request.headers.get(header[0]), request.path) for request in vendor.received] == [(header[1], path)] * 2
+
+
+TEAMS = b"Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error %d"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told", "added", "updated"),
+    [
+        ({"success_when": "ok"}, Told(200, b'{"ok": true}'), Delivered, Delivered),
+        ({"success_when": "ok"}, Told(200, b'{"error": "throttled by upstream"}'), Unknown, Retry),
+        ({"success_when": "ok"}, Told(200, b""), Unknown, Retry),
+        ({"success_when": "ok"}, Told(204), Unknown, Retry),
+        ({"success_when": ["ok", "id"]}, Told(200, b'{"ok": true}'), Unknown, Retry),
+        ({"success_when": "@ == '1'"}, Told(200, b"1", TEXT), Delivered, Delivered),
+        ({"success_when": "@ == '1'"}, Told(200, TEAMS % 413, TEXT), Unknown, Retry),
+        ({"success_when": "@ == 'ok'"}, Told(200, b"ok", (("Content-Type", "text/html"),)), Delivered, Delivered),
+        ({"fails_when": "contains(@, 'failed')"}, Told(200, TEAMS % 413, TEXT), Rejected, Rejected),
+        ({"fails_when": "contains(@, 'failed')"}, Told(200, b"1", TEXT), Delivered, Delivered),
+        ({"fails_when": "contains(@, 'failed')"}, Told(200, b'{"id": 1}'), Delivered, Delivered),
+        ({"fails_when": "error"}, Told(200, b'{"error": "no such list"}'), Rejected, Rejected),
+        ({"fails_when": "error"}, Told(503, b'{"error": "busy"}'), Unknown, Retry),
+        (
+            {"fails_when": "@", "throttled_when": "contains(@, '429')"},
+            Told(200, TEAMS % 429, TEXT),
+            Throttled,
+            Throttled,
+        ),
+        ({"media_type": "application/json"}, Told(200, b"ok", TEXT), Unknown, Retry),
+        ({"media_type": "text/html"}, Told(200, b"<html>thanks</html>", HTML), Delivered, Delivered),
+    ],
+)
+async def test_what_a_success_says(
+    vendor: Vendor, settings: dict[str, Any], told: Told, added: type, updated: type
+) -> None:
+    """A connection can say what a success has in its body, and what a refusal inside a 200 looks like."""
+    http = made(vendor.url, **settings)
+    vendor.told = told
+    verdicts = [(await http.deliver([event(operation, path="/hook", body={})]))[0] for operation in ("add", "update")]
+    await http.close()
+
+    assert [type(verdict) for verdict in verdicts] == [added, updated]
+
+
+async def test_the_evidence_of_a_text(vendor: Vendor) -> None:
+    """A dead letter has the words of the hook."""
+    http = made(vendor.url, fails_when="contains(@, 'failed')")
+    vendor.told = Told(200, TEAMS % 413, TEXT)
+    (verdict,) = await http.deliver([event("add", path="/hook", body={})])
+    await http.close()
+
+    assert isinstance(verdict, Rejected)
+    assert verdict.reason == "HTTP 200: " + (TEAMS % 413).decode()
+    assert verdict.evidence.excerpt == (TEAMS % 413).decode()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"success_when": "ok =="}, "success_when: 'ok ==' is not JMESPath"),
+        ({"fails_when": ["error", "x("]}, r"fails_when: 'x\(' is not JMESPath"),
+        ({"success_when": "ok == true"}, "true is a field's name in JMESPath; the value is written `true`"),
+        ({"success_when": 'status == "sent"'}, "the text is written 'sent'"),
+        ({"throttled_when": "has(@, 'x')"}, "no function has; it has abs, avg"),
+        ({"throttled_when": "contains(@)"}, "contains takes 2 arguments, not 1"),
+        ({"success_when": 1}, "not of type jmespath"),
+        ({"success_when": [1]}, "not the text of a JMESPath expression"),
+    ],
+)
+def test_bad_expressions(settings: dict[str, Any], words: str) -> None:
+    """An expression that is none, or that can never be true, is refused with what is wrong with it."""
+    with pytest.raises(BadConnection, match=words):
+        made("http://127.0.0.1", **settings)
 
 
 def test_half_of_the_credentials() -> None:

@@ -38,6 +38,7 @@ class TestContract(ConnectorContract):
     add: ClassVar = {"email": "john@acme.com", "name": "John Doe"}
     update: ClassVar = {"id": 123, "name": "John"}
     delete: ClassVar = {"id": 123}
+    deleted = Told(204)
 
     @pytest.mark.parametrize(
         ("told", "verdict", "after"),
@@ -103,6 +104,7 @@ async def test_partial_success_is_attributed_by_trace_id(vendor: Vendor, hubspot
         207,
         json.dumps(
             {
+                "status": "COMPLETE",
                 "results": [
                     {"id": "93", "objectWriteTraceId": batch[3].id},
                     {"id": "90", "objectWriteTraceId": batch[0].id},
@@ -132,12 +134,15 @@ async def test_partial_success_is_attributed_by_trace_id(vendor: Vendor, hubspot
 async def test_what_a_207_leaves_unsaid_is_unknown(vendor: Vendor, hubspot: HttpConnector) -> None:
     """An error that names nobody is not given to anybody by its position."""
     vendor.told = Told(
-        207, b'{"results": [{"id": "1"}], "errors": [{"category": "VALIDATION_ERROR", "message": "bad"}]}'
+        207,
+        b'{"status": "COMPLETE", "results": [{"id": "1"}], "errors": [{"category": "VALIDATION_ERROR"}]}',
     )
 
     assert [type(verdict) for verdict in await hubspot.deliver(contacts(2))] == [Unknown, Unknown]
     updates = [event("update", id=1, name="a"), event("update", id=2, name="b")]
-    vendor.told = Told(207, b'{"results": [{"id": "2"}], "errors": [{"category": "VALIDATION_ERROR"}]}')
+    vendor.told = Told(
+        207, b'{"status": "COMPLETE", "results": [{"id": "2"}], "errors": [{"category": "VALIDATION_ERROR"}]}'
+    )
 
     assert [type(verdict) for verdict in await hubspot.deliver(updates)] == [Retry, Delivered]
 
@@ -145,13 +150,13 @@ async def test_what_a_207_leaves_unsaid_is_unknown(vendor: Vendor, hubspot: Http
 @pytest.mark.parametrize(
     ("told", "verdict"),
     [
-        (Told(201, b"{"), Delivered),
+        (Told(201, b"{"), Unknown),
         (Told(207, b"{"), Unknown),
         (Told(503), Unknown),
         (Told(behaviour="reset_read"), Unknown),
         (Told(429), Throttled),
         (Told(401), Down),
-        (Told(204, b""), Delivered),
+        (Told(204, b""), Unknown),
     ],
 )
 async def test_batches_as_a_whole(vendor: Vendor, hubspot: HttpConnector, told: Told, verdict: type) -> None:
@@ -188,7 +193,7 @@ async def test_found_is_ours_or_not(vendor: Vendor, hubspot: HttpConnector) -> N
     now = datetime.now(UTC)
     old = {"id": "1", "properties": {"email": "p0@acme.com"}, "createdAt": "2020-01-01T00:00:00.000Z"}
     new = {"id": "2", "properties": {"email": "P1@acme.com "}, "createdAt": now.isoformat()}
-    vendor.told = Told(200, json.dumps({"results": [new, old]}).encode())
+    vendor.told = Told(200, json.dumps({"status": "COMPLETE", "results": [new, old]}).encode())
     findings = await hubspot.find([*contacts(3), event("add", name="nobody")])
 
     assert [type(finding) for finding in findings] == [Absent, Found, Absent, CannotTell]
@@ -198,9 +203,9 @@ async def test_found_is_ours_or_not(vendor: Vendor, hubspot: HttpConnector) -> N
 
 async def test_a_partial_answer_proves_nothing(vendor: Vendor, hubspot: HttpConnector) -> None:
     """Missing from an answer with an unrelated error is not absent."""
-    vendor.told = Told(207, b'{"results": [], "errors": [{"category": "INTERNAL_ERROR"}]}')
+    vendor.told = Told(207, b'{"status": "COMPLETE", "results": [], "errors": [{"category": "INTERNAL_ERROR"}]}')
     unsure = await hubspot.find(contacts(1))
-    vendor.told = Told(207, b'{"results": [], "errors": [{"category": "OBJECT_NOT_FOUND"}]}')
+    vendor.told = Told(207, b'{"status": "COMPLETE", "results": [], "errors": [{"category": "OBJECT_NOT_FOUND"}]}')
     absent = await hubspot.find(contacts(1))
 
     assert isinstance(unsure[0], CannotTell)

@@ -25,7 +25,6 @@ class TestContract(ConnectorContract):
     update: ClassVar = {"channel": "QA", "ts": "1.2", "text": "better"}
     delete: ClassVar = {"channel": "QA", "ts": "1.2"}
     done = b'{"ok": true, "ts": "1.2"}'
-    silent_success = False
 
     @pytest.mark.parametrize(
         ("error", "added", "updated"),

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from connectors.contract import MAX_EXCERPT, Delivered, Down, Rejected, Retry, Throttled, Unknown, Verdict
 from connectors.engine.manifest.errors import ErrorRow, ErrorShape
-from connectors.engine.runner.verdicts import Rules, after_answer, after_failure, after_item, body_of, compile_rules
+from connectors.engine.runner.expected import ANY_MEDIA_TYPE, Expected, compile_says
+from connectors.engine.runner.verdicts import Rules, after_answer, after_failure, after_item, compile_rules
 from connectors.engine.transport.failures import MaybeSent, NotSent, Unsendable
 from connectors.engine.transport.redact import Redactor
 from connectors.engine.transport.session import Reply
@@ -24,13 +25,21 @@ def rules(*rows: ErrorRow, idempotent: bool = False, delete: bool = False, fails
     )
 
 
-def judge(table: Rules, status: int, body: bytes = b"{}", *, truncated: bool = False, **headers: Any) -> Verdict:
+def judge(
+    table: Rules,
+    status: int,
+    body: bytes = b"{}",
+    *,
+    truncated: bool = False,
+    expected: Expected = Expected(),  # noqa: B008 - frozen
+    **headers: Any,
+) -> Verdict:
     reply = Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, truncated)
     return after_answer(
         reply,
-        body_of(reply),
+        expected.body_of(reply),
         table,
-        success=None,
+        expected,
         id_at=lambda body: body.get("id"),
         detail_at=lambda body: body,
         now=0.0,
@@ -136,15 +145,66 @@ def test_retry_after_wins_everywhere() -> None:
 
 
 def test_failures_inside_a_success() -> None:
-    """Where a vendor hides its refusals in a 200, an unreadable 200 says nothing."""
-    table = rules(ErrorRow(code=["odd"], verdict="retry"), fails_when="ok != `true`")
+    """Where a vendor hides its refusals in a 200, the table judges them; a 200 that says neither is Unknown."""
+    rows = (ErrorRow(code=["odd"], verdict="retry"), ErrorRow(when="weight > `9`", verdict="throttled", wait=3))
+    table = rules(*rows, fails_when="ok == `false`")
+    ok = Expected(says=compile_says(["ok == `true`"]))
 
-    assert isinstance(judge(table, 200, b'{"ok": true}'), Delivered)
-    assert isinstance(judge(table, 200, b'{"ok": false, "category": "odd"}'), Retry)
-    assert isinstance(judge(table, 200, b'{"ok": false}'), Rejected)
-    assert isinstance(judge(table, 200, b"<html>"), Unknown)
-    assert isinstance(judge(table, 200, b'{"ok": true}', truncated=True), Unknown)
-    assert isinstance(judge(table, 200, b""), Rejected)
+    assert isinstance(judge(table, 200, b'{"ok": true}', expected=ok), Delivered)
+    assert isinstance(judge(table, 200, b'{"ok": false, "category": "odd"}', expected=ok), Retry)
+    assert isinstance(judge(table, 200, b'{"ok": false, "weight": 10}', expected=ok), Throttled)
+    assert isinstance(judge(table, 200, b'{"ok": false}', expected=ok), Rejected)
+    assert isinstance(judge(table, 200, b'{"category": "odd"}', expected=ok), Retry)
+    for body in (b"<html>", b"", b"{}", b"null"):
+        assert isinstance(judge(table, 200, body, expected=ok), Unknown)
+    assert isinstance(judge(table, 200, b'{"ok": true}', truncated=True, expected=ok), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("expected", "status", "body", "kind", "done"),
+    [
+        (Expected(), 200, b"{}", "application/json; charset=utf-8", True),
+        (Expected(), 200, b"{}", "application/hal+json", True),
+        (Expected(), 200, b"{}", "text/plain", False),
+        (Expected(), 200, b"{}", "", True),
+        (Expected(), 200, b"", "", True),
+        (Expected(), 200, b"done", "application/json", False),
+        (Expected(statuses=frozenset({204})), 204, b"", "", True),
+        (Expected(statuses=frozenset({204})), 200, b"{}", "application/json", False),
+        (Expected(says=compile_says(["id"])), 204, b"", "", False),
+        (Expected(says=compile_says(["id", "ok"])), 200, b'{"id": 1}', "application/json", False),
+        (Expected(media_types=frozenset({"text/plain"})), 200, b"ok", "text/plain", True),
+        (Expected(media_types=frozenset({"text/plain"})), 200, b"{}", "application/json", False),
+        (Expected(media_types=frozenset({ANY_MEDIA_TYPE})), 200, b"<html>", "text/html", False),
+        (Expected(media_types=frozenset({ANY_MEDIA_TYPE}), pages=True), 200, b"<html>", "text/html", True),
+        (Expected(media_types=frozenset({ANY_MEDIA_TYPE})), 200, b"ok", "text/html", True),
+    ],
+)
+def test_what_a_real_answer_has(expected: Expected, status: int, body: bytes, kind: str, done: bool) -> None:
+    """Status, media type and words: a 2xx that lacks one of them does not show that it was done."""
+    headers: dict[str, Any] = {"Content_Type": kind} if kind else {}
+    verdict = judge(rules(), status, body, expected=expected, **headers)
+
+    assert isinstance(verdict, Delivered if done else Unknown)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "read"),
+    [
+        (b"1", "text/plain", "1"),
+        (b"1", "", "1"),
+        (b"1", "application/json", 1),
+        (b'{"a": 1}', "text/html", {"a": 1}),
+        (b"[1]", "", [1]),
+        (b"ok", "text/html", "ok"),
+        (b"", "text/plain", None),
+    ],
+)
+def test_what_is_text(body: bytes, kind: str, read: Any) -> None:
+    """Where a vendor may answer with text, what is not an object, a list, or said to be JSON is its text."""
+    headers = {"Content-Type": kind} if kind else {}
+
+    assert Expected(media_types=frozenset({ANY_MEDIA_TYPE})).body_of(Reply(200, headers, body)) == read
 
 
 def test_evidence() -> None:
