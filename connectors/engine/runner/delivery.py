@@ -18,8 +18,8 @@ from connectors.engine.runner.verdicts import (
     after_failure,
     after_item,
     delivered,
+    evidence_of,
     refusal,
-    request_id,
 )
 from connectors.engine.template.template import Missing, Scope
 from connectors.engine.transport.failures import TransportFailure
@@ -95,12 +95,12 @@ def _each(items: list[Any], verdict: Verdict) -> list[Verdict]:
 
 def _attribute(batch: BatchPlan, items: list[Any], reply: Reply, body: Any) -> list[Verdict]:
     call, rules = batch.call, batch.rules
-    asked = request_id(reply, body, rules)
+    evidence = evidence_of(reply, body, rules)
     judges = Judges(
         done=lambda result: delivered(reply, result, rules, call.id_at, call.detail_at),
-        refused=lambda error: after_item(error, _status(batch.item_status, error), rules, asked),
+        refused=lambda error: after_item(error, _status(batch.item_status, error), rules, evidence.request_id),
         is_record=lambda result: call.id_at is None or call.id_at(result) is not None,
-        lost=Retry(UNSAID) if rules.idempotent else Unknown(UNSAID),
+        lost=Retry(UNSAID, evidence=evidence) if rules.idempotent else Unknown(UNSAID, evidence),
     )
     return batch.attribute(items, body, judges)
 

@@ -158,7 +158,7 @@ def after_refusal(
     reply: Reply, body: Any, rules: Rules, now: float, expected: Expected, *, lacks: str | None = None
 ) -> Verdict:
     """The verdict on an answer that is known to be no success. ``lacks``: why, where the status is good."""
-    evidence = Evidence(reply.status, rules.redact(_text(reply)), request_id(reply, body, rules))
+    evidence = evidence_of(reply, body, rules)
     codes = _codes(body, rules)
     row = next(row for row in rules.rows if row.matches(reply.status, codes, body))
     if row is GONE and not expected.anything and expected.foreign(reply) is not None:
@@ -225,7 +225,12 @@ def _words(body: Any, rules: Rules) -> str:
     return words if isinstance(words, str) else ""
 
 
-def request_id(reply: Reply, body: Any, rules: Rules) -> str | None:
+def evidence_of(reply: Reply, body: Any, rules: Rules) -> Evidence:
+    """What the vendor said, redacted, for whoever has to find out why."""
+    return Evidence(reply.status, rules.redact(_text(reply)), _request_id(reply, body, rules))
+
+
+def _request_id(reply: Reply, body: Any, rules: Rules) -> str | None:
     """The vendor's own id of a request, for whoever asks the vendor about it."""
     named = rules.request_id(body) if rules.request_id is not None and isinstance(body, dict | list) else None
     if isinstance(named, str):
