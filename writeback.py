@@ -159,7 +159,7 @@ class Later:
 _metrics_option = click.option(
     "--metrics-port",
     type=click.IntRange(0, 65_535),
-    help="Serve /metrics, /healthz and /readyz on this port, whatever WRITEBACK_METRICS_PORT says.",
+    help="Serve /metrics, /states, /healthz and /readyz on this port, whatever WRITEBACK_METRICS_PORT says.",
 )
 
 
@@ -333,7 +333,7 @@ def _metrics_server(working: Worker, refreshing: Later) -> MetricsServer:
         refreshed = _refresh_metrics(refreshing.part) if refreshing.part is not None else []
         return [*await collect(working.observer), *refreshed]
 
-    return MetricsServer(collect_all, working.unready)
+    return MetricsServer(collect_all, working.unready, working.states)
 
 
 def _refresh_metrics(part: Any) -> list[Metric]:

@@ -39,6 +39,7 @@ def metrics_page() -> str:
 | path | answers |
 |---|---|
 | `/metrics` | the numbers below, and `process_*` and `python_*`, as Prometheus or OpenMetrics text |
+| `/states` | the worker and each connection it has events of: state, reason, since, until, what to do; as JSON |
 | `/healthz` | 200 as long as the worker's event loop turns; one that stands still does not answer |
 | `/readyz` | 200 when the worker has joined its group and the log answers; else 503 with the reason |
 
@@ -54,9 +55,14 @@ partitions: sum over workers.
 ## States of connections
 
 Every change is told on `writeback.results` (a record whose key is the connection's slug; readers of outcomes pass over
-it), read by `writeback results --states`, and shown as `writeback_connection_state`:
+it), read by `writeback results --states`, and shown as `writeback_connection_state`. `writeback connections list` and
+`show`, `writeback doctor`, `/states` and a receipt of pq that is still pending say it in the same words, with the
+reason, since when, and until when where that is known:
 
 {_states()}
+
+Two more are seen only from outside: `no worker` lives on this store, or all that live `stand-by`, without a partition.
+A worker that has given the store no sign of life for 15 seconds counts as dead.
 """
 
 

@@ -424,7 +424,7 @@ def test_doctor_on_a_fresh_machine(capsys: pytest.CaptureFixture[str]) -> None:
     said = json.loads(capsys.readouterr().out)
     assert (code, said["ok"]) == (0, True)
     assert {one["check"]: one["state"] for one in said["findings"]} == {
-        "settings": "ok", "log": "ok", "store": "ok", "dead letters": "ok",
+        "settings": "ok", "log": "ok", "store": "ok", "workers": "warning", "dead letters": "ok",
     }  # fmt: skip
     assert "writeback connections add" in said["findings"][2]["said"]
 
@@ -452,7 +452,9 @@ def test_doctor_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert (first, second) == (1, 1)
     assert refused["connection Hubspot"]["state"] == "wrong"
     assert "writeback connections set hubspot" in refused["connection Hubspot"]["said"]
-    assert refused["events hubspot"]["said"] == "1 wait and no worker has ever read them: start `writeback up`"
+    assert refused["events hubspot"]["said"] == (
+        "1 wait: no worker: none runs on this store; start one: `writeback up`, or `writeback worker`"
+    )
     assert "it does not decrypt" in undecrypted
 
 

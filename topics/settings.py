@@ -98,7 +98,10 @@ class Settings(BaseSettings):
         default=4, ge=1, le=1_000, description="Refreshes that one refresher runs at the same time, 60 to 150 MB each"
     )
     metrics_port: int | None = Field(
-        default=None, ge=0, le=65_535, description="Where a worker serves /metrics, /healthz and /readyz, or nothing"
+        default=None,
+        ge=0,
+        le=65_535,
+        description="Where a worker serves /metrics, /states, /healthz and /readyz, or nothing",
     )
     metrics_host: str = Field(
         default="127.0.0.1", description="On which address; 0.0.0.0 where something else than this machine asks"

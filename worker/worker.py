@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.connections.refresh_policy import wants_after_writeback
+from connectors.connections.standing import Standing
 from connectors.connections.store import Connections
 from dead_letter.store.parking import Parking
 from topics import names
@@ -25,6 +26,7 @@ from worker.lane.assignment import Assignment, Delivery
 from worker.log_events import logger
 from worker.observe.announce import StateAnnouncer
 from worker.observe.observer import Observer, Question
+from worker.observe.reporter import StoreReporter
 from worker.ports import DispatchContext
 from worker.process.suspension import SuspensionDetector
 from worker.progress.metadata import ForeignMetadata, LetterCause
@@ -113,6 +115,13 @@ class Worker:
             window=self._settings.budget_records,
             tell=self._announcer.tell,
         )
+        self.reporter = StoreReporter(
+            connections,
+            self.observer.states,
+            self._clock,
+            owned=lambda: len(self._router.assignments),
+            member=self._settings.member,
+        )
         self._changes = Changes(
             connections,
             self._router,
@@ -141,9 +150,10 @@ class Worker:
         committing = asyncio.create_task(self._committer.run())
         watching = asyncio.create_task(self._changes.run())
         observing = asyncio.create_task(self.observer.run())
+        reporting = asyncio.create_task(self.reporter.run())
         try:
             while not stop.is_set():
-                for task in (committing, watching, observing):
+                for task in (committing, watching, observing, reporting):
                     if task.done():
                         task.result()  # a bug there ends the worker loudly instead of leaving it half alive
                 if self._failure is not None:
@@ -152,9 +162,10 @@ class Worker:
                 self._pass_over()
                 self.awake()
         finally:
-            watching.cancel()
-            observing.cancel()
+            for task in (watching, observing, reporting):
+                task.cancel()
             await self._stop(committing)
+            await self.reporter.leave()
 
     async def _begin(self) -> None:
         """The group lets us in while the ledger is opened; nothing is taken before both are done."""
@@ -288,7 +299,7 @@ class Worker:
         logger().error("connection.quarantined", connection=slug, reason=reason)
         if (dispatcher := self._router.intakes[slug].dispatcher) is not None:
             dispatcher.destination.pause()
-        self.observer.states.changed(slug, "quarantined", reason)
+        self.observer.states.changed(Standing(slug, "quarantined", reason))
         self._announcer.quarantined(slug, reason)
 
     def failed(self, error: BaseException) -> None:
@@ -333,6 +344,17 @@ class Worker:
         except LogUnavailable as error:
             return str(error)
         return ""
+
+    def states(self) -> dict[str, Any]:
+        """How this worker and the connections it has events of are, in the words of ``connections list``."""
+        self.observer.look()
+        current = self.observer.states.current
+        return {
+            "worker": self.reporter.name,
+            "state": "active" if self._router.assignments else "stand-by",
+            "partitions": len(self._router.assignments),
+            "connections": [{"connection": slug, **current[slug].shown()} for slug in sorted(current)],
+        }
 
     def awake(self) -> bool:
         if self._suspension.sign(self._clock.monotonic()):

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from connectors.cli.catalogue import connectors
 from connectors.cli.change import add, remove, set_
 from connectors.cli.context import current_connections, name_argument, pending_of, tell
-from topics.cli.console import FAILED, json_option, pass_context, print_json, print_listing, print_table, say, when
+from topics.cli.console import FAILED, json_option, pass_context, print_json, print_listing, print_table, say
 from topics.cli.context import CommandContext
 from topics.errors import LogError
 from topics.names import events_topic
 
+if TYPE_CHECKING:
+    from connectors.connections.standing import Standing
+
 __all__ = ["connections", "connectors"]
 
-_COLUMNS = ("name", "slug", "connector", "version", "state", "state_reason", "seen")
+_COLUMNS = ("name", "slug", "connector", "version", "status")
+_IN_STATUS = frozenset({"state", "state_reason"})
+"""What an operator said: a part of the status."""
 
 
-class _Seen(dict[str, Any]):
-    """A worker's last word on a connection: an object in JSON, a few words in a table."""
+class _Status(dict[str, Any]):
+    """How a connection is: an object in JSON, one line in a table."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(standing.shown())
+        self._text = str(standing)
 
     def __str__(self) -> str:
-        reason = f": {self['reason']}" if self["reason"] else ""
-        return f"{self['state']} since {when(self['time'])}{reason}"
+        return self._text
 
 
 @click.group()
@@ -41,13 +49,18 @@ for command in (add, set_, remove):
 @json_option
 @pass_context
 def list_connections(context: CommandContext, /, *, as_json: bool) -> None:
-    """All connections, and how a worker last saw each (`writeback results --states` has the story)."""
+    """All connections, and how each is now (`writeback results --states` has the story).
+
+    The status is what the workers say, and what an operator said: active, waiting, throttled until, half-open, down,
+    held, paused, quarantined; or no worker, and stand-by, when none has its events.
+    """
     store = current_connections(context)
-    seen = store.seen()
-    rows: list[dict[str, Any]] = []
-    for connection in store.list():
-        change = seen.get(connection.slug)
-        rows.append(asdict(connection) | {"seen": _Seen(asdict(change)) if change else None})
+    standings = store.standings()
+    rows: list[dict[str, Any]] = [
+        asdict(connection) | {"status": _Status(standings[connection.slug])}
+        for connection in store.list()
+        if connection.slug in standings
+    ]
     print_listing(rows, as_json=as_json, columns=_COLUMNS, empty="No connections yet: `writeback connections add`.")
 
 
@@ -63,12 +76,13 @@ def show(context: CommandContext, /, *, name: str, as_json: bool) -> None:
         "secrets": store.secret_names(connection),
         "topic": events_topic(connection.slug),
         "pending": _pending_or_why(context, connection.slug),
-        "seen": _Seen(asdict(change)) if (change := store.seen().get(connection.slug)) else None,
+        "status": _Status(store.standings()[connection.slug]),
     }
     if as_json:
         print_json(shown)
         return
-    print_table(("", ""), [[name.replace("_", " "), _text(value)] for name, value in shown.items()])
+    rows = [[name.replace("_", " "), _text(value)] for name, value in shown.items() if name not in _IN_STATUS]
+    print_table(("", ""), rows)
 
 
 @connections.command()
@@ -118,9 +132,16 @@ def pause(context: CommandContext, /, *, name: str, reason: str, as_json: bool) 
 @json_option
 @pass_context
 def resume(context: CommandContext, /, *, name: str, as_json: bool) -> None:
-    """Send again, after a pause or a quarantine."""
-    changed = current_connections(context).set_state(name, "active")
-    tell(changed, as_json=as_json, text=f"Resumed {changed.name}")
+    """Send again, after a pause or a quarantine; or try now, whatever a worker waits for.
+
+    A connection that is down, throttled or held is tried at once, its own daily limit counts anew. When the
+    destination says no again, it waits again. What is changed by `connections set` is tried at once, too.
+    """
+    store = current_connections(context)
+    before = store.standings()[store.get(name).slug]
+    changed = store.resume(name)
+    waited = "" if before.state in {"paused", "quarantined"} else f": it was {before.line}"
+    tell(changed, as_json=as_json, text=f"Resumed {changed.name}{waited}")
 
 
 @connections.command()

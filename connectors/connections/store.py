@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection as Transaction
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import IntegrityError
 
 import topics.store
 from connectors.connections import sightings
 from connectors.connections.directory import find, free_slug, named
 from connectors.connections.secrets import SecretBox, describe
+from connectors.connections.standing import LiveWorker, Standing, standings
 from connectors.connections.table import COLUMNS, CONNECTIONS, REVISION, Connection, State, connection_of
 from connectors.errors import BadConnection, BadSecret
-from topics.event.result import StateChange
 
 __all__ = ["Check", "Connection", "Connections", "State"]
 
@@ -154,18 +153,35 @@ class Connections:
             sightings.forget(transaction, old.slug)
         return connection_of(old)
 
-    def saw(self, change: StateChange) -> None:
-        """A worker saw a connection like this; an older sighting than the one that is known changes nothing."""
-        try:
-            with self._engine.begin() as transaction:
-                sightings.write(transaction, change)
-        except IntegrityError:
-            return
+    def resume(self, reference: str | int) -> Connection:
+        """End a pause or a quarantine; and whatever its workers wait for now, they try again at once."""
+        with self._writing() as (transaction, revision):
+            old = find(transaction, reference, *COLUMNS)
+            return _changed(transaction, old.id, {"state": "active", "state_reason": "", "revision": revision})
 
-    def seen(self) -> dict[str, StateChange]:
-        """How the workers last saw each connection, by slug."""
+    def saw(
+        self, worker: str, name: str, owned: int, standings: Iterable[Standing] = (), gone: Iterable[str] = ()
+    ) -> None:
+        """A worker lives, has so many partitions, and sees these connections like this; ``gone``: not its any more."""
+        with self._engine.begin() as transaction:
+            sightings.beat(transaction, worker, name, owned)
+            sightings.write(transaction, worker, standings, gone)
+
+    def left(self, worker: str) -> None:
+        """A worker has ended in good order."""
+        with self._engine.begin() as transaction:
+            sightings.leave(transaction, worker)
+
+    def workers(self) -> Sequence[LiveWorker]:
+        """Those that run, and those that died a short while ago."""
         with self._reading() as transaction:
-            return sightings.read(transaction)
+            return sightings.workers(transaction)
+
+    def standings(self) -> dict[str, Standing]:
+        """How each connection is, by slug; also slugs that are in no connection and whose events a worker holds."""
+        with self._reading() as transaction:
+            known = [connection_of(row) for row in transaction.execute(select(*COLUMNS))]
+            return standings(known, sightings.read(transaction), sightings.workers(transaction))
 
     def secrets(self, connection: Connection) -> dict[str, str]:
         """The secrets, decrypted, ``env:`` resolved now. Raises ``BadSecret`` naming connection and secret."""

@@ -236,9 +236,9 @@ def test_metrics_and_states_of_a_destination_that_is_down(tmp_path: Path, reques
 
         assert waited == 40
         assert sum(delivered) == 40
-        assert states[0] == "open"
+        assert states[0] == "active"
         assert "down" in states
-        assert states[-1] == "open"
+        assert states[-1] == "active"
         rig.reckon(stage, work, crm)
 
 

@@ -8,13 +8,14 @@ from collections.abc import Callable
 import pytest
 
 import pq
+from connectors.connections.standing import Standing
 from connectors.connections.store import Connections
 from connectors.errors import UnknownConnection, UnknownFunction
 from pq import _channel, _handle
 from pq._session import Session
 from topics.errors import RecordRefused
 from topics.event.event import Event, Operation
-from topics.event.result import ConnectionState, StateChange
+from topics.event.result import ConnectionState
 from topics.log import Commit, Log, Partition
 
 Emitted = Callable[[str], list[Event]]
@@ -114,7 +115,9 @@ def test_pending_without_a_worker(session: Session) -> None:
 
     answer = receipt.wait(0)
     assert answer["status"] == "pending"
-    assert "is one running? (writeback up, writeback worker)" in answer["detail"]
+    assert answer["detail"] == (
+        "the connection waits: no worker: none runs on this store; start one: `writeback up`, or `writeback worker`"
+    )
 
 
 def test_pending_on_a_paused_connection(session: Session, connections: Connections) -> None:
@@ -122,41 +125,41 @@ def test_pending_on_a_paused_connection(session: Session, connections: Connectio
     receipt = pq.connect("Hubspot").add("contact", email="x@acme.com")
     connections.set_state("hubspot", "paused", "budget is used up")
 
-    assert receipt.wait(0) == {"status": "pending", "detail": "the connection is paused: budget is used up"}
+    assert receipt.wait(0) == {
+        "status": "pending",
+        "detail": "the connection waits: paused: budget is used up; "
+        "`writeback connections resume hubspot` lets it go on",
+    }
 
 
-@pytest.mark.parametrize(
-    ("state", "told"),
-    [
-        ("held", "a worker cannot open the connection: no key (since 1970-01-01 00:00:07Z)"),
-        ("down", "the destination is down: no key (since 1970-01-01 00:00:07Z)"),
-        ("half-open", "the destination was down and is being tried again: no key (since 1970-01-01 00:00:07Z)"),
-        ("unknown", "a worker found no such connection in its store: no key (since 1970-01-01 00:00:07Z)"),
-    ],
-)
-def test_pending_as_a_worker_saw_it(
-    session: Session, connections: Connections, state: ConnectionState, told: str
-) -> None:
-    """The detail is the worker's last word on the connection, when nothing goes out."""
+@pytest.mark.parametrize("state", ["waiting", "throttled", "half-open", "down", "held"])
+def test_pending_as_a_worker_says(session: Session, connections: Connections, state: ConnectionState) -> None:
+    """The detail is what the worker says of the connection, when nothing goes out, as every other view has it."""
     receipt = pq.connect("Hubspot").add("contact", email="x@acme.com")
     pq.flush()
-    connections.saw(StateChange("hubspot", state, "no key", 7.0))
+    connections.saw("w1", "here:7", 1, [Standing("hubspot", state, "no key", 7.0, 77.0)])
 
-    assert receipt.wait(0) == {"status": "pending", "detail": told}
+    assert receipt.wait(0) == {
+        "status": "pending",
+        "detail": f"the connection waits: {connections.standings()['hubspot']}",
+    }
 
 
 def test_pending_under_a_worker_that_has_only_begun(session: Session, connections: Connections) -> None:
-    """Nothing is committed yet, but a worker has the connection open: it is not said that nobody reads."""
+    """Nothing is committed yet, but a worker has the connection: it is not said that nobody reads."""
     receipt = pq.connect("Hubspot").add("contact", email="x@acme.com")
     pq.flush()
-    connections.saw(StateChange("hubspot", "open", "", 7.0))
+    connections.saw("w1", "here:7", 1, [Standing("hubspot", "active")])
 
     assert "it is the worker's turn" in receipt.wait(0)["detail"]
 
 
 @pytest.mark.parametrize(("done", "told"), [(0, "1 earlier event is before it"), (1, "it is the worker's turn")])
-async def test_pending_behind_others(session: Session, log: Log, done: int, told: str) -> None:
+async def test_pending_behind_others(
+    session: Session, connections: Connections, log: Log, done: int, told: str
+) -> None:
     """The detail says how many are before it, or that it is tried."""
+    connections.saw("w1", "here:7", 1)
     hubspot = pq.connect("Hubspot")
     hubspot.add("contact", email="x@acme.com")
     receipt = hubspot.add("contact", email="x@acme.com")
@@ -200,7 +203,7 @@ def test_an_impatient_script_is_told_what_it_waits_for(
     receipt.wait(0.02)
 
     (told,) = caplog.messages
-    assert told.startswith("waiting for an outcome on Hubspot: no worker has read this connection's events yet")
+    assert told.startswith("waiting for an outcome on Hubspot: the connection waits: no worker: none runs")
 
 
 def test_a_script_hears_of_its_mistakes_at_its_own_line(session: Session, emitted: Emitted) -> None:

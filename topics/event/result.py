@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -19,14 +19,17 @@ MAX_PACKED = 500
 
 Outcome = Literal["delivered", "dead", "superseded"]
 
-ConnectionState = Literal["open", "held", "unknown", "down", "half-open", "paused", "quarantined"]
+ConnectionState = Literal["active", "waiting", "throttled", "half-open", "down", "held", "paused", "quarantined"]
 """Of a connection, as a worker sees it.
 
-``open``: events go out. ``held``: it cannot be opened (store, secret, manifest). ``unknown``: there is none of that
-name, its events are dead-lettered. ``down``: the destination or its credentials are out, the breaker is open;
-``half-open``: a probe was answered, one call at a time is tried. ``paused``, ``quarantined``: until an
-operator resumes it.
+``active``: events go out. ``waiting``: it is being opened, or closed after a change. ``throttled``: nothing goes out
+until its quota allows it. ``down``: the destination or its credentials are out, the breaker is open; ``half-open``: a
+probe was answered, one call at a time is tried. ``held``: it cannot be opened (store, secret, manifest), or a partition
+of it cannot be read. ``paused``, ``quarantined``: until an operator resumes it.
 """
+
+_FORMER: Final[Mapping[str, ConnectionState]] = {"open": "active", "unknown": "held"}
+"""What earlier releases called them, in ledgers that are still there."""
 
 
 class Result(NamedTuple):
@@ -55,12 +58,16 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """A connection is now like this, and why. ``time``: seconds since the epoch."""
+    """A connection is now like this, and why.
+
+    ``time``: when that began, ``until``: when it ends or is tried again, where that is known; seconds since the epoch.
+    """
 
     connection: str
     state: ConnectionState
     reason: str
     time: float
+    until: float | None = None
 
 
 _FIELDS = Result._fields
@@ -108,9 +115,11 @@ def pack_state(change: StateChange) -> bytes:
 def unpack_states(value: bytes | None) -> list[StateChange]:
     """The states of one record of ``writeback.results``, none for a record of outcomes. Raises ``MalformedEvent``."""
     try:
-        return [
-            StateChange(**{name: state[name] for name in _STATE_FIELDS})
-            for state in from_json(value or b"").get("states", ())
-        ]
+        return [_state(row) for row in from_json(value or b"").get("states", ())]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MalformedEvent(f"not a record of states: {error}") from error
+
+
+def _state(row: Mapping[str, Any]) -> StateChange:
+    state = row["state"]
+    return StateChange(row["connection"], _FORMER.get(state, state), row["reason"], row["time"], row.get("until"))

@@ -128,7 +128,7 @@ class Destination:
             self.shed()
             return
         if isinstance(answer, Throttled):
-            self.throttle.throttled(now, answer.after)
+            self.throttle.throttled(now, answer.after, answer.reason)
         self.breaker.probed(now, up=True)
         logger().info("breaker.half_open", connection=self._slug)
         self._release("down")

@@ -23,6 +23,8 @@ INCREASE = 0.1
 ROUNDING = 1e-9
 """Of a call: what floating point may be short of it after a wait that was long enough."""
 DAY = 86_400.0
+TOLD_SECONDS = 3.0
+"""A wait that takes longer than this is told to operators and to whoever waits for an outcome."""
 LEAST_RATE = 0.05
 """Calls per second that are tried even at a vendor which keeps saying no: one every 20 s."""
 
@@ -38,6 +40,8 @@ class Throttle:
         self._tokens = 1.0
         self._filled_at: float | None = None
         self._blocked_until = 0.0
+        self._told_until = 0.0
+        self._told_reason = ""
         self._clean_since: float | None = None
         self._kept_until = 0.0
         self._evidence = SlowdownEvidence()
@@ -82,6 +86,17 @@ class Throttle:
         missing = 1.0 - self._tokens
         return 0.0 if missing < ROUNDING else missing / self._rate
 
+    def long_wait(self, now: float) -> tuple[float, str] | None:
+        """Until when nothing goes out, and why, when that takes more than a few seconds; None otherwise."""
+        if now < self._told_until:
+            return self._told_until, self._told_reason
+        wait = self.wait(now)
+        if self._daily is not None and self._today >= self._daily and now < self._day_ends:
+            return self._day_ends, f"its own limit of {self._limits.daily:,} calls a day is used up"
+        if wait > TOLD_SECONDS and self._rate is not None:
+            return now + wait, f"its own limit lets a call through every {1 / self._rate:,.0f} s"
+        return None
+
     def spend(self, now: float) -> None:
         if self._daily is not None:
             if now >= self._day_ends:
@@ -95,10 +110,10 @@ class Throttle:
         """A call came back with the vendor's no, while ``out`` more are under way; ``throttled`` says for how long."""
         self._evidence.count(refused=True, out=out)
 
-    def throttled(self, now: float, after: float) -> None:
+    def throttled(self, now: float, after: float, reason: str = "") -> None:
         """The vendor said no: wait as long as it asked, then come back with less, if less helps."""
         first_of_burst = now >= self._blocked_until
-        self._blocked_until = max(self._blocked_until, now + after)
+        self._block(now, after, f"the vendor asks to wait: {reason}" if reason else "the vendor asks to wait")
         self._clean_since = self._blocked_until
         if first_of_burst:  # the others were on their way already: one decrease a burst
             self._slow_down(now)
@@ -119,7 +134,15 @@ class Throttle:
     def observe(self, quota: Quota, now: float, out: int) -> None:
         """The vendor's rate headers: what is left must cover what is out; else wait for the reset."""
         if quota.remaining is not None and quota.reset_after is not None and quota.remaining <= out:
-            self._blocked_until = max(self._blocked_until, now + quota.reset_after)
+            self._block(now, quota.reset_after, "the vendor's quota is used up, by its own rate headers")
+
+    def _block(self, now: float, seconds: float, reason: str) -> None:
+        until = now + seconds
+        if until <= self._blocked_until:
+            return
+        self._blocked_until = until
+        if seconds > TOLD_SECONDS:
+            self._told_until, self._told_reason = until, reason
 
     # -- the pace: the part of what is allowed that is used ----------------------------------------------------------
 

@@ -152,7 +152,7 @@ class Settler:
                 else:
                     self._lane.offer(delivery, now)
             case Wait():
-                self._destination.throttle.throttled(now, decision.delay)
+                self._destination.throttle.throttled(now, decision.delay, decision.reason)
                 self._lane.offer(delivery, now)
 
     def _again(self, delivery: Delivery, now: float, delay: float, *, find: bool = False) -> None:

@@ -50,6 +50,7 @@ class Changes:
         self._spawn = spawn
         self._secrets_at = 0.0
         self._changing: set[str] = set()
+        self._held_at: dict[str, int] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -66,11 +67,22 @@ class Changes:
             renewed = await self._renewed()
             for intake in list(self._router.intakes.values()):
                 dispatcher = intake.dispatcher
-                if dispatcher is None or intake.slug in self._changing:
+                if intake.slug in self._changing:
                     continue
+                if dispatcher is None:
+                    self._try_now(intake, revisions.get(intake.slug, 0))
+                    continue
+                self._held_at.pop(intake.slug, None)
                 if intake.slug in renewed or dispatcher.connection.revision != revisions.get(intake.slug):
                     self._changing.add(intake.slug)
                     self._spawn(self._change(intake, dispatcher))  # one that is slow to end holds up no other
+
+    def _try_now(self, intake: ConnectionIntake, revision: int) -> None:
+        """An operator has changed or resumed a connection that is held: that is as good as the end of its wait."""
+        known = self._held_at.setdefault(intake.slug, revision)
+        if known != revision:
+            self._held_at[intake.slug] = revision
+            self._opener.open_now(intake)
 
     async def _renewed(self) -> set[str]:
         """Connections that are down, and whose secrets in the store are not those they were opened with."""

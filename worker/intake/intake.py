@@ -25,23 +25,31 @@ Build = Callable[[Connection, dict[str, str]], Connector]
 State = Literal["closed", "open", "unknown", "held"]
 
 LONGEST_PAUSE = 30.0
+REASON_CHARACTERS = 250
 
 
 class ConnectionIntake:
     """``waiting``: records that came before the connection was open, in the log's order.
 
     ``secrets``: those it was opened with; ``Build`` keeps them up to date when the vendor replaces one.
+    ``again_at``: when one that is held is tried again, in monotonic seconds.
     """
 
     def __init__(self, slug: str) -> None:
         self.slug = slug
         self.state: State = "closed"
         self.reason = ""
+        self.again_at = 0.0
         self.secrets: dict[str, str] = {}
         self.dispatcher: Dispatcher | None = None
         self.assignments: dict[object, Assignment] = {}
         self.waiting: list[tuple[Assignment, Record]] = []
         self.opening: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """No event of it has come yet: it was never opened."""
+        return self.state == "closed" and self.opening is None and not self.waiting
 
     @property
     def records(self) -> int:
@@ -90,6 +98,13 @@ class ConnectionOpener:
             intake.opening = asyncio.create_task(self._open(intake))
             intake.opening.add_done_callback(self._ended)
 
+    def open_now(self, intake: ConnectionIntake) -> None:
+        """One that is held: do not wait for the next try."""
+        if intake.opening is not None and intake.state == "held":
+            intake.opening.cancel()
+            intake.opening = None
+            self.open(intake)
+
     def catch_up(self, intake: ConnectionIntake, assignment: Assignment) -> None:
         """Read again which keys of the connection are parked; the assignment's records wait for it."""
         task = asyncio.create_task(self._catch_up(intake, assignment))
@@ -128,10 +143,11 @@ class ConnectionOpener:
                 await self._try(intake)
             except UnknownConnection:
                 await self._forget(intake.slug)
-                intake.state = "unknown"
+                intake.state, intake.reason = "unknown", "no connection has this slug in the worker's store"
                 logger().warning("connection.unknown", connection=intake.slug)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this connection's and is told
-                intake.state, intake.reason = "held", str(error) or repr(error)
+                intake.state, intake.reason = "held", _held_because(intake.slug, error)
+                intake.again_at = self._clock.monotonic() + pause
                 logger().error("connection.held", connection=intake.slug, reason=intake.reason, retry_in=pause)
                 await self._clock.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
@@ -179,3 +195,9 @@ class ConnectionOpener:
         if connection.slug != slug:  # a name that reads like another's slug
             raise UnknownConnection(f"no connection has the slug {slug!r}")
         return connection, self._connections.secrets(connection)
+
+
+def _held_because(slug: str, error: Exception) -> str:
+    """What to do is in the words of the error; those that are too long must not cut off the way to try again."""
+    said = (str(error) or repr(error))[:REASON_CHARACTERS]
+    return f"it cannot be opened: {said}; it is tried again, now by `writeback connections resume {slug}`"

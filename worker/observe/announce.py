@@ -1,4 +1,4 @@
-"""Tells the others how a connection is: the log, for whoever follows it, and the store, for listings and operators."""
+"""Tells every change of a connection's state on the ledger, for whoever follows it; and a quarantine to the store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ class StateAnnouncer:
 
     def tell(self, change: StateChange) -> None:
         self._spawn(self._publish(change))
-        self._spawn(self._store(change))
 
     def quarantined(self, slug: str, reason: str) -> None:
         """Into the store, until it has it: it holds for every worker, and an operator ends it there."""
@@ -53,13 +52,6 @@ class StateAnnouncer:
                 return  # removed meanwhile: ``changes.py`` sees that
             else:
                 return
-
-    async def _store(self, change: StateChange) -> None:
-        """A store that is away now learns of the next change."""
-        try:
-            await asyncio.to_thread(self._connections.saw, change)
-        except StoreUnavailable as error:
-            logger().warning("store.unavailable", error=str(error))
 
     async def _publish(self, change: StateChange) -> None:
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from connectors.cli.probe import probe
+from connectors.connections.standing import LiveWorker, Standing
 from connectors.connections.store import Connection, Connections
 from dead_letter.store.archive import catch_up
 from dead_letter.store.filters import Filter
@@ -19,7 +20,12 @@ from topics.names import EVENTS_PREFIX, slug_of
 
 PROBE_S = 15.0
 
-State = Literal["ok", "warning", "wrong"]
+Level = Literal["ok", "warning", "wrong"]
+
+_NOTHING_AGAINST = frozenset({"active", "no worker", "stand-by"})
+"""No worker has anything to say against the connection."""
+_WRONG = frozenset({"down", "held", "no worker"})
+"""It does not pass by itself, or not before somebody does something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,7 @@ class Finding:
     """``said``: what was seen, and for anything but ``ok`` what to do."""
 
     check: str
-    state: State
+    state: Level
     said: str
 
 
@@ -42,10 +48,17 @@ def examine(context: CommandContext) -> Iterator[Finding]:
     known: list[Connection] = []
     store = _checked("store", lambda: _list_into(known, context))
     yield store
+    standings: dict[str, Standing] = {}
+    if store.state == "ok":
+        workers = [worker for worker in _connections(context).workers() if worker.alive]
+        standings = _connections(context).standings()
+        yield _workers(workers)
     for connection in known:
-        yield _connection(_connections(context), connection)
+        yield from _status(connection, standings[connection.slug])
+        if connection.state == "active":
+            yield _connection(_connections(context), connection)
     if log.state == "ok":
-        yield from _lags(context, {connection.slug: connection for connection in known})
+        yield from _lags(context, standings, {connection.slug for connection in known})
         if store.state == "ok":
             yield _letters(context)
 
@@ -66,15 +79,30 @@ def _list_into(known: list[Connection], context: CommandContext) -> str:
     return f"{len(known)} connections" if known else "no connections yet: `writeback connections add`"
 
 
+def _workers(workers: Sequence[LiveWorker]) -> Finding:
+    if not workers:
+        return Finding("workers", "warning", "none runs: `writeback up` (or `writeback worker`) starts one")
+    shown = ", ".join(f"{worker.name} ({_owned(worker)})" for worker in workers)
+    return Finding("workers", "ok", f"running: {shown}")
+
+
+def _owned(worker: LiveWorker) -> str:
+    return f"{worker.owned:,} partition{'s' * (worker.owned != 1)}" if worker.owned else "stands by"
+
+
+def _status(connection: Connection, standing: Standing) -> Iterator[Finding]:
+    """What the workers and operators say of it; that none runs is said once, and where events wait."""
+    if standing.state not in _NOTHING_AGAINST:
+        yield Finding(f"status {connection.name}", _level(standing), str(standing))
+
+
+def _level(standing: Standing) -> Level:
+    return "wrong" if standing.state in _WRONG else "warning"
+
+
 def _connection(connections: Connections, connection: Connection) -> Finding:
+    """What the destination says now."""
     name = f"connection {connection.name}"
-    if connection.state != "active":
-        reason = f" ({connection.state_reason})" if connection.state_reason else ""
-        return Finding(
-            name,
-            "warning",
-            f"{connection.state}{reason}; `writeback connections resume {connection.slug}` lets it go on",
-        )
     try:
         good, said = asyncio.run(asyncio.wait_for(probe(connection, connections.secrets(connection)), PROBE_S))
     except TimeoutError:
@@ -90,31 +118,32 @@ def _connection(connections: Connections, connection: Connection) -> Finding:
     )
 
 
-def _lags(context: CommandContext, known: dict[str, Connection]) -> Iterator[Finding]:
+def _lags(context: CommandContext, standings: Mapping[str, Standing], known: Container[str]) -> Iterator[Finding]:
     for place, lag in sorted(context.log().lag(context.settings.group, EVENTS_PREFIX).items()):
         slug = slug_of(place.topic) or place.topic
-        if slug not in known and lag.records:
+        if slug in known:
+            yield _lag(place, lag, standings[slug])
+        elif lag.records:
             yield Finding(
                 f"events {slug}",
                 "wrong",
                 f"{lag.records:,} events wait for a connection that does not exist; "
                 "a worker puts them into the dead letters, `writeback connections add` makes it before",
             )
-        elif slug in known:
-            yield _lag(place, lag)
 
 
-def _lag(place: Partition, lag: Lag) -> Finding:
+def _lag(place: Partition, lag: Lag, standing: Standing) -> Finding:
     name = f"events {slug_of(place.topic)}" + (f" [{place.number}]" if place.number else "")
     if not lag.records:
         return Finding(name, "ok", "nothing waits")
-    if lag.committed is None:
-        return Finding(name, "wrong", f"{lag.records:,} wait and no worker has ever read them: start `writeback up`")
-    return Finding(
-        name,
-        "warning",
-        f"{lag.records:,} wait; look again: if the number stays, no worker runs or the destination is down",
+    if standing.goes_on:
+        return Finding(name, "ok", f"{lag.records:,} wait, and a worker is at work on them")
+    said = (
+        str(standing)
+        if standing.state in _NOTHING_AGAINST
+        else f"the connection is {standing.state} (its status is above)"
     )
+    return Finding(name, _level(standing), f"{lag.records:,} wait: {said}")
 
 
 def _letters(context: CommandContext) -> Finding:

@@ -1,14 +1,19 @@
-"""``/metrics``, ``/healthz`` and ``/readyz``, served by the worker's own loop: what does not answer is not healthy."""
+"""``/metrics``, ``/states``, ``/healthz`` and ``/readyz``.
+
+The worker's own loop serves them: what does not answer is not healthy.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
+from pydantic_core import to_json
 
 from topics.errors import SettingsError
 from worker.log_events import logger
@@ -16,6 +21,7 @@ from worker.log_events import logger
 REQUEST_SECONDS = 5.0
 MAX_HEAD = 16_384
 TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
 
 _STATUS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 
@@ -28,11 +34,20 @@ class Answer:
 
 
 class MetricsServer:
-    """``collect`` gives the metrics; ``unready`` why the worker cannot work, or nothing when it can."""
+    """``collect`` gives the metrics; ``unready`` why the worker cannot work, or nothing when it can.
 
-    def __init__(self, collect: Callable[[], Awaitable[list[Metric]]], unready: Callable[[], Awaitable[str]]) -> None:
+    ``states``: how the worker and its connections are, as ``/states`` has it.
+    """
+
+    def __init__(
+        self,
+        collect: Callable[[], Awaitable[list[Metric]]],
+        unready: Callable[[], Awaitable[str]],
+        states: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
         self._collect = collect
         self._unready = unready
+        self._states = states
         self._process = CollectorRegistry(auto_describe=False)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._process)
@@ -71,18 +86,21 @@ class MetricsServer:
         path = target.partition(" ")[0].partition("?")[0]
         if not path.startswith("/"):
             return Answer(400, b"this speaks HTTP\n")
-        if method != "GET":
-            return Answer(405, b"only GET\n")
+        return await self._get(path, rest) if method == "GET" else Answer(405, b"only GET\n")
+
+    async def _get(self, path: str, rest: str) -> Answer:
         match path:
             case "/metrics":
                 return await self._metrics(_accepted(rest))
+            case "/states":
+                return Answer(200, to_json(self._states()) + b"\n", JSON)
             case "/healthz":
                 return Answer(200, b"ok\n")
             case "/readyz":
                 why = await self._unready()
                 return Answer(503, f"{why}\n".encode()) if why else Answer(200, b"ok\n")
             case _:
-                return Answer(404, b"there are /metrics, /healthz and /readyz\n")
+                return Answer(404, b"there are /metrics, /states, /healthz and /readyz\n")
 
     async def _metrics(self, accepted: str) -> Answer:
         registry = CollectorRegistry(auto_describe=False)

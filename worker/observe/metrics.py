@@ -116,6 +116,15 @@ def _destinations(intakes: list[ConnectionIntake], view: Observer) -> Iterator[M
         if intake.slug in view.states.current
     ]
     yield _one_hot("connection_state", "How the connection is: 1 for the state it has", known, STATES)
+    yield _per_connection(
+        "connection_wait_seconds",
+        "How long nothing will go out, where that is known: until a quota allows it, or the next try",
+        (
+            (intake.slug, max(0.0, standing.until - view.clock.now()))
+            for intake in intakes
+            if (standing := view.states.current.get(intake.slug)) is not None and standing.until is not None
+        ),
+    )
     breakers = [(slug, dispatcher.destination.breaker.state) for slug, dispatcher in lanes]
     yield _one_hot("breaker_state", "The breaker: 1 for the state it has", breakers, BREAKER_STATES)
     yield _per_connection(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connectors.cli.commands import connections, connectors
+from connectors.connections.standing import Standing
 from connectors.connections.store import Connections
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot import HubSpot
@@ -15,7 +16,6 @@ from tests.connectors.sandbox_thread import running
 from topics.cli.console import run
 from topics.cli.context import CommandContext
 from topics.errors import LogUnavailable
-from topics.event.result import StateChange
 from topics.names import events_topic
 from topics.settings import Settings, load_settings
 from topics.store import open_store
@@ -337,16 +337,35 @@ def test_the_catalogue(desk: CommandLine) -> None:
     assert "contact\tadd\t100\temail" in desk.said
 
 
-def test_the_list_says_how_a_worker_sees_each(desk: CommandLine, context: CommandContext) -> None:
-    """What a worker wrote last is in the listing, in words and as JSON; nothing where none has looked."""
+def test_the_list_says_how_each_is(desk: CommandLine, context: CommandContext) -> None:
+    """What a worker says, what to do about it, and that none has the other: in words and as JSON."""
     for name in ("one", "two"):
         assert desk("add", name, "--connector", "http", "--set", "base_url=https://x.example") == 0
-    Connections(context.store()).saw(StateChange("one", "down", "HTTP 401", 1_700_000_000.0))
+    down = Standing("one", "down", "HTTP 401", 1_700_000_000.0, 1_700_000_060.0)
+    Connections(context.store()).saw("w1", "here:7", 1, [down])
 
-    listed = {row["name"]: row["seen"] for row in desk.json("list")}
+    listed = {row["name"]: row["status"] for row in desk.json("list")}
 
-    assert listed["one"] == {"connection": "one", "state": "down", "reason": "HTTP 401", "time": 1_700_000_000.0}
-    assert listed["two"] is None
+    assert listed["one"] == {
+        "state": "down",
+        "reason": "HTTP 401",
+        "since": 1_700_000_000.0,
+        "until": 1_700_000_060.0,
+        "advice": "`writeback connections set one` corrects its settings, `writeback connections resume one` tries now",
+    }
+    assert listed["two"]["state"] == "active"
     for arguments in (("list",), ("show", "one")):
         assert desk(*arguments) == 0
-        assert "down since 2023-11-14 22:13:20Z: HTTP 401" in desk.said
+        assert "down, next try at 2023-11-14 22:14:20Z: HTTP 401 (since 2023-11-14 22:13:20Z)" in desk.said
+
+
+def test_resume_says_what_it_ends(desk: CommandLine, context: CommandContext) -> None:
+    """A connection that is throttled is changed by it, so that its workers try now; the answer says what it was."""
+    desk("add", "one", "--connector", "http", "--set", "base_url=https://x.example")
+    store = Connections(context.store())
+    store.saw("w1", "here:7", 1, [Standing("one", "throttled", "DAILY", 1_700_000_000.0, 1_700_000_060.0)])
+    before = store.get("one").revision
+
+    assert desk("resume", "one") == 0
+    assert desk.said.startswith("Resumed one: it was throttled until 2023-11-14 22:14:20Z: DAILY")
+    assert store.get("one").revision > before

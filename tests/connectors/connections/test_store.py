@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from connectors.connections.standing import Standing
 from connectors.connections.store import Connections
 from connectors.errors import BadConnection, BadSecret, UnknownConnection
-from topics.event.result import StateChange
 from topics.store import open_store
 
 KEY = "a long random text for tests"
@@ -180,22 +180,6 @@ def test_processes_add_at_once(url: str, engine: Engine) -> None:
     assert sorted(revisions.values()) == list(range(1, 41))
 
 
-def test_the_newest_sighting_stays(connections: Connections) -> None:
-    """Workers write how they see a connection in any order; the latest by its own time counts, until it is removed."""
-    connections.add("Hubspot", "hubspot")
-    down, up, old = (
-        StateChange("hubspot", *each) for each in (("down", "401", 5.0), ("open", "", 7.0), ("held", "", 1.0))
-    )
-    seen = []
-    for change in (down, up, old):
-        connections.saw(change)
-        seen.append(connections.seen())
-    connections.remove("hubspot")
-
-    assert seen == [{"hubspot": down}, {"hubspot": up}, {"hubspot": up}]
-    assert connections.seen() == {}
-
-
 def test_a_secret_that_the_vendor_replaced_is_no_change(connections: Connections) -> None:
     """It is kept encrypted beside the others, and the revision stays: nobody opens the connection anew for it."""
     made = connections.add("Hubspot", "hubspot", secrets={"refresh_token": "env:TOKEN", "client_secret": "s"})
@@ -205,3 +189,32 @@ def test_a_secret_that_the_vendor_replaced_is_no_change(connections: Connections
     assert connections.secrets(made) == {"refresh_token": "next", "client_secret": "s"}
     assert connections.secret_names(made)["refresh_token"] == "encrypted"
     assert connections.get("hubspot") == made
+
+
+def test_a_worker_in_the_store(connections: Connections) -> None:
+    """It says how it sees connections, that one is its no longer, and that it has ended: then nobody has them."""
+    for name in ("Acme", "Brine"):
+        connections.add(name, "http")
+    down, held = Standing("acme", "down", "401", 5.0, 9.0), Standing("brine", "held", "no key", 6.0)
+    seen = []
+    for standing, gone in (((down, held), ()), ((), ("brine",)), ((Standing("acme", "active"),), ())):
+        connections.saw("w1", "here:7", 2, standing, gone)
+        seen.append(connections.standings())
+    (worker,) = connections.workers()
+    connections.left("w1")
+
+    assert seen[0] == {"acme": down, "brine": held}
+    assert [seen[1][slug].state for slug in ("acme", "brine")] == ["down", "active"]
+    assert seen[2]["acme"].state == "active"
+    assert (worker.name, worker.owned, worker.alive) == ("here:7", 2, True)
+    assert connections.workers() == []
+    assert {one.state for one in connections.standings().values()} == {"no worker"}
+
+
+def test_resume_is_a_change_even_of_what_is_active(connections: Connections) -> None:
+    """Its workers see another revision, and try at once."""
+    before = connections.add("Acme", "http")
+    after = connections.resume("Acme")
+
+    assert after.state == "active"
+    assert after.revision > before.revision

@@ -127,7 +127,7 @@ def test_a_state_comes_back() -> None:
 
 def test_readers_of_outcomes_pass_over_states() -> None:
     """A record of states holds no outcome, and a record of outcomes no state."""
-    assert unpack(pack_state(StateChange("hubspot", "open", "", 1.0))) == []
+    assert unpack(pack_state(StateChange("hubspot", "active", "", 1.0))) == []
     assert unpack_states(pack([])) == []
 
 

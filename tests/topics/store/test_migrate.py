@@ -57,7 +57,7 @@ def test_the_history_is_one_line() -> None:
 
 def test_the_revisions_make_what_the_rooms_expect(store: Engine) -> None:
     """The tables, columns, keys and indexes that the migrations leave are those of the rooms' code."""
-    assert sightings.SIGHTINGS.metadata is CONNECTIONS
+    assert sightings.STATES.metadata is CONNECTIONS
     with store.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": migrate.TABLE, "compare_type": True})
         differences: list[Any] = compare_metadata(context, _together(ROOMS))

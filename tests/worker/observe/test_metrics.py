@@ -63,7 +63,7 @@ async def test_events_attempts_and_calls_are_counted(bench: Bench) -> None:
     assert found["writeback_commit_seconds_count{}"] >= 1
     assert found["writeback_lag_records{connection=acme,partition=0}"] == 0
     assert found["writeback_buffered_records{connection=acme}"] == 0
-    assert found["writeback_connection_state{connection=acme,state=open}"] == 1
+    assert found["writeback_connection_state{connection=acme,state=active}"] == 1
     assert found["writeback_breaker_state{connection=acme,state=closed}"] == 1
 
 
@@ -101,7 +101,7 @@ async def test_every_metric_is_ours_and_says_nothing_private(bench: Bench) -> No
 
 
 async def test_states_are_told_on_the_ledger(bench: Bench) -> None:
-    """Open, down with its reason, open again; readers of outcomes see none of it."""
+    """Active, down with its reason, active again; readers of outcomes see none of it."""
     saas = bench.connect()
     async with bench.working() as worker:
         bench.emit(event(0))
@@ -110,12 +110,12 @@ async def test_states_are_told_on_the_ledger(bench: Bench) -> None:
         bench.emit(event(1))
         await bench.eventually(lambda: worker.observer.states.current["acme"].state == "down")
         saas.answer, saas.state = type(saas)().answer, type(saas)().state
-        await bench.eventually(lambda: worker.observer.states.current["acme"].state == "open")
+        await bench.eventually(lambda: worker.observer.states.current["acme"].state == "active")
         await bench.eventually(lambda: bench.committed() == 2)
     told = [change for record in bench.records(names.RESULTS) for change in unpack_states(record.value)]
 
     assert [change.connection for change in told] == ["acme"] * len(told)
-    assert [change.state for change in told if change.state != "half-open"] == ["open", "down", "open"]
+    assert [change.state for change in told if change.state != "half-open"] == ["active", "down", "active"]
     assert {change.reason for change in told if change.state == "down"} == {"HTTP 401"}
     assert worker.observer.states.opened == {"acme": 1}
     assert [result.id for result in bench.results()] == ["e0", "e1"]
@@ -133,7 +133,7 @@ async def test_a_paused_connection_is_shown_as_such(bench: Bench) -> None:
         current = worker.observer.states.current
 
         assert (current["acme"].state, current["acme"].reason) == ("paused", "lunch")
-        assert current["ghost"].state == "unknown"
+        assert current["ghost"].state == "held"
 
 
 async def test_ready_only_while_it_can_work(bench: Bench) -> None:
@@ -173,7 +173,7 @@ def saying(why: str) -> Callable[[], Awaitable[str]]:
         ("GET /healthz?verbose HTTP/1.1", 200, "ok\n"),
         ("GET /readyz HTTP/1.0", 503, "the log is away\n"),
         ("POST /metrics HTTP/1.1", 405, "only GET\n"),
-        ("GET /secrets HTTP/1.1", 404, "there are /metrics, /healthz and /readyz\n"),
+        ("GET /secrets HTTP/1.1", 404, "there are /metrics, /states, /healthz and /readyz\n"),
         ("hello", 400, "this speaks HTTP\n"),
         ("", 400, "this speaks HTTP\n"),
     ],
