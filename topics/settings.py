@@ -81,6 +81,10 @@ class Settings(BaseSettings):
         description="Further ones for pq.dbconnect(name): WRITEBACK_WAREHOUSE_<NAME> each, or [warehouses] in the file",
         repr=False,
     )
+    sync_folder: Path = Field(
+        default=Path("~/.writeback/sync"),
+        description="Where a refresh keeps what it has read until all of it is read, so that the next one can go on",
+    )
     secret_key: str | None = Field(
         default=None,
         description="Encrypts the secrets of connections: long random text, the same on every machine "

@@ -18,12 +18,13 @@ from connectors.sandbox.quota import Quota
 from connectors.sandbox.routes import Route, route_of
 from connectors.sandbox.search import search
 
-_READS = frozenset({"read", "list", "search", "properties", "account"})
+_READS = frozenset({"read", "list", "search", "properties", "associations", "account"})
 _CREDENTIALS = (
     "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more details at "
     "https://developers.hubspot.com/docs/methods/auth/oauth-overview"
 )
 WINDOW_SECONDS = 10.0
+ASSOCIATIONS_SHOWN = 100
 
 
 class HubSpot:
@@ -61,6 +62,7 @@ class HubSpot:
             "list": self._list,
             "search": self._search,
             "properties": self._properties,
+            "associations": self._associations,
             "account": self._account,
         }
 
@@ -211,6 +213,21 @@ class HubSpot:
         entries[0].performed = True
         return answer(201, body)
 
+    def _associations(self, call: Call, route: Route, entries: list[Entry]) -> Answer:
+        """At most ``ASSOCIATIONS_SHOWN`` of each record; ``after`` in an input asks for the rest."""
+        results = []
+        for item in call.json().get("inputs") or []:
+            linked = self.portal.linked(route.kind, str(item.get("id")), route.record_id)
+            start = int(item.get("after") or 0)
+            shown = linked[start : start + ASSOCIATIONS_SHOWN]
+            if shown:
+                entry: dict[str, Any] = {"from": {"id": str(item["id"])}, "to": [_association(to) for to in shown]}
+                if start + len(shown) < len(linked):
+                    entry["paging"] = {"next": {"after": str(start + len(shown))}}
+                results.append(entry)
+        entries[0].performed = True
+        return answer(200, {"status": "COMPLETE", "results": results, "startedAt": "", "completedAt": ""})
+
     def _account(self, _call: Call, _route: Route, _entries: list[Entry]) -> Answer:
         return answer(200, {"portalId": 7_007, "accountType": "STANDARD", "timeZone": "UTC", "companyCurrency": "EUR"})
 
@@ -276,6 +293,11 @@ def _properties_of(call: Call) -> dict[str, Any]:
 
 def _wanted(call: Call) -> Iterable[str]:
     return [name for value in call.query.get("properties", []) for name in value.split(",") if name]
+
+
+def _association(record_id: str) -> dict[str, Any]:
+    kind = {"category": "HUBSPOT_DEFINED", "typeId": 1, "label": None}
+    return {"toObjectId": record_id, "associationTypes": [kind]}
 
 
 def _correlation(call: Call) -> str:

@@ -109,6 +109,14 @@ class Portal:
         record = self.records[kind].get(value)
         return record if record is not None and record.archived == archived else None
 
+    def linked(self, kind: str, record_id: str, other: str) -> list[str]:
+        """The ids of the other kind's records that this one is associated with, whichever of the two says so."""
+        here = self.records[kind].get(record_id)
+        named = [] if here is None or here.archived else _targets(here)
+        back = [one.id for one in self.records[other].values() if not one.archived and record_id in _targets(one)]
+        ids = dict.fromkeys([*named, *back])
+        return [one for one in ids if one in self.records[other] and not self.records[other][one].archived]
+
     def shown(self, kind: str, record: Stored, names: Iterable[str] = ()) -> dict[str, Any]:
         """As a read shows it: the default properties and the ones asked for."""
         wanted = dict.fromkeys((*DEFAULT_SHOWN[kind], *names))
@@ -156,6 +164,11 @@ class Portal:
         for name in self.schema.unique(kind):
             if value := record.properties.get(name):
                 self._index[kind, name, value.lower()] = record.id
+
+
+def _targets(record: Stored) -> list[str]:
+    """``associations`` as a create sends them: ``[{"to": {"id": ...}, "types": [...]}]``."""
+    return [str(one["to"]["id"]) for one in record.associations if isinstance(one, dict) and "to" in one]
 
 
 def _iso(at: float) -> str:

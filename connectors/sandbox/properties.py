@@ -25,6 +25,7 @@ _NAMES = {
 }
 _READ_ONLY = frozenset({"createdate", "lastmodifieddate", "hs_lastmodifieddate", "hs_object_id"})
 _NUMBERS = frozenset({"amount", "numberofemployees"})
+_TIMES = frozenset({"createdate", "lastmodifieddate", "hs_lastmodifieddate", "closedate"})
 _REQUIRED = {"tickets": ("hs_pipeline_stage",)}
 _EMAIL = re.compile(r"[^@\s\"]+@(?:[\w-]+\.)+([^\W\d_]{2,})", re.UNICODE)
 _NO_TLD = frozenset({"con", "cmo", "comm", "invalid", "local", "localhost"})
@@ -73,7 +74,7 @@ class Schema:
     def listing(self, kind: str) -> list[dict[str, Any]]:
         unique = self._unique[kind]
         return [
-            {"name": name, "label": name, "type": "number" if name in _NUMBERS else "string",
+            {"name": name, "label": name, "type": _type(name),
              "fieldType": "text", "groupName": "information", "hasUniqueValue": name in unique}
             for name in sorted(self._known[kind])
         ]  # fmt: skip
@@ -97,6 +98,10 @@ class Schema:
         if faults.refused_marker and faults.refused_marker in value:
             return Invalid(name, "INVALID_VALUE", f"{value} is not a value that this portal accepts")
         return None
+
+
+def _type(name: str) -> str:
+    return "number" if name in _NUMBERS else "datetime" if name in _TIMES else "string"
 
 
 def texts(properties: Mapping[str, Any]) -> dict[str, str]:

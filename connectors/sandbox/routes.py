@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 _OBJECTS = re.compile(r"/crm/(?:v3/objects|objects/(?:v3|\d{4}-\d{2}))/([^/]+)(?:/(.+))?")
 _PROPERTIES = re.compile(r"/crm/(?:v3/properties|properties/(?:v3|\d{4}-\d{2}))/([^/]+)")
+_ASSOCIATIONS = re.compile(r"/crm/(?:v4/associations|associations/(?:v4|\d{4}-\d{2}))/([^/]+)/([^/]+)/batch/read")
 _ACCOUNT = re.compile(r"/account-info/(?:v3|\d{4}-\d{2})/details")
 _KINDS = {
     **dict.fromkeys(("contacts", "contact", "0-1"), "contacts"),
@@ -31,6 +32,8 @@ def route_of(method: str, path: str) -> Route | None:
         return _object_route(method, _KINDS.get(match[1], match[1]), match[2] or "")
     if (match := _PROPERTIES.fullmatch(path)) and method in {"GET", "POST"}:
         return Route("properties", _KINDS.get(match[1], match[1]))
+    if (match := _ASSOCIATIONS.fullmatch(path)) and method == "POST":
+        return Route("associations", _KINDS.get(match[1], match[1]), _KINDS.get(match[2], match[2]))
     return Route("account", "account") if _ACCOUNT.fullmatch(path) else None
 
 

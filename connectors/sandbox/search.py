@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.sandbox.portal import Portal, Refused, Stored
@@ -65,8 +66,14 @@ def _test(item: dict[str, Any]) -> Callable[[Stored], bool]:
 
 
 def _order(value: str) -> tuple[int, float, str]:
+    """Numbers before text; a time counts as its milliseconds, which is how filters write it."""
     try:
         return (0, float(value), "")
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(value.upper())
+        return (0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1_000, "")
     except ValueError:
         return (1, 0.0, value)
 

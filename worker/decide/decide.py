@@ -20,7 +20,6 @@ from connectors.contract import (
     Function,
     Rejected,
     Retry,
-    Scope,
     Throttled,
     Unknown,
     Verdict,
@@ -85,11 +84,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The destination's quota: the event stays as it was; the connection, or only its key, waits ``delay`` seconds."""
+    """The destination's quota: the event stays as it was, the connection waits ``delay`` seconds."""
 
     delay: float
     reason: str
-    scope: Scope = "connection"
 
 
 Decision = Done | Again | Find | Bury | Hold | Wait
@@ -122,7 +120,7 @@ def decide(verdict: Verdict, case: Case, policy: RetryPolicy, roll: float) -> De
                 return Bury("exhausted", f"{verdict.reason} (gave up after {case.attempt} attempts)")
             return Again(delay, verdict.reason)
         case Throttled():
-            return Wait(verdict.after, verdict.reason, verdict.scope)
+            return Wait(verdict.after, verdict.reason)
         case Down():
             return Hold(verdict.reason, verdict.after)
         case Rejected():

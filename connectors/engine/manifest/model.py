@@ -10,7 +10,8 @@ from pydantic import Field, StringConstraints, model_validator
 from connectors.engine.manifest.auth import Auth, OAuth2, settings_of
 from connectors.engine.manifest.errors import ErrorRow, ErrorShape
 from connectors.engine.manifest.parts import Part, Path, Text
-from connectors.engine.manifest.requests import Operation, Read, Request
+from connectors.engine.manifest.read import Read, Sync
+from connectors.engine.manifest.requests import Operation, Request
 from connectors.engine.template.placeholders import references
 from topics.event.event import Operation as OperationName
 
@@ -123,6 +124,10 @@ class Manifest(Part):
             yield from ((f"auth.{index}", "settings", name) for name in settings_of(auth))
             if isinstance(auth, OAuth2):
                 yield from ((f"auth.{index}", source, name) for source, name in references(auth.scope))
+
+    def syncs(self) -> dict[str, Sync]:
+        """How each kind of record is read into the warehouse, where that is said."""
+        return {name: spec.read.sync for name, spec in self.objects.items() if spec.read is not None and spec.read.sync}
 
     def functions(self) -> list[str]:
         """``contact.add``, ``contact.update``, ...: what there is, for messages and listings."""

@@ -120,12 +120,3 @@ class ReadRequest(Request):
     records: Path = Field(default="@", description="The records in the answer; a single one is taken as a list of one.")
     bookmark: Path | None = Field(default=None, description="Where the next page starts; empty after the last page.")
     absent: list[Status] = Field(default=[], description="Statuses that mean: there is no such record.")
-
-
-class Read(Part):
-    """``get`` by id, ``find`` by searchfield and searchterm (``find_unique`` where the field is unique), ``list``."""
-
-    get: ReadRequest | None = None
-    list: ReadRequest | None = None
-    find: ReadRequest | None = None
-    find_unique: ReadRequest | None = None

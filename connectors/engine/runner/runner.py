@@ -22,6 +22,7 @@ from connectors.contract import (
 )
 from connectors.engine.manifest.configuration import configure
 from connectors.engine.manifest.model import LimitsSpec, Manifest
+from connectors.engine.manifest.read import Sync
 from connectors.engine.runner.calls import Prepared, compile_call
 from connectors.engine.runner.credentials import NoToken, SaveSecret
 from connectors.engine.runner.delivery import deliver_batch, deliver_one
@@ -30,6 +31,7 @@ from connectors.engine.runner.find import find
 from connectors.engine.runner.plan import Compiler, Plan
 from connectors.engine.runner.read import choose, read
 from connectors.engine.runner.sender import Sender
+from connectors.engine.runner.source import Asking, Pace, Source
 from connectors.engine.runner.verdicts import refusal
 from connectors.engine.template.template import Scope
 from connectors.engine.transport.failures import TransportFailure
@@ -130,6 +132,23 @@ class HttpConnector:
             raise self.sender.call_failed(reply, detail, self.asking, self.sender.base.expected)
         text = reply.body.decode("utf-8", errors="replace") if detail is UNREADABLE else detail
         return Answer(reply.status, text, dict(reply.headers))
+
+    def syncs(self) -> dict[str, Sync]:
+        """What can be read into the warehouse."""
+        return self.manifest.syncs()
+
+    def source(self, object_name: str, pace: Pace | None = None) -> Source:
+        """How one kind of record is read into the warehouse. Raises ``UnknownFunction``, which lists the kinds."""
+        specs = self.syncs()
+        if object_name not in specs:
+            known = ", ".join(specs) or "nothing"
+            raise UnknownFunction(
+                f"cannot refresh {object_name}: connector {self.manifest.name} {self.manifest.version} reads {known}"
+            )
+        spec = self.manifest.objects.get(object_name)
+        static = {"settings": self.values, "object": dict(spec.variables) if spec else {}}
+        asking = Asking(self.sender, self.asking, pace or Pace(self.limits))
+        return Source(object_name, specs[object_name], static, asking)
 
     async def probe(self) -> Delivered | Down | Throttled:
         call = compile_call(self.manifest.probe, self.sender.base, {"settings": self.values, "object": {}})

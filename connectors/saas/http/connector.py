@@ -24,8 +24,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
+from pydantic import TypeAdapter, ValidationError
+
 from connectors.contract import Function, Page, Verdict
 from connectors.engine.manifest.errors import Meaning
+from connectors.engine.manifest.read import ColumnName, Sync
 from connectors.engine.runner.calls import Base, Prepared, idempotency_key, with_params
 from connectors.engine.runner.delivery import deliver_one
 from connectors.engine.runner.expected import ANY_MEDIA_TYPE, PAGE, UNREADABLE, Expected, as_list, body_of, compile_says
@@ -37,7 +40,7 @@ from connectors.engine.template.keys import short_key
 from connectors.engine.template.paths import Look, compile_path
 from connectors.engine.template.template import Scope
 from connectors.engine.template.text import as_text
-from connectors.errors import CallFailed
+from connectors.errors import BadConnection, CallFailed
 from topics.event import exact_json
 from topics.event.event import Event, Operation
 
@@ -121,11 +124,15 @@ class RawConnector(HttpConnector):
         self.sender.base = base._replace(headers={**base.headers, **extra})
         self._call = RawCall(self.sender, self.sender.base, _expected(self.values), header)
         self._any = {operation: self._plan(operation, sure=header is not None) for operation in Operation}
+        self._resources = resources(self.values.get("resources") or {})
         self._twice = {name: replace(plan.rules, idempotent=True) for name, plan in self._any.items()}
 
     def plan(self, object_name: str, operation: Operation) -> Plan:
         plan = self._any[operation]
         return replace(plan, function=replace(plan.function, object=object_name))
+
+    def syncs(self) -> dict[str, Sync]:
+        return self._resources
 
     def _plan(self, operation: Operation, *, sure: bool) -> Plan:
         idempotent = sure or operation in IDEMPOTENT
@@ -133,26 +140,10 @@ class RawConnector(HttpConnector):
         return Plan(
             function=Function("any", operation, idempotent=idempotent, on_unknown=policy),
             unique=None,
-            rules=self._with_own_words(
-                self.compiler.rules(idempotent=idempotent, delete=operation is Operation.DELETE)
+            rules=_with_own_words(
+                self.compiler.rules(idempotent=idempotent, delete=operation is Operation.DELETE), self.values
             ),
             call=self._call,
-        )
-
-    def _with_own_words(self, rules: Rules) -> Rules:
-        """What this API says in a 2xx that is no success; of any other status the table knows more."""
-        rows = tuple(
-            Row(SUCCESSES, None, meaning, when=compile_path(expression))
-            for name, meaning in OWN_WORDS.items()
-            for expression in as_list(self.values.get(name))
-        )
-        if not rows:
-            return rules
-        known = len(self.manifest.errors)  # a token that has expired is that in a 200, too
-        return replace(
-            rules,
-            rows=(*rules.rows[:known], *rows, *rules.rows[known:]),
-            fails=lambda body: any(row.when is not None and row.when(body) for row in rows),
         )
 
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - a label
@@ -194,6 +185,34 @@ def _expected(values: Mapping[str, Any]) -> Expected:
         says=compile_says(as_list(values.get("success_when"))),
         pages=PAGE in kinds or ANY_MEDIA_TYPE in kinds,
     )
+
+
+def _with_own_words(rules: Rules, values: Mapping[str, Any]) -> Rules:
+    """What this API says in a 2xx that is no success; of any other status the table knows more."""
+    rows = tuple(
+        Row(SUCCESSES, None, meaning, when=compile_path(expression))
+        for name, meaning in OWN_WORDS.items()
+        for expression in as_list(values.get(name))
+    )
+    if not rows:
+        return rules
+    return replace(
+        rules,
+        rows=(*rows, *rules.rows),
+        fails=lambda body: any(row.when is not None and row.when(body) for row in rows),
+    )
+
+
+def resources(setting: Any) -> dict[str, Sync]:
+    """The setting ``resources``: what each kind of record is read by. Raises ``BadConnection``, naming the place."""
+    try:
+        return TypeAdapter(dict[ColumnName, Sync]).validate_python(setting)
+    except ValidationError as error:
+        mistakes = [
+            f"resources.{'.'.join(str(part) for part in one['loc'])}: {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors(include_url=False, include_input=False)
+        ]
+        raise BadConnection("; ".join(mistakes)) from error
 
 
 def method_of(fields: Mapping[str, Any], operation: Operation) -> str:

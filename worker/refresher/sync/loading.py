@@ -1,0 +1,147 @@
+"""Loads what was read into the warehouse, by dlt: an object's table changes in one transaction, or not at all."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy.engine import URL
+
+from connectors.engine.manifest.read import ColumnType
+from worker.refresher.sync.destination import destination, schema_of
+from worker.refresher.sync.failures import altered
+from worker.refresher.sync.reading import ObjectRead
+from worker.refresher.sync.spool import DELETED, RELATED, ROWS
+from worker.refresher.sync.values import row_of
+
+GONE: Final = "_deleted"
+SYNCED_AT: Final = "_synced_at"
+SINCE: Final = "since"
+_OURS: Final[dict[str, Any]] = {
+    SYNCED_AT: {"data_type": "timestamp"},
+    GONE: {"data_type": "bool", "hard_delete": True},
+}
+_CONTRACT: Final = {"tables": "evolve", "columns": "evolve", "data_type": "freeze"}
+"""A new field is a new column; a value of another type is an error, where dlt would begin a second column beside it."""
+
+
+class Loader:
+    """One connection's schema of the warehouse. ``folder`` is empty, and of no use afterwards."""
+
+    def __init__(self, url: URL, slug: str, folder: Path) -> None:
+        import dlt  # noqa: PLC0415
+
+        # the SQLAlchemy destination compiles a SELECT into an IN and is warned about it, twice a merge
+        warnings.filterwarnings("ignore", module="dlt")
+        self.schema = schema_of(slug)
+        self.pipeline = dlt.pipeline(
+            f"writeback_{self.schema}",
+            destination=destination(url),
+            dataset_name=self.schema,
+            pipelines_dir=str(folder),
+        )
+
+    def since(self) -> dict[str, datetime]:
+        """Where the last run of each object ended, as the warehouse itself remembers it."""
+        self.pipeline.sync_destination()
+        sources: dict[str, Any] = self.pipeline.state.get("sources") or {}
+        resources = (sources.get(self.schema) or {}).get("resources") or {}
+        return {name: datetime.fromisoformat(state[SINCE]) for name, state in resources.items() if state.get(SINCE)}
+
+    def check(self, objects: Iterable[str]) -> None:
+        """Raises ``Altered`` where a table, or a column of one, is gone that the last run left."""
+        known = self.pipeline.default_schema.tables if self.pipeline.default_schema_name else {}
+        left = {name: set(known[name]["columns"]) for name in objects if name in known}
+        with self.pipeline.destination_client() as client:
+            for name, columns in client.get_storage_tables(list(left)):
+                if missing := sorted(left[name] - set(columns)):
+                    raise altered(self.schema, name, missing if columns else [])
+
+    def load(self, objects: list[ObjectRead], at: datetime, *, rebuild: bool = False) -> dict[str, int]:
+        """The rows that came, by object. ``rebuild`` makes the tables anew: columns may have another type."""
+        import dlt  # noqa: PLC0415
+
+        self.pipeline.drop_pending_packages()
+
+        def everything() -> Iterator[Any]:
+            for read in objects:
+                yield _object(read, at)
+                for name in read.source.spec.related:
+                    yield _related(read, name, at)
+
+        source = dlt.source(everything, name=self.schema, max_table_nesting=0, schema_contract=_CONTRACT)
+        self.pipeline.run(source(), refresh="drop_resources" if rebuild else None)
+        return {read.source.name: read.rows for read in objects}
+
+
+def _object(read: ObjectRead, at: datetime) -> Any:
+    """The table of an object. All of it takes the table's place; changes are merged into it by the primary key."""
+    import dlt  # noqa: PLC0415
+
+    name, key = read.source.name, read.source.spec.key
+
+    def rows() -> Iterator[Any]:
+        yield dlt.mark.materialize_table_schema()
+        for record, gone in _latest(read):
+            row = row_of(record, read.types, key, name)
+            yield {**row, SYNCED_AT: at, GONE: True} if gone else {**row, SYNCED_AT: at}
+        if read.since is not None:
+            dlt.current.resource_state()[SINCE] = read.since.isoformat()
+
+    types: dict[str, ColumnType] = {**dict.fromkeys(key, "text"), **read.types}
+    return dlt.resource(
+        rows,
+        name=name,
+        primary_key=key,
+        write_disposition="replace" if read.whole else "merge",
+        columns={**{column: {"data_type": kind} for column, kind in types.items()}, **_OURS},
+    )
+
+
+def _related(read: ObjectRead, name: str, at: datetime) -> Any:
+    """What belongs to the records: of those that were read, all of it is put in the place of what was there."""
+    import dlt  # noqa: PLC0415
+
+    owner = f"{read.source.name}_id"
+    others = list(read.source.spec.related[name].columns)
+
+    def rows() -> Iterator[Any]:
+        yield dlt.mark.materialize_table_schema()
+        seen: set[tuple[str, ...]] = set()
+        for record in read.spool.rows(RELATED + name):
+            row = {column: str(record[column]) for column in (owner, *others)}
+            if (which := tuple(row.values())) not in seen:
+                seen.add(which)
+                yield {**row, SYNCED_AT: at}
+        if not read.whole:
+            for record, _ in _latest(read):
+                all_of = {owner: str(record[read.source.spec.key[0]]), **dict.fromkeys(others, "")}
+                yield {**all_of, SYNCED_AT: at, GONE: True}
+
+    return dlt.resource(
+        rows,
+        name=f"{read.source.name}_{name}",
+        primary_key=[owner, *others],
+        merge_key=owner,
+        write_disposition="replace" if read.whole else "merge",
+        columns={**{column: {"data_type": "text"} for column in (owner, *others)}, **_OURS},
+    )
+
+
+def _latest(read: ObjectRead) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Each record once, as it was read last, and whether it is gone: one that moves while it is read comes twice."""
+    key = read.source.spec.key
+    last = {tuple(record.get(column) for column in key): number for number, (record, _) in enumerate(_all(read))}
+    for number, (record, gone) in enumerate(_all(read)):
+        if last[tuple(record.get(column) for column in key)] == number:
+            yield record, gone
+
+
+def _all(read: ObjectRead) -> Iterator[tuple[dict[str, Any], bool]]:
+    for record in read.spool.rows(ROWS):
+        yield record, False
+    for record in read.spool.rows(DELETED):
+        yield {column: record.get(column) for column in read.source.spec.key}, True

@@ -1,0 +1,96 @@
+"""One run: a job, what is read for it, and what becomes of it in the warehouse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from connectors import registry
+from connectors.connections.store import Connection, Connections
+from connectors.engine.runner.runner import HttpConnector
+from connectors.engine.runner.source import Pace
+from connectors.errors import UnknownFunction
+from topics.warehouse import warehouse_url
+from worker.refresher.job import Job
+from worker.refresher.sync.failures import Altered, is_another_type
+from worker.refresher.sync.reading import ObjectRead, Reader
+from worker.refresher.sync.spool import Spool
+
+if TYPE_CHECKING:
+    from topics.settings import Settings
+    from worker.refresher.sync.loading import Loader
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """``now``: our clock, in seconds; ``tell(object, rows)`` hears how far the reading is."""
+
+    settings: Settings
+    connections: Connections
+    now: Callable[[], float]
+    tell: Callable[[str, int], None]
+
+    def do(self, job: Job) -> dict[str, int]:
+        """The rows that came, by object."""
+        from worker.refresher.sync.loading import Loader  # noqa: PLC0415 - dlt; a wrong name needs none
+
+        connection = self.connections.get(job.connection)
+        with TemporaryDirectory(prefix="writeback-sync-") as folder:
+            loader = Loader(warehouse_url(self.settings.warehouse), connection.slug, Path(folder))
+            known = loader.since()
+            if not job.full:
+                loader.check(job.objects if job.objects is not None else known)
+            read = asyncio.run(self._read(job, connection, {} if job.full else known))
+            rows = self._load(loader, job, read)
+        for each in read:
+            each.spool.clear()
+        return rows
+
+    def _load(self, loader: Loader, job: Job, read: list[ObjectRead]) -> dict[str, int]:
+        at = datetime.fromtimestamp(self.now()).astimezone()
+        if not job.full:
+            return loader.load(read, at)
+        try:
+            loader.check([each.source.name for each in read])
+            return loader.load(read, at)
+        except Altered:
+            return loader.load(read, at, rebuild=True)
+        except Exception as error:
+            if not is_another_type(error):
+                raise
+            return loader.load(read, at, rebuild=True)
+
+    async def _read(self, job: Job, connection: Connection, since: dict[str, datetime]) -> list[ObjectRead]:
+        connector = registry.build(
+            connection,
+            self.connections.secrets(connection),
+            save_secret=partial(self.connections.keep_secret, connection),
+        )
+        assert isinstance(connector, HttpConnector)
+        try:
+            names = list(dict.fromkeys(job.objects)) if job.objects is not None else list(connector.syncs())
+            if not names:
+                raise UnknownFunction(
+                    f"connector {connection.connector} {connection.version} says nothing of how its records are read"
+                )
+            pace = Pace(connector.limits)
+            sources = [connector.source(name, pace) for name in names]
+            reader = Reader(self.now, self.tell)
+            asked = f"{connection.version} {connection.revision} {'full' if job.full else ''}"
+            return [
+                await reader.read(source, self._spool(connection, source.name), since.get(source.name), asked)
+                for source in sources
+            ]
+        finally:
+            await connector.close()
+
+    def _spool(self, connection: Connection, name: str) -> Spool:
+        digest = sha256(self.settings.store.encode()).hexdigest()[:12]
+        return Spool(self.settings.sync_folder.expanduser() / digest / connection.slug / name)

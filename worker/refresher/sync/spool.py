@@ -1,0 +1,85 @@
+"""What a run has read, on disk until all of it is read: nothing of a run that breaks off reaches the warehouse.
+
+A folder per connection and object, of lines of JSON. The next run goes on where this one broke off, if it asks the
+same of the same connection and not much later; else it begins anew.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+ROWS: Final = "rows"
+DELETED: Final = "deleted"
+RELATED: Final = "related-"
+
+STALE_S: Final = 3_600.0
+"""An interrupted read is gone on with for an hour: what was read is not older than that when it is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far the reading of one object is. ``asked`` names what is read: another question begins anew.
+
+    ``since``, ``bookmark``: where the next page begins; ``started``: the vendor's clock at the first page; ``latest``:
+    the last change seen. Times are ISO 8601. ``saved`` is our clock, in seconds.
+    """
+
+    asked: str
+    saved: float = 0.0
+    rows: int = 0
+    since: str | None = None
+    bookmark: str | None = None
+    started: str | None = None
+    latest: str | None = None
+    done: tuple[str, ...] = ()
+
+
+class Spool:
+    """The pages of one object. One process at a time: the refresher holds a lease on the connection."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._place = folder / "place.json"
+
+    def resume(self, asked: str, now: float) -> Place:
+        """Where an interrupted read of the same is, or the beginning of a new one."""
+        try:
+            place = Place(**json.loads(self._place.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            place = Place("")
+        if place.asked == asked and 0 <= now - place.saved <= STALE_S:
+            return replace(place, done=tuple(place.done))
+        self.clear()
+        self._folder.mkdir(parents=True, mode=0o700)
+        return Place(asked)
+
+    def add(self, part: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        with (self._folder / f"{part}.jsonl").open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+    def begin(self, part: str) -> None:
+        """Forget what a run that broke off has read of this part."""
+        (self._folder / f"{part}.jsonl").unlink(missing_ok=True)
+
+    def keep(self, place: Place, now: float) -> Place:
+        """Remember how far it is; after the rows, so that a crash repeats a page and loses none."""
+        saved = replace(place, saved=now)
+        fresh = self._place.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(saved)), encoding="utf-8")
+        fresh.replace(self._place)
+        return saved
+
+    def rows(self, part: str) -> Iterator[dict[str, Any]]:
+        path = self._folder / f"{part}.jsonl"
+        if path.exists():
+            with path.open(encoding="utf-8") as file:
+                for line in file:
+                    yield json.loads(line)
+
+    def clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,126 @@
+"""A vendor's value as a value of its column's type; what cannot be one is named with its record and its field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from connectors.engine.manifest.read import ColumnType
+from connectors.engine.runner.source import parse_time
+from topics.errors import WritebackError
+
+LARGEST: Final = 2**63 - 1
+DIGITS: Final = (38, 9)
+"""Of a decimal column: digits in all, and behind the point, as dlt makes it everywhere."""
+
+
+class ValueRefused(WritebackError):
+    """A value that its column, or the warehouse, cannot hold."""
+
+
+def row_of(record: Mapping[str, Any], types: Mapping[str, ColumnType], key: Sequence[str], name: str) -> dict[str, Any]:
+    """The record with typed values. Raises ``ValueRefused``."""
+    row = {}
+    for field, value in record.items():
+        try:
+            row[field] = _typed(value, types.get(field))
+        except (ValueError, InvalidOperation, OverflowError) as error:
+            which = ", ".join(f"{column} {record.get(column)}" for column in key)
+            raise ValueRefused(
+                f"{name} with {which}: the field {field} is {_shown(value)}, {error}; correct the record, "
+                "or leave the field out of what is read"
+            ) from error
+    for column in key:
+        if row.get(column) in (None, ""):
+            raise ValueRefused(f"a record of {name} has no {column}, which is its key: {_shown(record)}")
+    return row
+
+
+def _typed(value: Any, kind: ColumnType | None) -> Any:
+    if value is None or (value == "" and kind not in {None, "text"}):
+        return None
+    convert = _CONVERT.get(kind or "")
+    return _plain(value) if convert is None else convert(value)
+
+
+def _plain(value: Any) -> Any:
+    """Checks what every warehouse refuses or cuts off: NUL in a text, integers of more than 64 bits."""
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("which holds a NUL character")
+    if isinstance(value, int) and not isinstance(value, bool) and not -LARGEST - 1 <= value <= LARGEST:
+        raise ValueError("which is more than 64 bits hold")
+    return value
+
+
+def _text(value: Any) -> str:
+    return str(_plain(value if isinstance(value, str) else str(value)))
+
+
+def _bigint(value: Any) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        raise ValueError("which is no whole number") from None
+    return int(_plain(number))
+
+
+def _decimal(value: Any) -> Decimal:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError("which is no number") from None
+    if not number.is_finite():
+        raise ValueError("which is no number")
+    whole = max(number.adjusted() + 1, 1)
+    if whole > DIGITS[0] - DIGITS[1] or round(number, DIGITS[1]) != number:
+        raise ValueError(
+            f"which has more digits than a column of {DIGITS[0]} digits, {DIGITS[1]} of them behind the point"
+        )
+    return number
+
+
+def _double(value: Any) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ValueError("which is no number") from None
+
+
+def _bool(value: Any) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    said = known.get(str(value).lower())
+    if said is None:
+        raise ValueError("which is neither true nor false")
+    return said
+
+
+def _timestamp(value: Any) -> datetime:
+    try:
+        return parse_time(value).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError("which is no time") from None
+
+
+def _date(value: Any) -> date:
+    try:
+        return date.fromisoformat(str(value)) if len(str(value)) == 10 else parse_time(value).date()
+    except (ValueError, OverflowError, OSError):
+        raise ValueError("which is no date") from None
+
+
+_CONVERT: Final[dict[str, Callable[[Any], Any]]] = {
+    "text": _text,
+    "bigint": _bigint,
+    "double": _double,
+    "decimal": _decimal,
+    "bool": _bool,
+    "timestamp": _timestamp,
+    "date": _date,
+}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
