@@ -85,7 +85,7 @@ class Debouncer(Generic[T]):
         self._queue: list[tuple[float, str]] = []
 
     def set_timing(self, connection: str, timing: Timing) -> None:
-        """Holds for what waits already, too."""
+        """Said before each request: of a connection for which nothing waits nothing is kept. Holds for what waits, too."""
         one = self._one(connection)
         if one.timing != timing:
             one.timing = timing
@@ -142,17 +142,21 @@ class Debouncer(Generic[T]):
         one.not_before = float("-inf")
         return one.running
 
-    def ended(self, connection: str, *, again_at: float | None = None) -> None:
-        """The run is over, and what it covered is done; with ``again_at`` it is not, and a later run covers it."""
-        one = self._one(connection)
-        if one.running is None:
-            raise ValueError(f"{connection} does not run")
+    def ended(self, batch: Batch[T], *, again_at: float | None = None) -> bool:
+        """The run is over, and what it covered is done; with ``again_at`` it is not, and a later run covers it.
+
+        False, and nothing else, when the connection was withdrawn meanwhile.
+        """
+        one = self._connections.get(batch.connection)
+        if one is None or one.running is not batch:
+            return False
         if again_at is not None:
-            one.waiting = _joined(one.running, one.waiting)
+            one.waiting = _joined(batch, one.waiting)
             one.not_before = again_at
         one.running = None
-        self._enqueue(connection, one)
-        self._forget_if_idle(connection, one)
+        self._enqueue(batch.connection, one)
+        self._forget_if_idle(batch.connection, one)
+        return True
 
     def withdraw(self, connection: str) -> list[T]:
         """It is another refresher's now: forget what runs and what waits, and hand back the requests of both."""

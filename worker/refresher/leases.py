@@ -53,8 +53,8 @@ class Leases:
                 return Held(found.holder, found.epoch, found.pulse)
             if found is None:
                 first = {"connection": connection, "epoch": 1, "pulse": 0, "holder": holder}
-                made = inserting(transaction, LEASES).values(first).on_conflict_do_nothing()
-                return Lease(connection, 1) if transaction.execute(made).rowcount else Held("", 0, 0)
+                made = inserting(transaction, LEASES).values(first).on_conflict_do_nothing().returning(row.epoch)
+                return Held("", 0, 0) if transaction.scalar(made) is None else Lease(connection, 1)
             taken = (
                 update(LEASES)
                 .where(row.connection == connection, row.epoch == found.epoch, row.pulse == found.pulse)

@@ -8,28 +8,21 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tenacity import wait_exponential
-
 from connectors.connections.refresh_policy import RefreshPolicy, refresh_policy
 from connectors.connections.store import Connection, Connections
-from connectors.errors import BadConnection, UnknownConnection
-from dead_letter.letter.letter import Attempt
+from connectors.errors import BadConnection
 from topics import names
 from topics.errors import CommitFenced, LogUnavailable, MalformedEvent, StoreUnavailable
 from topics.event.refresh import decode
 from topics.log import Commit, Log, Partition, Record
 from worker.clock import Clock, SystemClock, Timer
-from worker.decide.retry import Line
 from worker.log_events import logger
 from worker.refresher.counts import RefreshCounts
-from worker.refresher.coverage import undone_writes
 from worker.refresher.debounce import Batch, Debouncer, Timing
-from worker.refresher.job import Result
-from worker.refresher.leases import Held, Lease
-from worker.refresher.outcomes import GivenUp, RefreshOutcomes
+from worker.refresher.outcomes import RefreshOutcomes
 from worker.refresher.owned import Asked, OwnedPartition
-from worker.refresher.run import LeaseLost, Runner
-from worker.refresher.runs import Run
+from worker.refresher.run import Runner
+from worker.refresher.turn import LEASE_SECONDS, Turns
 from worker.settlement.ledger import Ledger
 from worker.settlement.outcomes import Outcomes
 from worker.settlement.publisher import RetryingPublisher
@@ -37,20 +30,12 @@ from worker.settlement.publisher import RetryingPublisher
 POLL_SECONDS = 0.25
 LOG_SECONDS = 1.0
 """Between two tries at a log or a store that is away."""
-COVER_SECONDS = 0.25
-"""Between two looks at how far the workers are with the writes that a request comes after."""
-LEASE_SECONDS = 0.5
-PAUSED_SECONDS = 1.0
-"""Between two looks at a lease that another holds, and at a connection that is paused."""
 POLICY_SECONDS = 1.0
 """A change of a connection's times is seen with the first request after so long."""
 REVOKE_SECONDS = 0.8
 FLUSH_SECONDS = 5.0
 MAX_REQUESTS = 50_000
 """Requests in memory; beyond them nothing is read until some are done."""
-
-RETRIES = Line(5, wait_exponential(multiplier=5, max=300))
-"""After a run that failed: waits of 5, 10, 20, 40 and 80 seconds at the most, then the letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +66,6 @@ class Refresher:
         self._settings = settings or RefresherSettings()
         self._log = log
         self._connections = connections
-        self._runner = runner
-        self._upgrade = upgrade
         self._clock = clock or SystemClock()
         self._consumer = log.consumer(self._settings.group, pattern=re.escape(names.REFRESH), rebalance=self)
         self._publishers = [
@@ -97,6 +80,19 @@ class Refresher:
         self._outcomes = RefreshOutcomes(outcomes, self.ledger, self._clock)
         self.debouncer: Debouncer[Asked] = Debouncer()
         self.counts = RefreshCounts()
+        self._turns = Turns(
+            log=log,
+            connections=connections,
+            runner=runner,
+            upgrade=upgrade,
+            debouncer=self.debouncer,
+            outcomes=self._outcomes,
+            done=self._done,
+            spawn=self._spawn,
+            counts=self.counts,
+            clock=self._clock,
+            worker_group=self._settings.worker_group,
+        )
         self._policies: dict[str, RefreshPolicy] = {}
         self._looked_up = float("-inf")
         self._owned: dict[Partition, OwnedPartition] = {}
@@ -142,7 +138,12 @@ class Refresher:
             self._timer.cancel()
         for task in self._attending.values():
             task.cancel()
-        await asyncio.gather(*self._attending.values(), *self._settling, return_exceptions=True)
+        await asyncio.gather(*self._attending.values(), return_exceptions=True)
+        if settling := list(self._settling):  # a run that went well is told and committed first
+            _, late = await asyncio.wait(settling, timeout=FLUSH_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         await self._consumer.close()  # asks ``revoked`` for the last commits
         for publisher in self._publishers:
             await asyncio.to_thread(publisher.close, FLUSH_SECONDS)
@@ -201,7 +202,7 @@ class Refresher:
         try:
             return Asked(owned, record, decode(record))
         except MalformedEvent as error:
-            self._spawn_settling(self._bury_malformed(owned, record, str(error)))
+            self._spawn(self._bury_malformed(owned, record, str(error)))
             return None
 
     def _ask(self, requests: Iterable[Asked]) -> None:
@@ -273,112 +274,12 @@ class Refresher:
     async def _attend(self, connection: str) -> None:
         """One look at a connection that is due: it runs, or says when to look again."""
         try:
-            again_in = await self._prepare(connection)
+            again_in = await self._turns.take(connection)
         except (StoreUnavailable, LogUnavailable) as error:
             logger().warning("refresh.waiting", connection=connection, reason=str(error))
             again_in = LOG_SECONDS
         if again_in is not None:
             self.debouncer.hold(connection, self._clock.monotonic() + again_in)
-
-    async def _prepare(self, slug: str) -> float | None:
-        """None when it has run, else the seconds to wait. What is asked meanwhile comes into the same run."""
-        try:
-            connection = await asyncio.to_thread(self._connection, slug)
-            policy = refresh_policy(connection)
-        except UnknownConnection as error:
-            await self._give_up(slug, GivenUp("unknown-connection", str(error)))
-            return None
-        except BadConnection as error:
-            await self._give_up(slug, GivenUp("rejected", str(error)))
-            return None
-        self._remember(connection)
-        if connection.state == "paused":
-            return PAUSED_SECONDS
-        pending = await self._undone_writes(slug)
-        if pending and not self.debouncer.overdue(slug, self._clock.monotonic()):
-            return COVER_SECONDS
-        lease = await self._runner.take(slug)
-        if isinstance(lease, Held):
-            return LEASE_SECONDS
-        try:
-            await self._run(lease, connection, policy, pending)
-        finally:
-            await self._runner.release(lease)
-        return None
-
-    def _connection(self, slug: str) -> Connection:
-        connection = self._connections.get(slug)
-        if connection.slug != slug:  # a name that reads like another's slug
-            raise UnknownConnection(f"no connection has the slug {slug!r}")
-        return connection
-
-    async def _undone_writes(self, slug: str) -> int:
-        waiting = self.debouncer.waiting(slug)
-        requests = [asked.request for asked in waiting.requests if asked.request.after] if waiting else []
-        if not requests:
-            return 0
-        return await asyncio.to_thread(undone_writes, self._log, self._settings.worker_group, slug, requests)
-
-    async def _run(self, lease: Lease, connection: Connection, policy: RefreshPolicy, pending: int) -> None:
-        batch = self.debouncer.start(connection.slug)
-        try:
-            if batch.scope.full:
-                connection = await asyncio.to_thread(self._upgrade, connection)
-            run, result = await self._runner.run(lease, connection, batch, pending, policy.time_limit)
-            await self._settle(connection, batch, run, result)
-        except (StoreUnavailable, LeaseLost) as error:
-            logger().warning("refresh.waiting", connection=connection.slug, reason=str(error))
-            self.debouncer.ended(connection.slug, again_at=self._clock.monotonic() + LOG_SECONDS)
-        except BadConnection as error:  # the newest connector does not take its settings
-            await self._bury(connection.slug, batch.requests, GivenUp("rejected", str(error)))
-            self.debouncer.ended(connection.slug)
-
-    # -- how it went ------------------------------------------------------------------------------------------------
-
-    async def _settle(self, connection: Connection, batch: Batch[Asked], run: Run, result: Result) -> None:
-        seconds = self._clock.now() - run.started
-        if result.status == "ok":
-            self.counts.ended(connection.slug, "ok", seconds, result.rows)
-            logger().info(
-                "refresh.ended", connection=connection.slug, run=run.id, seconds=round(seconds, 3), rows=result.rows
-            )
-            await self._runner.write_end(run, "ok", result.rows)
-            await self._outcomes.answer(batch.requests, run, result)
-            await self._done(batch.requests)
-            self.debouncer.ended(connection.slug)
-            return
-        pause = (
-            RETRIES.ceiling(run.attempt) * self._clock.roll() if result.retry and run.attempt <= RETRIES.more else None
-        )
-        if pause is not None:
-            self.counts.ended(connection.slug, "failed", seconds, result.rows)
-            logger().warning(
-                "refresh.failed", connection=connection.slug, run=run.id, attempt=run.attempt, reason=result.detail,
-                retry_in=round(pause, 1),
-            )  # fmt: skip
-            await self._runner.write_end(run, "failed", result.rows, result.detail)
-            self.debouncer.ended(connection.slug, again_at=self._clock.monotonic() + pause)
-            return
-        self.counts.ended(connection.slug, "dead", seconds, result.rows)
-        failures = await asyncio.to_thread(self._runner.runs.failures, connection.slug)
-        await self._runner.write_end(run, "dead", result.rows, result.detail)
-        cause = "exhausted" if result.retry else "rejected"
-        last = _attempt(run, seconds, result)
-        attempts = (*(_attempt_of(failure) for failure in failures), last)
-        given_up = GivenUp(cause, result.detail, attempts, connection.connector, connection.version)
-        await self._bury(connection.slug, batch.requests, given_up)
-        self.debouncer.ended(connection.slug)
-
-    async def _give_up(self, slug: str, given_up: GivenUp) -> None:
-        """There is nothing to run."""
-        batch = self.debouncer.start(slug)
-        await self._bury(slug, batch.requests, given_up)
-        self.debouncer.ended(slug)
-
-    async def _bury(self, slug: str, requests: Sequence[Asked], given_up: GivenUp) -> None:
-        self.counts.dead_lettered[slug] += len(requests)
-        await self._outcomes.bury(requests, given_up)
-        await self._done(requests)
 
     async def _bury_malformed(self, owned: OwnedPartition, record: Record, reason: str) -> None:
         await self._outcomes.bury_malformed(record, reason)
@@ -386,11 +287,12 @@ class Refresher:
             owned.progress.done(record.offset)
             await self._commit({owned})
 
-    async def _done(self, requests: Sequence[Asked]) -> None:
-        mine = [asked for asked in requests if asked.owned.open]
-        for asked in mine:
+    async def _done(self, batch: Batch[Asked]) -> None:
+        if not self.debouncer.ended(batch):
+            return  # (a part of) it is another refresher's now, and is run again
+        for asked in batch.requests:
             asked.owned.progress.done(asked.record.offset)
-        await self._commit({asked.owned for asked in mine})
+        await self._commit({asked.owned for asked in batch.requests})
 
     async def _commit(self, partitions: set[OwnedPartition]) -> None:
         """Until the log has it, or they are ours no more."""
@@ -406,22 +308,14 @@ class Refresher:
                     return
                 await self._clock.sleep(LOG_SECONDS)
 
-    def _spawn_settling(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
         task.add_done_callback(self._note_failure)
+        return task
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         """A bug of ours ends the refresher loudly, instead of leaving somebody waiting for ever."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = self._failure or error
-
-
-def _attempt_of(run: Run) -> Attempt:
-    return Attempt(run.attempt, run.started, "retry", run.error, 1_000 * (run.seconds or 0.0))
-
-
-def _attempt(run: Run, seconds: float, result: Result) -> Attempt:
-    outcome = "retry" if result.retry else "rejected"
-    return Attempt(run.attempt, run.started, outcome, result.detail, 1_000 * seconds)

@@ -135,6 +135,14 @@ class Runner:
                 if self.clock.monotonic() - heard >= SILENCE_SECONDS:
                     return f"the store has not answered for {SILENCE_SECONDS:g} s"
 
+    async def failures(self, connection: str) -> list[Run]:
+        """The attempts before this one, for its letter; none while the store is away."""
+        try:
+            return await asyncio.to_thread(self.runs.failures, connection)
+        except StoreUnavailable as error:
+            logger().warning("store.unavailable", error=str(error))
+            return []
+
     async def write_end(self, run: Run, state: State, rows: dict[str, int], error: str = "") -> None:
         """Into the history. While the store is away this one keeps on saying that it runs, until the next begins."""
         try:

@@ -21,6 +21,7 @@ def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand]:
     for topic in log.topics("writeback."):
         log.delete_topic(topic)
     stand = Stand(log, tmp_path)
+    stand.url = url
     yield stand
     stand.close()
     log.close()

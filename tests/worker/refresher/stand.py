@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -47,10 +48,12 @@ class Stand:
 
     def __init__(self, log: Log, folder: Path, store: str = "", group: str = names.REFRESHER_GROUP) -> None:
         self.log = log
+        self.url = ""
         self.folder = folder
         self.group = group
         log.ensure_topics(names.SYSTEM_TOPICS)
-        self.engine: Engine = open_store(store or f"sqlite:///{folder}/store.db")
+        self.store = store or f"sqlite:///{folder}/store.db"
+        self.engine: Engine = open_store(self.store)
         self.connections = Connections(self.engine)
         self.runs = Runs(self.engine)
         self.leases = Leases(self.engine)
@@ -106,6 +109,15 @@ class Stand:
         finally:
             stop.set()
             await asyncio.wait_for(task, PATIENCE)
+
+    def process(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"tests.worker.refresher.{module}", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def ask(self, connection: str = "odoo", **more: Any) -> RefreshRequest:
         request = RefreshRequest(connection=connection, **more)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.refresher.debounce import DEFAULT, Debouncer, Scope, Timing
+from worker.refresher.debounce import DEFAULT, Batch, Debouncer, Scope, Timing
 
 CRM = "crm"
 EVERYTHING = Scope()
@@ -41,8 +41,9 @@ def test_trickle() -> None:
     for second in range(3_600):
         debouncer.ask(CRM, second, EVERYTHING, float(second))
         if debouncer.due(float(second)):
-            runs.append((float(second), debouncer.start(CRM).requests))
-            debouncer.ended(CRM)
+            batch = debouncer.start(CRM)
+            runs.append((float(second), batch.requests))
+            debouncer.ended(batch)
     assert [moment for moment, _ in runs] == [float(number * 61 + 60) for number in range(59)]
     assert [request for _, requests in runs for request in requests] == list(range(int(runs[-1][0]) + 1))
 
@@ -67,23 +68,24 @@ def test_everything_absorbs() -> None:
 def test_one_more() -> None:
     """Requests that come during a run cause exactly one more, which does not start before the first has ended."""
     debouncer = asked(0.0)
-    debouncer.start(CRM)
+    first = debouncer.start(CRM)
     for moment in (6.0, 7.0, 8.0):
         debouncer.ask(CRM, moment, EVERYTHING, moment)
     assert debouncer.due(100.0) is None
-    debouncer.ended(CRM)
+    assert debouncer.ended(first)
     assert debouncer.due(100.0) == CRM
-    assert debouncer.start(CRM).requests == [6.0, 7.0, 8.0]
-    debouncer.ended(CRM)
+    second = debouncer.start(CRM)
+    assert second.requests == [6.0, 7.0, 8.0]
+    assert debouncer.ended(second)
     assert debouncer.next_deadline() is None
 
 
 def test_failed() -> None:
     """What a failed run covered is covered by a later one, together with what came since, and not before it may."""
     debouncer = asked(0.0)
-    debouncer.start(CRM)
+    failed = debouncer.start(CRM)
     debouncer.ask(CRM, 6.0, EVERYTHING, 6.0)
-    debouncer.ended(CRM, again_at=50.0)
+    assert debouncer.ended(failed, again_at=50.0)
     assert debouncer.next_deadline() == 50.0
     assert debouncer.start(CRM).requests == [0.0, 6.0]
 
@@ -123,15 +125,18 @@ def test_timing_per_connection() -> None:
 
 
 def test_another_refresher() -> None:
-    """What was taken away is neither due nor running."""
+    """What was taken away is neither due nor running, and the end of its run changes nothing."""
     debouncer = asked(0.0)
-    debouncer.start(CRM)
+    taken = debouncer.start(CRM)
     debouncer.ask(CRM, 1.0, EVERYTHING, 1.0)
     assert list(debouncer.requests()) == [(CRM, 0.0), (CRM, 1.0)]
     assert debouncer.withdraw(CRM) == [0.0, 1.0]
     assert debouncer.next_deadline() is None
     assert list(debouncer.requests()) == []
     assert len(debouncer) == 0
+    debouncer.ask(CRM, 2.0, EVERYTHING, 2.0)
+    assert not debouncer.ended(taken)
+    assert debouncer.start(CRM).requests == [2.0]
 
 
 def test_cost() -> None:
@@ -144,12 +149,10 @@ def test_cost() -> None:
         now = number / 10_000
         debouncer.ask(names[number % 10_000], number, EVERYTHING, now)
         while connection := debouncer.due(now):
-            debouncer.start(connection)
-            debouncer.ended(connection)
+            debouncer.ended(debouncer.start(connection))
             started += 1
     while connection := debouncer.due(100.0):
-        debouncer.start(connection)
-        debouncer.ended(connection)
+        debouncer.ended(debouncer.start(connection))
         started += 1
     assert started == 10_000
     assert time.process_time() - began < 2.0
@@ -168,6 +171,7 @@ class Cluster:
     runs: list[tuple[float, tuple[int, ...]]] = field(default_factory=list)
     now: float = 0.0
     running_until: float | None = None
+    batch: Batch[int] | None = None
     crashed_at: float = float("-inf")
     failed_at: float = float("-inf")
     debouncer: Debouncer[int] = field(default_factory=Debouncer)
@@ -177,6 +181,7 @@ class Cluster:
 
     def ask(self, scope: Scope) -> None:
         self.requests.append((self.now, scope))
+        self.debouncer.set_timing(CRM, self.timing)
         self.debouncer.ask(CRM, len(self.requests) - 1, scope, self.now)
         self._start()
 
@@ -209,7 +214,7 @@ class Cluster:
     def _start(self, run_seconds: float = 10.0) -> bool:
         if self.debouncer.due(self.now) != CRM:
             return False
-        batch = self.debouncer.start(CRM)
+        batch = self.batch = self.debouncer.start(CRM)
         assert batch.requests, "a run for nobody"
         for offset in batch.requests:
             moment, scope = self.requests[offset]
@@ -220,14 +225,14 @@ class Cluster:
         return True
 
     def _end(self, *, fails: bool) -> None:
-        _, covered = self.runs[-1]
+        assert self.batch is not None
         self.running_until = None
         if fails:
             self.failed_at = self.now
-            self.debouncer.ended(CRM, again_at=self.now + 7.0)
+            assert self.debouncer.ended(self.batch, again_at=self.now + 7.0)
         else:
-            self.done.update(covered)
-            self.debouncer.ended(CRM)
+            self.done.update(self.batch.requests)
+            assert self.debouncer.ended(self.batch)
 
 
 scopes = st.builds(
