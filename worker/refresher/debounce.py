@@ -85,7 +85,7 @@ class Debouncer(Generic[T]):
         self._queue: list[tuple[float, str]] = []
 
     def set_timing(self, connection: str, timing: Timing) -> None:
-        """Said before each request: of a connection for which nothing waits nothing is kept. Holds for what waits, too."""
+        """Said before each request, for nothing is kept of a connection that is idle. Holds for what waits, too."""
         one = self._one(connection)
         if one.timing != timing:
             one.timing = timing
