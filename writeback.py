@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from functools import partial
 from importlib import import_module
@@ -27,14 +27,16 @@ if TYPE_CHECKING:
     from worker.observe.endpoints import MetricsServer
     from worker.process.secret_writer import SecretWriter
     from worker.refresher.refresher import Refresher
+    from worker.relay.relays import Relays
     from worker.worker import Worker
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
         "demo": ("worker.demo.play:demo", "See the main job at work on this machine, reckoned to the last event."),
-        "up": ("writeback:up", "Everything in one process: the worker, the refresher, the archive of dead letters."),
+        "up": ("writeback:up", "Everything in one process: worker, refresher, relay, the archive of dead letters."),
         "worker": ("writeback:worker", "A worker, one of as many as you like, on the log that WRITEBACK_LOG names."),
         "refresher": ("writeback:refresher", "Load connections into the warehouse again, as they are asked for."),
+        "relay": ("writeback:relay", "Take what triggers wrote in the warehouse to the topics."),
         "doctor": (
             "worker.observe.doctor_command:doctor",
             "Check log, store, secrets and connections; say what is wrong and what to do.",
@@ -55,6 +57,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "Set up": {
+        "triggers": (
+            "worker.relay.commands:triggers",
+            "Triggers in the warehouse: a change of a row becomes an event.",
+        ),
         "connections": ("connectors.cli.commands:connections", "The SaaS accounts that events can be sent to."),
         "connectors": (
             "connectors.cli.commands:connectors",
@@ -167,13 +173,13 @@ _metrics_option = click.option(
 @_metrics_option
 @pass_context
 def up(context: CommandContext, *, metrics_port: int | None) -> None:
-    """Run everything in one process: the worker, the refresher and the archive of dead letters.
+    """Run everything in one process: the worker, the refresher, the relay and the archive of dead letters.
 
     With no settings at all the log and the store are files in ~/.writeback; nothing else is needed. Ctrl-C (or
     SIGTERM) lets the calls under way finish; a second one ends at once, and nothing is lost by it.
     """
     note(f"The log is {context.settings.log}. Ctrl-C stops.")
-    _serve(context, archive=True, refresher=True, metrics_port=metrics_port)
+    _serve(context, archive=True, everything=True, metrics_port=metrics_port)
 
 
 @click.command()
@@ -198,6 +204,21 @@ def worker(context: CommandContext, *, archive: bool, processes: int | None, met
         _serve(context, archive=archive, metrics_port=metrics_port)
         return None
     return _supervise(context.settings, _process_count(context, processes), archive=archive, metrics_port=metrics_port)
+
+
+@click.command()
+@_metrics_option
+@pass_context
+def relay(context: CommandContext, *, metrics_port: int | None) -> None:
+    """Run a relay: it takes the rows that triggers wrote into the warehouse's outbox to the topics.
+
+    Start as many as you like: one works for each warehouse, and another takes over when it ends. While the log does
+    not answer the rows stay where they are, and whoever writes the tables is not held up.
+    """
+    from topics.cli.logging import configure_logging  # noqa: PLC0415
+
+    configure_logging(context.settings)
+    asyncio.run(_attended_relay(context, metrics_port))
 
 
 @click.command()
@@ -275,7 +296,7 @@ def _serve(
     context: CommandContext,
     *,
     archive: bool,
-    refresher: bool = False,
+    everything: bool = False,
     metrics_port: int | None = None,
     supervised: bool = False,
 ) -> None:
@@ -283,12 +304,12 @@ def _serve(
 
     configure_logging(context.settings)
     asyncio.run(
-        _attended(context, archive=archive, refresher=refresher, metrics_port=metrics_port, supervised=supervised)
+        _attended(context, archive=archive, everything=everything, metrics_port=metrics_port, supervised=supervised)
     )
 
 
 async def _attended(
-    context: CommandContext, *, archive: bool, refresher: bool, metrics_port: int | None, supervised: bool
+    context: CommandContext, *, archive: bool, everything: bool, metrics_port: int | None, supervised: bool
 ) -> None:
     """The worker, and what looks after it: a watchdog, the metrics, whoever keeps its secrets."""
     from worker.clock import SystemClock  # noqa: PLC0415
@@ -303,11 +324,11 @@ async def _attended(
     secret_writer = SecretWriter(_connections(context), clock)
     working = _worker(context, secret_writer)
     parts: list[Part] = [working, *([Later(partial(_archive, context))] if archive else [])]
-    refreshing = Later(partial(_refresher, context))
-    if refresher:
-        parts.append(refreshing)
+    refreshing, relaying = Later(partial(_refresher, context)), Later(partial(_relays, context))
+    if everything:
+        parts += [refreshing, relaying]
     port = settings.metrics_port if metrics_port is None else metrics_port
-    metrics_server = None if port is None else _metrics_server(working, refreshing)
+    metrics_server = None if port is None else _metrics_server(working, refreshing, relaying)
     watchdog = Watchdog(clock)
     watchdog.start()
     raise_limit()
@@ -325,13 +346,14 @@ async def _attended(
             metrics_server.stop()
 
 
-def _metrics_server(working: Worker, refreshing: Later) -> MetricsServer:
+def _metrics_server(working: Worker, refreshing: Later, relaying: Later) -> MetricsServer:
     from worker.observe.endpoints import MetricsServer  # noqa: PLC0415
     from worker.observe.metrics import collect  # noqa: PLC0415
 
     async def collect_all() -> list[Metric]:
         refreshed = _refresh_metrics(refreshing.part) if refreshing.part is not None else []
-        return [*await collect(working.observer), *refreshed]
+        relayed = await _relay_metrics(relaying.part) if relaying.part is not None else []
+        return [*await collect(working.observer), *refreshed, *relayed]
 
     return MetricsServer(collect_all, working.unready, working.states)
 
@@ -342,17 +364,41 @@ def _refresh_metrics(part: Any) -> list[Metric]:
     return list(collect(part))
 
 
+async def _relay_metrics(part: Any) -> list[Metric]:
+    from worker.relay.metrics import collect  # noqa: PLC0415
+
+    return await collect(part)
+
+
 async def _attended_refresher(context: CommandContext, metrics_port: int | None) -> None:
-    part, settings = _refresher(context), context.settings
+    part = _refresher(context)
+
+    async def collect() -> list[Metric]:
+        return _refresh_metrics(part)
+
+    await _attended_alone(context, part, collect, part.unready, metrics_port)
+
+
+async def _attended_relay(context: CommandContext, metrics_port: int | None) -> None:
+    part = _relays(context)
+    await _attended_alone(context, part, partial(_relay_metrics, part), part.unready, metrics_port)
+
+
+async def _attended_alone(
+    context: CommandContext,
+    part: Part,
+    collect: Callable[[], Awaitable[list[Metric]]],
+    unready: Callable[[], Awaitable[str]],
+    metrics_port: int | None,
+) -> None:
+    """A part that is a process of its own, and its metrics."""
+    settings = context.settings
     port = settings.metrics_port if metrics_port is None else metrics_port
     server: MetricsServer | None = None
     if port is not None:
         from worker.observe.endpoints import MetricsServer  # noqa: PLC0415
 
-        async def collect() -> list[Metric]:
-            return _refresh_metrics(part)
-
-        server = MetricsServer(collect, part.unready)
+        server = MetricsServer(collect, unready)
         await server.start(settings.metrics_host, port)
     try:
         await _run_until_signalled([part])
@@ -388,6 +434,13 @@ def _refresher(context: CommandContext) -> Refresher:
         settings=RefresherSettings(at_once=settings.refreshes_at_once, worker_group=settings.group),
         clock=clock,
     )
+
+
+def _relays(context: CommandContext) -> Relays:
+    from worker.clock import SystemClock  # noqa: PLC0415
+    from worker.relay.relays import relays  # noqa: PLC0415
+
+    return relays(context.settings, context.log(), _connections(context), SystemClock())
 
 
 def _connections(context: CommandContext) -> Connections:

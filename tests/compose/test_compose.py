@@ -53,9 +53,11 @@ def test_nothing_has_to_be_set_first() -> None:
 
 
 def test_the_services() -> None:
-    """A broker, a database, a worker and a refresher, which runs on the same settings."""
-    assert set(SERVICES) == {"kafka", "postgres", "worker", "refresher"}
-    refresher = SERVICES["refresher"]["environment"]
+    """A broker, a database, a worker; a refresher and a relay, on the same settings and one warehouse."""
+    assert set(SERVICES) == {"kafka", "postgres", "worker", "refresher", "relay"}
+    refresher, relay = dict(SERVICES["refresher"]["environment"]), dict(SERVICES["relay"]["environment"])
+    assert refresher == relay
+    assert refresher.pop("WRITEBACK_WAREHOUSE").startswith("postgresql://writeback:")
     assert refresher == {name: WORKER["environment"][name] for name in refresher}
 
 

@@ -27,7 +27,15 @@ def _follow(name: str, home: Path, **settings: str) -> None:
 
 @pytest.mark.acceptance
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", ["tutorial.md", "how-to/connect-slack.md", "how-to/keep-the-order-of-a-record.md"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tutorial.md",
+        "how-to/connect-slack.md",
+        "how-to/emit-from-the-warehouse.md",
+        "how-to/keep-the-order-of-a-record.md",
+    ],
+)
 def test_the_page_does_what_it_says(name: str, tmp_path: Path) -> None:
     """A person who types what the page says, on a fresh machine, sees what the page shows."""
     _follow(name, tmp_path)

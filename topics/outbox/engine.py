@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from topics.errors import SettingsError
-from topics.warehouse import BUSY_TIMEOUT_S
+from topics.outbox.errors import WarehouseUnavailable
+from topics.warehouse import BUSY_TIMEOUT_S, explained
 
 SUPPORTED = ("postgresql", "sqlite")
+_WRONG_STATEMENT = sqlite3.SQLITE_ERROR
+"""SQLite's driver calls both a wrong statement and a full disk an operational error."""
 
 
 def open_engine(url: URL) -> Engine:
     """An engine without a pool: whoever uses it holds its connection, and locks are gone with it.
 
-    On SQLite a transaction begins as a writer's. Raises ``SettingsError`` for a database that cannot have our triggers,
-    and without a driver.
+    On SQLite a transaction begins as a writer's. Whatever is done with it raises ``WarehouseUnavailable`` while the
+    warehouse cannot be reached, is locked, full or read-only. Raises ``SettingsError`` for a database that cannot have
+    our triggers, and without a driver.
     """
     name = url.get_backend_name()
     if name not in SUPPORTED:
@@ -30,10 +36,22 @@ def open_engine(url: URL) -> Engine:
         engine = create_engine(url, poolclass=NullPool, **options)
     except ModuleNotFoundError as error:
         raise SettingsError("the warehouse needs a driver: pip install 'writeback[postgres]'") from error
+    event.listen(engine, "handle_error", _name_the_warehouse)
     if name == "sqlite":
         event.listen(engine, "connect", _without_implicit_transactions)
         event.listen(engine, "begin", _begin_as_writer)
     return engine
+
+
+def _name_the_warehouse(context: ExceptionContext) -> None:
+    original = context.original_exception
+    if isinstance(original, sqlite3.OperationalError):
+        down = original.sqlite_errorcode & 0xFF != _WRONG_STATEMENT
+    else:
+        down = isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError)
+    if down:
+        where = context.engine.url.render_as_string() if context.engine else "the warehouse"
+        raise WarehouseUnavailable(f"{where}: {explained(original)}") from original
 
 
 def _without_implicit_transactions(connection: Any, _record: Any) -> None:

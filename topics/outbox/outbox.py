@@ -173,10 +173,12 @@ class Outbox:
             if count:
                 yield count
 
-    def waiting(self) -> int:
-        """Rows that no relay has taken yet."""
+    def backlog(self) -> tuple[int, datetime | None]:
+        """Rows that no relay has taken yet, and when the oldest was written."""
+        rows = self.tables.outbox
         with self.engine.connect() as connection:
-            return connection.scalar(select(func.count()).select_from(self.tables.outbox)) or 0
+            found = connection.execute(select(func.count(), func.min(rows.c.timestamp))).one()
+        return found[0], _time(found[1])
 
     def retry(self, name: str | None = None) -> int:
         """Put rejected rows back, the oldest first; those that the trigger itself refused stay. How many there were."""

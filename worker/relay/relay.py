@@ -16,8 +16,10 @@ from topics.event.codec import TYPE_PREFIX, Stamp
 from topics.event.event import Operation, Options
 from topics.log import Log, Partition, Position
 from topics.names import EVENTS_PREFIX, events_spec, events_topic
+from topics.outbox.errors import WarehouseUnavailable
+from topics.outbox.outbox import Outbox
 from topics.outbox.relaying import OutboxReader, Row, fields_of
-from topics.outbox.tables import exist
+from topics.warehouse import explained
 from worker.clock import Clock
 from worker.log_events import logger
 
@@ -26,12 +28,8 @@ BATCH = 5_000
 MARK_S = 30.0
 """How old the mark may be from which the topics are read after a crash."""
 STANDBY_S = 1.0
-ABSENT_S = 5.0
-"""How often it is looked whether there is an outbox by now."""
 SETTLE_S = 1.0
 """What a killed relay had handed to the network may still arrive: it is waited for before the topics are read."""
-EMPTY_POLLS = 10
-"""So many polls without a record end the reading: the last offsets may be no records (a transaction's marks)."""
 IDLE_S = 0.5
 """A notification wakes a relay on PostgreSQL; this is the fallback, and how long a stop waits."""
 POLL_S = 0.02
@@ -44,10 +42,11 @@ PartitionsOf = Callable[[str], int | None]
 
 
 class Relay:
-    """One per process; any number may run, one of them works and the others take over when it ends."""
+    """Of one warehouse. Any number may run, in any processes: one works, and the others take over when it ends."""
 
     def __init__(self, engine: Engine, log: Log, partitions_of: PartitionsOf, clock: Clock) -> None:
         self._engine = engine
+        self._outbox = Outbox(engine)
         self._log = log
         self._partitions_of = partitions_of
         self._clock = clock
@@ -65,13 +64,18 @@ class Relay:
         asked.cancel()
         await working
 
+    def backlog(self) -> tuple[int, float]:
+        """Rows that wait, and how many seconds the oldest has. Raises ``WarehouseUnavailable``."""
+        count, oldest = self._outbox.backlog()
+        return count, max(0.0, self._clock.now() - oldest.timestamp()) if oldest else 0.0
+
     def _run(self) -> None:
         pause = 0.0
         while not self._stop.wait(pause):
             try:
-                pause = self._relay() if exist(self._engine) else ABSENT_S
-            except DBAPIError as error:
-                logger().warning("relay.warehouse_unavailable", error=str(error.orig or error))
+                pause = self._relay()
+            except (WarehouseUnavailable, DBAPIError) as error:
+                logger().warning("relay.warehouse_unavailable", error=explained(error))
                 pause = min(LONGEST_PAUSE_S, 2 * pause + 0.2)
             except (LogUnavailable, StoreUnavailable) as error:
                 logger().warning("relay.log_unavailable", error=str(error))
@@ -132,19 +136,11 @@ class Relay:
         reader.finish()
 
     def _ids_between(self, starts: dict[Partition, int], ends: dict[Partition, int]) -> set[str]:
-        left = {partition for partition, end in ends.items() if starts[partition] < end}
-        if not left:
-            return set()
         found: set[str] = set()
-        source = self._log.reader({partition: starts[partition] for partition in left})
-        empty = 0
+        source = self._log.reader(starts)
         try:
-            while left and empty < EMPTY_POLLS:
-                records = source.poll(IDLE_S)
-                empty = 0 if records else empty + 1
-                for record in records:
-                    if record.offset + 1 >= ends[record.partition]:
-                        left.discard(record.partition)
+            while any(source.position(partition) < end for partition, end in ends.items()):
+                for record in source.poll(IDLE_S):
                     for name, value in record.headers:
                         if name == "ce_id" and value is not None:
                             found.add(value.decode())

@@ -43,6 +43,7 @@ VALUES = {
 def test_a_value_of_each_type_arrives_as_it_was(
     postgres_warehouse: Warehouse, kind: str, given: str, sent: str
 ) -> None:
+    """Digit by digit, in UTC, whatever the writer's session has set; a null is a null."""
     warehouse = postgres_warehouse
     warehouse.run(
         "CREATE TYPE mood AS ENUM ('ok', 'bad')", "CREATE DOMAIN email_domain AS text CHECK (VALUE LIKE '%@%')"
@@ -61,6 +62,7 @@ def test_a_value_of_each_type_arrives_as_it_was(
 
 @pytest.mark.parametrize("kind", ["money", "xml", "point", "tsvector", "int4range", "json[]", "bytea[]"])
 def test_a_type_without_a_form_in_json_is_refused_at_create(postgres_warehouse: Warehouse, kind: str) -> None:
+    """The error names the column, the type and the way out."""
     postgres_warehouse.run(f"CREATE TABLE t (id int PRIMARY KEY, v {kind})")
     with pytest.raises(BadTrigger, match=r"t\.v has the type .*generated column"):
         postgres_warehouse.create(table=TableName(name="t"), fields={"v": "v"})
@@ -79,6 +81,7 @@ def test_a_type_without_a_form_in_json_is_refused_at_create(postgres_warehouse: 
 def test_what_json_has_not_is_refused_and_the_write_goes_on(
     postgres_warehouse: Warehouse, kind: str, value: str, reason: str
 ) -> None:
+    """The row waits with its reason; the next one is not touched."""
     warehouse = postgres_warehouse
     warehouse.run(f"CREATE TABLE t (id int PRIMARY KEY, v {kind})")
     warehouse.create(table=TableName(name="t"), fields={"v": "v"})
@@ -95,6 +98,7 @@ def contacts(postgres_warehouse: Warehouse) -> Warehouse:
 
 
 def test_an_upsert_statement_and_a_truncate(contacts: Warehouse) -> None:
+    """ON CONFLICT is an insert and an update, TRUNCATE is a delete of every row."""
     contacts.create()
     row = "INSERT INTO contacts VALUES (1, 'a', 'A', 1, ''), (2, 'b', 'B', 2, '')"
     contacts.run(row)
@@ -113,6 +117,7 @@ def test_an_upsert_statement_and_a_truncate(contacts: Warehouse) -> None:
 
 
 def test_who_writes_the_table_needs_no_right_on_the_outbox(contacts: Warehouse) -> None:
+    """The function has its maker's rights, and nobody else can read what is on its way."""
     contacts.create()
     contacts.run(
         "DROP ROLE IF EXISTS clerk", "CREATE ROLE clerk LOGIN", "GRANT INSERT, UPDATE, SELECT ON contacts TO clerk"
@@ -150,12 +155,14 @@ def test_a_table_that_was_altered_keeps_the_write_and_its_rows(contacts: Warehou
 
 
 def test_a_condition_that_fails_on_a_row_keeps_the_write(contacts: Warehouse) -> None:
+    """A division by zero in --when is the trigger's trouble, not the writer's."""
     contacts.create(when="100 / score > 1")
     contacts.run("INSERT INTO contacts (id, score) VALUES (1, 0)")
     assert [row.refused for row in contacts.rows()] == ["division by zero"]
 
 
 def test_a_table_of_another_schema_that_is_renamed_later(contacts: Warehouse) -> None:
+    """A trigger follows its table, not the table's name."""
     contacts.run("CREATE SCHEMA crm", "CREATE TABLE crm.people (id int PRIMARY KEY, email text)")
     contacts.create(table=TableName.parse("crm.people"), fields={"email": "email"})
     contacts.run("INSERT INTO crm.people VALUES (1, 'a')", "ALTER SCHEMA crm RENAME TO sales")
@@ -164,6 +171,7 @@ def test_a_table_of_another_schema_that_is_renamed_later(contacts: Warehouse) ->
 
 
 def test_a_partitioned_table(contacts: Warehouse) -> None:
+    """A row that moves to another partition is an update."""
     contacts.run(
         "CREATE TABLE parted (id int, region text, v text, PRIMARY KEY (id, region)) PARTITION BY LIST (region)",
         "CREATE TABLE parted_eu PARTITION OF parted FOR VALUES IN ('eu')",
@@ -177,6 +185,7 @@ def test_a_partitioned_table(contacts: Warehouse) -> None:
 
 
 def test_a_view_and_a_missing_schema(contacts: Warehouse) -> None:
+    """What is no table is refused by name."""
     contacts.run("CREATE VIEW v AS SELECT * FROM contacts")
     with pytest.raises(BadTrigger, match="v is no table"):
         contacts.create(table=TableName(name="v"))

@@ -14,6 +14,7 @@ ADA = "INSERT INTO contacts (id, email, first_name, score, note) VALUES (1, 'ada
 
 
 def test_an_insert_sends_all_mapped_fields_and_no_others(warehouse: Warehouse) -> None:
+    """Under the fields' names; topic and key are those that any producer would choose."""
     warehouse.create()
     warehouse.run(ADA)
     assert warehouse.events() == [("add", "1", {"email": "ada@acme.com", "firstname": "Ada", "score": 7})]
@@ -22,6 +23,7 @@ def test_an_insert_sends_all_mapped_fields_and_no_others(warehouse: Warehouse) -
 
 
 def test_an_update_sends_what_changed_and_the_key(warehouse: Warehouse) -> None:
+    """A field that stayed is left out, so that it overwrites nothing at the destination."""
     warehouse.create()
     warehouse.run(ADA)
     warehouse.run("UPDATE contacts SET email = 'ada@new.com', note = 'y' WHERE id = 1")
@@ -29,6 +31,7 @@ def test_an_update_sends_what_changed_and_the_key(warehouse: Warehouse) -> None:
 
 
 def test_an_update_of_nothing_that_is_mapped_sends_nothing(warehouse: Warehouse) -> None:
+    """Neither another column nor the same value again is a change."""
     warehouse.create()
     warehouse.run(ADA)
     warehouse.run("UPDATE contacts SET note = 'y'", "UPDATE contacts SET email = email")
@@ -36,12 +39,14 @@ def test_an_update_of_nothing_that_is_mapped_sends_nothing(warehouse: Warehouse)
 
 
 def test_a_null_is_sent_as_null(warehouse: Warehouse) -> None:
+    """So the destination can clear the field."""
     warehouse.create()
     warehouse.run(ADA, "UPDATE contacts SET first_name = NULL")
     assert warehouse.events()[1:] == [("update", "1", {"id": 1, "firstname": None})]
 
 
 def test_a_delete_sends_the_key(warehouse: Warehouse) -> None:
+    """Nothing else is needed, and the row is gone."""
     warehouse.create()
     warehouse.run(ADA, "DELETE FROM contacts")
     assert warehouse.events()[1:] == [("delete", "1", {"id": 1})]
@@ -58,6 +63,7 @@ def test_a_changed_key_is_the_end_of_one_record_and_a_new_one(warehouse: Warehou
 
 
 def test_keys_that_move_on_in_one_statement_end_with_their_new_owner(warehouse: Warehouse) -> None:
+    """No key ends deleted that another row has taken over."""
     warehouse.create(operations={"insert": Operation.UPSERT, "update": Operation.UPSERT, "delete": Operation.DELETE})
     warehouse.run(ADA, "INSERT INTO contacts (id, email) VALUES (2, 'bob@acme.com')")
     if warehouse.postgres:
@@ -74,6 +80,7 @@ def test_keys_that_move_on_in_one_statement_end_with_their_new_owner(warehouse: 
 
 
 def test_what_is_rolled_back_was_never_sent(warehouse: Warehouse) -> None:
+    """The outbox is part of the writer's transaction."""
     warehouse.create()
     with pytest.raises(DBAPIError):
         warehouse.run(ADA, "INSERT INTO no_such_table VALUES (1)")
@@ -81,6 +88,7 @@ def test_what_is_rolled_back_was_never_sent(warehouse: Warehouse) -> None:
 
 
 def test_an_upsert_carries_the_key_under_its_field(warehouse: Warehouse) -> None:
+    """A key column that is mapped goes under the name that the destination knows."""
     warehouse.create(
         key=("email",), operations={"insert": Operation.UPSERT, "update": Operation.UPSERT, "delete": Operation.DELETE}
     )
@@ -93,6 +101,7 @@ def test_an_upsert_carries_the_key_under_its_field(warehouse: Warehouse) -> None
 
 
 def test_a_composite_key(warehouse: Warehouse) -> None:
+    """Its columns make one key, and each is a field."""
     warehouse.create(key=("id", "email"), fields={"firstname": "first_name"})
     warehouse.run(ADA, "UPDATE contacts SET first_name = 'Grace'")
     assert warehouse.events()[1:] == [
@@ -109,24 +118,28 @@ def test_a_composite_key(warehouse: Warehouse) -> None:
     ],
 )
 def test_a_condition_over_the_row(warehouse: Warehouse, when: str, sent: list[str]) -> None:
+    """Columns by their names; percent signs and colons in it are text."""
     warehouse.create(when=when)
     warehouse.run(ADA, "INSERT INTO contacts VALUES (2, 'bob@acme.com', NULL, 3, '')")
     assert [key for _, key, _ in warehouse.events()] == sent
 
 
 def test_a_condition_over_what_was(warehouse: Warehouse) -> None:
+    """In an update the row before the change is there as well."""
     warehouse.create(when="new.score > old.score", operations={"update": Operation.UPDATE})
     warehouse.run(ADA, "UPDATE contacts SET score = 8", "UPDATE contacts SET score = 2")
     assert warehouse.events() == [("update", "1", {"id": 1, "score": 8})]
 
 
 def test_only_the_changes_that_were_asked_for(warehouse: Warehouse) -> None:
+    """An insert and an update pass unseen where only deletes are sent."""
     warehouse.create(operations={"delete": Operation.DELETE})
     warehouse.run(ADA, "UPDATE contacts SET email = 'x'", "DELETE FROM contacts")
     assert [operation for operation, _, _ in warehouse.events()] == ["delete"]
 
 
 def test_a_bulk_change_sends_each_row(warehouse: Warehouse) -> None:
+    """500 rows of one statement are 500 events, each with its own value."""
     warehouse.create()
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)"
     warehouse.run(f"INSERT INTO contacts (id, email) {numbers} SELECT i, 'u' || i FROM n")
@@ -151,6 +164,7 @@ def test_hostile_names_and_values(warehouse: Warehouse) -> None:
 
 
 def test_nothing_is_sent_while_a_refresh_loads(warehouse: Warehouse) -> None:
+    """And the next change after it is."""
     warehouse.create()
     if warehouse.postgres:
         warehouse.run("SET LOCAL writeback.loading = 'on'", ADA)
@@ -162,6 +176,7 @@ def test_nothing_is_sent_while_a_refresh_loads(warehouse: Warehouse) -> None:
 
 
 def test_a_trigger_made_twice_and_replaced(warehouse: Warehouse) -> None:
+    """The second is refused and says how; --replace takes the first one's place."""
     warehouse.create()
     with pytest.raises(BadTrigger, match=r"there is a trigger contacts already.*--replace"):
         warehouse.create()
@@ -171,6 +186,7 @@ def test_a_trigger_made_twice_and_replaced(warehouse: Warehouse) -> None:
 
 
 def test_two_triggers_on_one_table(warehouse: Warehouse) -> None:
+    """Each sends its own events."""
     warehouse.create()
     warehouse.create(name="alerts", connection="slack", object="message", fields={"text": "email"})
     warehouse.run(ADA)
@@ -178,6 +194,7 @@ def test_two_triggers_on_one_table(warehouse: Warehouse) -> None:
 
 
 def test_a_dropped_trigger_leaves_nothing_but_what_waits(warehouse: Warehouse) -> None:
+    """Its rows still go; later changes are nobody's."""
     warehouse.create()
     warehouse.run(ADA)
     assert warehouse.outbox.drop("contacts") == 1
@@ -189,6 +206,7 @@ def test_a_dropped_trigger_leaves_nothing_but_what_waits(warehouse: Warehouse) -
 
 
 def test_a_column_or_a_table_that_is_not_there(warehouse: Warehouse) -> None:
+    """Named, with the nearest one; nothing half-made stays behind."""
     with pytest.raises(BadTrigger, match=r"contacts has no column 'emial'.*Did you mean 'email'"):
         warehouse.create(fields={"email": "emial"})
     with pytest.raises(BadTrigger, match="there is no table kontacts"):
@@ -198,6 +216,7 @@ def test_a_column_or_a_table_that_is_not_there(warehouse: Warehouse) -> None:
 
 
 def test_a_wrong_condition_is_found_at_once(warehouse: Warehouse) -> None:
+    """Not at the next write of the table."""
     with pytest.raises(BadTrigger, match="does not take the trigger contacts"):
         warehouse.create(when="no_such_column > 5")
     with pytest.raises(BadTrigger, match="does not take the trigger contacts"):
@@ -207,6 +226,7 @@ def test_a_wrong_condition_is_found_at_once(warehouse: Warehouse) -> None:
 
 
 def test_a_key_without_a_value_is_refused_and_the_write_goes_on(warehouse: Warehouse) -> None:
+    """Nobody could say which record it is."""
     warehouse.create(key=("email",))
     warehouse.run("INSERT INTO contacts (id) VALUES (5)")
     (row,) = warehouse.rows()
@@ -214,6 +234,7 @@ def test_a_key_without_a_value_is_refused_and_the_write_goes_on(warehouse: Wareh
 
 
 def test_the_list_says_what_waits(warehouse: Warehouse) -> None:
+    """How many rows, and since when."""
     warehouse.create()
     warehouse.run(ADA)
     (listed,) = warehouse.outbox.list()
@@ -223,11 +244,13 @@ def test_the_list_says_what_waits(warehouse: Warehouse) -> None:
 
 
 def test_the_sql_can_be_read(warehouse: Warehouse) -> None:
+    """As it was run."""
     warehouse.create()
     assert "CREATE TRIGGER" in warehouse.outbox.sql("contacts")
 
 
 def test_what_becomes_a_message_has_all_fields_and_the_constants(warehouse: Warehouse) -> None:
+    """A message that lacks what did not change would say nothing."""
     warehouse.create(
         object="message",
         fields={"text": "email", "who": "first_name"},
@@ -240,6 +263,7 @@ def test_what_becomes_a_message_has_all_fields_and_the_constants(warehouse: Ware
 
 
 def test_a_backfill_sends_what_is_there_already(warehouse: Warehouse) -> None:
+    """Rows that meet the condition, by key, marked to let live events go first."""
     warehouse.run(ADA, "INSERT INTO contacts VALUES (2, 'bob@acme.com', NULL, 3, ''), (3, 'c', NULL, 1, '')")
     warehouse.create(when="score > 2")
     assert list(warehouse.outbox.backfill("contacts", rows=2)) == [2, 1]
@@ -251,6 +275,7 @@ def test_a_backfill_sends_what_is_there_already(warehouse: Warehouse) -> None:
 
 
 def test_a_backfill_that_was_cut_off_goes_on(warehouse: Warehouse) -> None:
+    """Behind the last step, or from the start when that is asked for."""
     warehouse.create(key=("email", "id"))
     warehouse.run("INSERT INTO contacts (id, email) VALUES (1, 'b'), (2, 'a'), (3, 'it''s'), (4, 'a')")
     before = len(warehouse.rows())

@@ -113,6 +113,7 @@ async def test_rows_that_no_event_can_be_made_of_are_set_aside(warehouse: Wareho
 
 
 async def test_a_paused_trigger_keeps_its_rows(warehouse: Warehouse, log: Log) -> None:
+    """They wait, and go when it is resumed."""
     warehouse.create()
     warehouse.outbox.pause("contacts", paused=True)
     warehouse.run(insert(1, 2))
@@ -125,6 +126,7 @@ async def test_a_paused_trigger_keeps_its_rows(warehouse: Warehouse, log: Log) -
 
 
 async def test_of_two_relays_one_works_and_the_other_takes_over(warehouse: Warehouse, log: Log) -> None:
+    """At no time both; nothing is doubled at the change."""
     warehouse.create()
     first, second = relay_of(warehouse, log), relay_of(warehouse, log)
     async with running(second):
@@ -174,6 +176,7 @@ async def test_a_transaction_that_commits_late_is_not_skipped(postgres_warehouse
 
 
 async def test_a_warehouse_without_triggers_is_waited_for(warehouse: Warehouse, log: Log) -> None:
+    """The first trigger is noticed without a restart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("worker.relay.relay.ABSENT_S", 0.1)
         async with running(relay_of(warehouse, log)):

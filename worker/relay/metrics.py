@@ -1,0 +1,40 @@
+"""The relays' numbers, as Prometheus has them. The label ``warehouse`` is a database's or a file's name, no URL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from topics.errors import WritebackError
+from worker.relay.relays import Relays
+
+LABELS = ("warehouse",)
+
+
+async def collect(relays: Relays) -> list[Metric]:
+    """Every family; what waits is counted now, and left out for a warehouse that does not answer."""
+    published = CounterMetricFamily(
+        "writeback_relay_published", "Rows of the outbox that are in the topics", labels=LABELS
+    )
+    rejected = CounterMetricFamily("writeback_relay_rejected", "Rows that no event could be made of", labels=LABELS)
+    waiting = GaugeMetricFamily("writeback_relay_waiting_rows", "Rows that wait in the outbox", labels=LABELS)
+    oldest = GaugeMetricFamily("writeback_relay_oldest_seconds", "How long the oldest of them waits", labels=LABELS)
+    for url, relay in list(relays.running.items()):
+        name = [Path(url.database or "").name]
+        published.add_metric(name, relay.published)
+        rejected.add_metric(name, relay.rejected)
+        backlog = await asyncio.to_thread(_answered, relay.backlog)
+        if backlog is not None:
+            waiting.add_metric(name, backlog[0])
+            oldest.add_metric(name, backlog[1])
+    return [published, rejected, waiting, oldest]
+
+
+def _answered(look: Callable[[], tuple[int, float]]) -> tuple[int, float] | None:
+    try:
+        return look()
+    except WritebackError:
+        return None
