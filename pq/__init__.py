@@ -3,6 +3,8 @@
 from pq._current import flush
 from pq._handle import Handle, connect, list_connections
 from pq._resync import full_resync, refresh_connection, update_connector
+from pq._state import get_state, set_state
+from pq._wait import Outcomes, wait
 from pq.errors import (
     Ambiguous,
     BadField,
@@ -25,6 +27,7 @@ __all__ = [
     "Handle",
     "NotFound",
     "NotSent",
+    "Outcomes",
     "Receipt",
     "ScriptError",
     "UnknownColumn",
@@ -36,7 +39,10 @@ __all__ = [
     "dbconnect",
     "flush",
     "full_resync",
+    "get_state",
     "list_connections",
     "refresh_connection",
+    "set_state",
     "update_connector",
+    "wait",
 ]

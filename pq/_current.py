@@ -65,12 +65,13 @@ def _open() -> Transport:
     from connectors.connections.store import (  # noqa: PLC0415 - `import pq` is quick; SQL comes with the first use
         Connections,
     )
+    from pq._scripts import ScriptStates  # noqa: PLC0415
     from pq._session import Session  # noqa: PLC0415
     from topics.cli.context import CommandContext  # noqa: PLC0415
 
     context = CommandContext()
     connections = Connections(context.store(), context.settings.secret_key)
-    opened = Session(context.log(), connections, group=context.settings.group)
+    opened = Session(context.log(), connections, ScriptStates(context.store()), group=context.settings.group)
     # What is loaded by now stays loaded. Without this every full collection walks it, once in some thousand writes:
     # 13 us of each write's 65 (measured, the Kafka client's own part included).
     gc.freeze()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -18,6 +19,7 @@ from pq._channel import Channel
 from pq._inbox import Inbox
 from pq._pending import why_pending
 from pq._refreshing import Refreshing, refresh_request
+from pq._scripts import ScriptStates
 from pq.errors import NotSent
 from pq.receipt import Receipt
 from topics.log import Log, Position
@@ -35,9 +37,18 @@ _LOGGER = logging.getLogger("pq")
 class Session:
     """Opened on the first ``connect``, flushed and closed when the process ends. Thread-safe."""
 
-    def __init__(self, log: Log, connections: Connections, *, group: str = WORKER_GROUP, source: str = "") -> None:
+    def __init__(
+        self,
+        log: Log,
+        connections: Connections,
+        states: ScriptStates,
+        *,
+        group: str = WORKER_GROUP,
+        source: str = "",
+    ) -> None:
         self.log = log
         self.connections = connections
+        self.states = states
         self.source = source or f"pq:{Path(sys.argv[0]).name or 'interactive'}"
         self.group = group
         log.ensure_topics(SYSTEM_TOPICS)
@@ -93,6 +104,12 @@ class Session:
         registry.check(old.connector, newest, old.settings, sorted(self.connections.secret_names(old)))
         self.connections.update(old.id, version=newest)
         return f"{old.name} uses {old.connector} {newest} (it was {old.version})"
+
+    def get_state(self, script: str) -> Any:
+        return self.states.get(script)
+
+    def set_state(self, script: str, value: Any) -> None:
+        self.states.set(script, value, time.time())  # noqa: TID251 - the edge: a script's own clock
 
     def list_connections(self) -> list[Connection]:
         return self.connections.list()

@@ -58,6 +58,7 @@ def _nothing(_connection: str, _object: str, _query: Mapping[str, Any]) -> list[
 class FakeTransport:
     def __init__(self, sent: list[Write], answer: Callable[[Write], dict[str, Any]], reading: Reading) -> None:
         self.sent, self.answer, self.reading = sent, answer, reading
+        self.states: dict[str, Any] = {}
 
     def channel(self, name: str | int) -> FakeChannel:
         return FakeChannel(self, str(name))
@@ -72,6 +73,12 @@ class FakeTransport:
 
     def update_connector(self, name: str | int) -> str:
         return f"{name} uses the newest version"
+
+    def get_state(self, script: str) -> Any:
+        return self.states.get(script)
+
+    def set_state(self, script: str, value: Any) -> None:
+        self.states[script] = value
 
     def list_connections(self) -> list[Connection]:
         return []

@@ -29,10 +29,13 @@ OPERATIONS = click.Choice(["add", "update", "upsert", "delete", "message"])
 @contextmanager
 def opened_session(context: CommandContext, source: str) -> Iterator[Session]:
     from connectors.connections.store import Connections  # noqa: PLC0415 - help needs none of it
+    from pq._scripts import ScriptStates  # noqa: PLC0415
     from pq._session import Session  # noqa: PLC0415
 
     connections = Connections(context.store(), context.settings.secret_key)
-    session = Session(context.log(), connections, group=context.settings.group, source=source)
+    session = Session(
+        context.log(), connections, ScriptStates(context.store()), group=context.settings.group, source=source
+    )
     try:
         yield session
     finally:

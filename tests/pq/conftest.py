@@ -12,6 +12,7 @@ import pytest
 from connectors import registry
 from connectors.connections.store import Connections
 from pq import _current
+from pq._scripts import ScriptStates
 from pq._session import Session
 from topics.event.codec import decode
 from topics.event.event import Event
@@ -56,13 +57,15 @@ def log(settings: Settings) -> Iterator[Log]:
 
 
 @pytest.fixture
-def session(log: Log, connections: Connections) -> Iterator[Session]:
+def session(log: Log, connections: Connections, settings: Settings) -> Iterator[Session]:
     """The session of this process, as ``pq.connect`` would open it."""
-    made = Session(log, connections, source="test")
+    engine = open_store(settings.store)
+    made = Session(log, connections, ScriptStates(engine), source="test")
     before = _current.replace(made)
     yield made
     _current.replace(before)
     made.close()
+    engine.dispose()
 
 
 def records(log: Log, topic: str) -> list[Record]:

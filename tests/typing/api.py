@@ -23,5 +23,6 @@ warehouse = pq.dbconnect(pq.DW_NAME)
 assert_type(warehouse.insert("shop", "product", {"id": 1}), int)
 assert_type(warehouse.delete("shop", "product", id=1), int)
 assert_type(warehouse.list_tables("shop"), list[str])
+assert_type(pq.wait([crm.add("contact", name="x")]), pq.Outcomes)
 crm.add("contact", "no dict")  # type: ignore[arg-type]
 crm.add()  # type: ignore[call-arg]

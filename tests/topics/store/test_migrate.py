@@ -20,13 +20,14 @@ from connectors.connections import sightings
 from connectors.connections.table import METADATA as CONNECTIONS
 from dead_letter.store.parking import METADATA as PARKING
 from dead_letter.store.tables import METADATA as LETTERS
+from pq._scripts import METADATA as SCRIPTS
 from tests.acceptance.command import Person
 from topics.cli.console import FAILED, USAGE
 from topics.errors import SettingsError
 from topics.store import migrate, open_store
 from worker.refresher.tables import METADATA as REFRESHES
 
-ROOMS = [CONNECTIONS, LETTERS, PARKING, REFRESHES]
+ROOMS = [CONNECTIONS, LETTERS, PARKING, REFRESHES, SCRIPTS]
 """The tables as each room's code has them."""
 
 
