@@ -431,7 +431,9 @@ def _refresher(context: CommandContext) -> Refresher:
             Leases(store), Runs(store), lambda _: ChildRun(), clock, f"{gethostname()}:{os.getpid()}", Watch()
         ),
         upgrade=upgrade,
-        settings=RefresherSettings(at_once=settings.refreshes_at_once, worker_group=settings.group),
+        settings=RefresherSettings(
+            at_once=settings.refreshes_at_once, group=settings.names.refresher_group, worker_group=settings.group
+        ),
         clock=clock,
     )
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 from docs.operating import events_page, metrics_page
 from topics import names
 from topics.event.result import MAX_PACKED
-from topics.log import FOREVER_MS, TopicSpec
+from topics.names import FOREVER_MS, TopicSpec
 from topics.settings import PREFIX, Settings
 
 REFERENCE = Path(__file__).with_name("reference")
@@ -24,10 +24,11 @@ GENERATED = "<!-- Written by `make docs`; change the code, not this page. -->\n\
 WIDTH = 100
 
 TOPIC_PURPOSES = {
-    names.REFRESH: "Requests to load a connection's data into the warehouse again; key: the connection",
-    names.REPLIES: "The outcomes that somebody waits for, one record each, with the vendor's full answer",
-    names.RESULTS: f"The ledger: every outcome, packed, up to {MAX_PACKED} in one record; and how each connection is",
-    names.DEAD_LETTER: "What could not be delivered, with its story; the archive reads it",
+    names.DEFAULT.refresh: "Requests to load a connection's data into the warehouse again; key: the connection",
+    names.DEFAULT.replies: "The outcomes that somebody waits for, one record each, with the vendor's full answer",
+    names.DEFAULT.results: f"The ledger: every outcome, packed, up to {MAX_PACKED} in one record; "
+    "and how each connection is",
+    names.DEFAULT.dead_letter: "What could not be delivered, with its story; the archive reads it",
 }
 
 
@@ -52,7 +53,8 @@ a variable with the prefix `{PREFIX}` that does not exist is one of them.
 
 def topics_page() -> str:
     """Every topic, what is in it and how it is made."""
-    specs = [names.events_spec("<slug>"), *names.SYSTEM_TOPICS]
+    ours = names.DEFAULT
+    specs = [ours.events_spec("<slug>"), *ours.system_topics]
     purposes = {"writeback.events.<slug>": "The events of one connection; key: `<object>/<key>`", **TOPIC_PURPOSES}
     rows = "\n".join(
         f"| `{spec.name}` | {purposes[spec.name]} | {spec.partitions} | {_retention(spec)} "
@@ -69,14 +71,18 @@ There is one topic of events per connection, so that a destination that is down 
 else's. `<slug>` is made from the connection's name when it is added ("Hubspot EU" becomes `hubspot-eu`) and never
 changes. One partition is the default: one worker then owns the order, the quota and the breaker of the connection.
 
+`writeback` at the beginning of every name is `WRITEBACK_PREFIX`: several installations share a log when each has a
+prefix, and a store, of its own. A prefix is made of letters, digits, dots, dashes and underscores, begins and ends with
+a letter or digit, and has none of the words events, refresh, replies, results and dead-letter between its dots.
+
 Topics are created by Writeback with exactly these settings; automatic creation by the broker is neither needed nor
 wanted.
 
 | consumer group | reads | what its commits mean |
 |---|---|---|
-| `{names.WORKER_GROUP}` | `writeback.events.*` | below the offset everything is delivered or dead-lettered |
-| `{names.ARCHIVE_GROUP}` | `{names.DEAD_LETTER}` | below the offset every letter is in the store |
-| `{names.REFRESHER_GROUP}` | `{names.REFRESH}` | below the offset every request is answered, or a dead letter |
+| `{ours.worker_group}` | `writeback.events.*` | below the offset everything is delivered or dead-lettered |
+| `{ours.archive_group}` | `{ours.dead_letter}` | below the offset every letter is in the store |
+| `{ours.refresher_group}` | `{ours.refresh}` | below the offset every request is answered, or a dead letter |
 """
 
 

@@ -23,7 +23,7 @@ from topics.event.event import Operation, Options, new_id, now_text
 from topics.event.exact_json import MAX_DIGITS
 from topics.event.refresh import OwnWrites
 from topics.log import Position, Producer
-from topics.names import MAX_EVENT_BYTES, events_topic
+from topics.names import MAX_EVENT_BYTES
 
 IMPATIENCE_S = 5.0
 """After this long a script that waits is told on stderr what it waits for."""
@@ -58,11 +58,11 @@ class Process(Protocol):
 class Channel:
     """Thread-safe. ``write`` is what a loop over a million rows calls: nothing in it asks the network."""
 
-    def __init__(self, session: Process, connection: Connection, connector: Connector) -> None:
+    def __init__(self, session: Process, connection: Connection, connector: Connector, topic: str) -> None:
         self.connection = connection
         self._session = session
         self._connector = connector
-        self.topic = events_topic(connection.slug)
+        self.topic = topic
         self._kinds: dict[tuple[Operation, str, bool, bool | float, bool, bool], _Kind] = {}
         self._own: dict[int, tuple[int, int]] = {}
         self._noting = threading.Lock()

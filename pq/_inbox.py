@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from topics.event.event import new_id
 from topics.event.result import Result, unpack
 from topics.log import Log, Partition, Reader
-from topics.names import REPLIES
 
 if TYPE_CHECKING:
     from pq.receipt import Receipt
@@ -26,10 +25,11 @@ class Inbox:
     """Thread-safe. Its place in the partition is noted when it is made, before the first write: nothing is missed."""
 
     def __init__(self, log: Log) -> None:
-        count = max(log.topics(REPLIES).get(REPLIES, 1), 1)
+        replies = log.names.replies
+        count = max(log.topics(replies).get(replies, 1), 1)
         self.partition = int(new_id().replace("-", "")[-8:], 16) % count
         self._log = log
-        place = Partition(REPLIES, self.partition)
+        place = Partition(replies, self.partition)
         self._starts = log.end_offsets([place])
         self._reader: Reader | None = None
         self._reading = threading.Lock()

@@ -13,8 +13,7 @@ from pq.errors import BadField
 from pq.receipt import Receipt
 from topics.errors import WritebackError
 from topics.event.refresh import OwnWrites, RefreshRequest, encode
-from topics.log import Position, Producer
-from topics.names import REFRESH
+from topics.log import Log, Position, Producer
 
 IMPATIENCE_S = 5.0
 
@@ -24,6 +23,7 @@ class Process(Protocol):
 
     inbox: Inbox
     producer: Producer
+    log: Log
     connections: Connections
 
     def say(self, message: str, *values: object) -> None: ...
@@ -66,7 +66,7 @@ class Refreshing:
         """Returns at once."""
         receipt = Receipt(request.id, self, wait_s)
         self._session.inbox.expect(receipt)
-        receipt.track(self._session.producer.send(REFRESH, **encode(request)._asdict()))
+        receipt.track(self._session.producer.send(self._session.log.names.refresh, **encode(request)._asdict()))
         return receipt
 
     def wait_for(self, receipt: Receipt, seconds: float) -> None:

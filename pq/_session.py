@@ -23,7 +23,7 @@ from pq._scripts import ScriptStates
 from pq.errors import NotSent
 from pq.receipt import Receipt
 from topics.log import Log, Position
-from topics.names import SYSTEM_TOPICS, WORKER_GROUP, events_spec
+from topics.names import DEFAULT
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Session:
         connections: Connections,
         states: ScriptStates,
         *,
-        group: str = WORKER_GROUP,
+        group: str = DEFAULT.worker_group,
         source: str = "",
     ) -> None:
         self.log = log
@@ -51,7 +51,7 @@ class Session:
         self.states = states
         self.source = source or f"pq:{Path(sys.argv[0]).name or 'interactive'}"
         self.group = group
-        log.ensure_topics(SYSTEM_TOPICS)
+        log.ensure_topics(log.names.system_topics)
         self.inbox = Inbox(log)
         self.producer = log.producer(name="pq")
         self._channels: dict[str, Channel] = {}
@@ -66,8 +66,9 @@ class Session:
             connection = self.connections.get(name)
             known = self._channels.get(connection.slug)
             if known is None or known.connection.revision != connection.revision:
-                self.log.ensure_topics([events_spec(connection.slug, connection.partitions)])
-                known = Channel(self, connection, self._for_keys(connection))
+                self.log.ensure_topics([self.log.names.events_spec(connection.slug, connection.partitions)])
+                topic = self.log.names.events_topic(connection.slug)
+                known = Channel(self, connection, self._for_keys(connection), topic)
                 self._channels[connection.slug] = known
             return known
 

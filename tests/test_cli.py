@@ -23,7 +23,7 @@ from topics.cli.context import CommandContext
 from topics.cli.logging import configure_logging
 from topics.errors import LogUnavailable, WritebackError
 from topics.event.result import Result, pack
-from topics.names import RESULTS, SYSTEM_TOPICS
+from topics.names import DEFAULT
 from topics.settings import Settings
 
 COMMANDS = [name for section in writeback.SECTIONS.values() for name in section]
@@ -366,10 +366,10 @@ def test_topics(capsys: pytest.CaptureFixture[str]) -> None:
 
 def ledger(*results: Result) -> None:
     context = CommandContext()
-    context.log().ensure_topics(SYSTEM_TOPICS)
+    context.log().ensure_topics(DEFAULT.system_topics)
     producer = context.log().producer()
     for start in range(0, len(results), 3):
-        producer.send(RESULTS, key=None, value=pack(results[start : start + 3]))
+        producer.send(DEFAULT.results, key=None, value=pack(results[start : start + 3]))
     producer.flush(10)
     producer.close()
     context.close()

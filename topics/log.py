@@ -12,17 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from topics.headers import Header, PackedHeaders
+from topics.names import Names, TopicSpec
 
 Headers = tuple[Header, ...] | PackedHeaders
 
 METADATA_BUDGET = 4_096
 """Bytes of metadata that a commit may carry per partition (Kafka's ``offset.metadata.max.bytes``)."""
-
-FOREVER_MS = -1
 
 
 class Partition(NamedTuple):
@@ -78,15 +77,6 @@ class Lag(NamedTuple):
     def records(self) -> int:
         """Records between the commit and the end; without a commit, all of them (an upper bound after a trim)."""
         return max(0, self.end - (self.committed or 0))
-
-
-@dataclass(frozen=True, slots=True)
-class TopicSpec:
-    name: str
-    partitions: int = 1
-    retention_ms: int = FOREVER_MS
-    max_record_bytes: int = 1_048_576
-    config: Mapping[str, str] = field(default_factory=dict)
 
 
 class Producer(Protocol):
@@ -193,6 +183,11 @@ class Reader(Protocol):
 
 
 class Log(Protocol):
+    """One installation's view of a log: what it calls its topics and groups is in ``names``."""
+
+    @property
+    def names(self) -> Names: ...
+
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
         """Create the topics that do not exist, and wait until they can be written and read.
 

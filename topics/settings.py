@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from topics.errors import SettingsError
 from topics.log import Log
-from topics.names import WORKER_GROUP
+from topics.names import DEFAULT, Names, check_prefix
 
 PREFIX = "WRITEBACK_"
 TOML = Path("writeback.toml")
@@ -91,7 +91,12 @@ class Settings(BaseSettings):
         "(writeback connections new-key); of several separated by commas the first encrypts, all decrypt",
         repr=False,
     )
-    group: str = Field(default=WORKER_GROUP, min_length=1, description="The consumer group of the workers")
+    prefix: str = Field(
+        default=DEFAULT.prefix,
+        description="What the names of all topics and groups begin with; one of its own for each installation that "
+        "shares a log with others",
+    )
+    group: str = Field(default="", description="The consumer group of the workers; by default the prefix and `-worker`")
     member: str = Field(default="", description="A stable identity of this worker (static membership), or nothing")
     budget_records: int = Field(default=10_000, ge=1, description="Records a worker holds at most, waiting ones too")
     budget_bytes: int = Field(default=64 * 2**20, ge=2**20, description="Bytes a worker holds at most")
@@ -133,6 +138,16 @@ class Settings(BaseSettings):
         if not re.match(r"sqlite:///.|kafka://[^/,]", value):
             raise ValueError("is not a log; it is sqlite:///path/to/log.db or kafka://host:9092,host2:9092")
         return value
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix_fits_topics(cls, value: str) -> str:
+        return check_prefix(value)
+
+    @field_validator("group")
+    @classmethod
+    def _group_has_the_prefix(cls, value: str, info: ValidationInfo) -> str:
+        return value or Names(info.data.get("prefix", DEFAULT.prefix)).worker_group
 
     @field_validator("store")
     @classmethod
@@ -204,6 +219,11 @@ class Settings(BaseSettings):
         named = _NamedWarehouses(settings_cls)
         return (init_settings, env_settings, dotenv_settings, named, TomlConfigSettingsSource(settings_cls))
 
+    @property
+    def names(self) -> Names:
+        """What this installation calls its topics and groups."""
+        return Names(self.prefix)
+
     def kafka(self) -> dict[str, object]:
         """The client's own names for what was set; nothing for what was not."""
         given = {
@@ -221,7 +241,7 @@ class Settings(BaseSettings):
         """The log that ``log`` names; does not connect (``Log.probe`` does)."""
         from topics.open import open_log  # noqa: PLC0415 - an engine costs its import only where it runs
 
-        return open_log(self.log, kafka=self.kafka())
+        return open_log(self.log, kafka=self.kafka(), names=self.names)
 
 
 class _NamedWarehouses(PydanticBaseSettingsSource):

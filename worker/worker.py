@@ -54,7 +54,7 @@ FLUSH_SECONDS = 5.0
 class WorkerSettings:
     """``grace_seconds``: how long a stop waits for calls under way; less than the container's stop period."""
 
-    group: str = names.WORKER_GROUP
+    group: str = names.DEFAULT.worker_group
     member: str = ""
     budget_records: int = 10_000
     budget_bytes: int = 64 * 1024 * 1024
@@ -80,16 +80,17 @@ class Worker:
         self._log = log
         self._clock = clock or SystemClock()
         self._consumer = log.consumer(
-            self._settings.group, pattern=names.EVENTS_PATTERN, rebalance=self, member=self._settings.member
+            self._settings.group, pattern=log.names.events_pattern, rebalance=self, member=self._settings.member
         )
-        self._publishers = [
-            RetryingPublisher(log.producer(name=name, max_record_bytes=names.MAX_LETTER_BYTES), self._clock)
-            for name in ("letters", "replies", "results")
-        ]
+        ours = log.names
+        topics = {"letters": ours.dead_letter, "replies": ours.replies, "results": ours.results}
+        producers = {name: log.producer(name=name, max_record_bytes=names.MAX_LETTER_BYTES) for name in topics}
+        self._publishers = [RetryingPublisher(producers[name], topic, self._clock) for name, topic in topics.items()]
         letters, replies, results = self._publishers
-        self._after_writeback = AfterWriteback(results)
+        refreshes = RetryingPublisher(producers["results"], ours.refresh, self._clock)
+        self._after_writeback = AfterWriteback(refreshes)
         self._ledger = Ledger(results, after=self._after_writeback.ask)
-        self._outcomes = Outcomes(self._ledger, letters, replies, self._clock)
+        self._outcomes = Outcomes(self._ledger, letters, replies, self._clock, self._settings.group)
         self._committer = Committer(self._consumer, self._ledger, self._clock, self._committed)
         self._pauses = PartitionPauses(self._consumer)
         budget = Budget(self._settings.budget_records, self._settings.budget_bytes)
@@ -180,7 +181,7 @@ class Worker:
             raise
 
     async def _open_ledger(self) -> None:
-        await asyncio.to_thread(self._log.ensure_topics, names.SYSTEM_TOPICS)
+        await asyncio.to_thread(self._log.ensure_topics, self._log.names.system_topics)
         await self._ledger.open()
 
     async def _poll(self) -> list[Record]:

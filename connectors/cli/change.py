@@ -12,7 +12,6 @@ from connectors.cli.options import ask_missing, change_options, limits_of, polic
 from topics.cli.console import json_option, note, pass_context
 from topics.cli.context import CommandContext
 from topics.errors import LogError
-from topics.names import events_spec, events_topic
 
 if TYPE_CHECKING:
     from connectors.connections.store import Connection, Connections
@@ -57,7 +56,11 @@ def add(
         policy=policy,
     )
     _make_topic(context, store, made)
-    tell(made, as_json=as_json, text=f"Added {made.name}: {manifest.title}, topic {events_topic(made.slug)}")
+    tell(
+        made,
+        as_json=as_json,
+        text=f"Added {made.name}: {manifest.title}, topic {context.settings.names.events_topic(made.slug)}",
+    )
 
 
 @click.command("set")
@@ -106,7 +109,7 @@ def remove(context: CommandContext, /, *, name: str, force: bool, as_json: bool)
     """Forget a connection, its secrets, and then its topic."""
     store = current_connections(context)
     connection = store.get(name)
-    topic = events_topic(connection.slug)
+    topic = context.settings.names.events_topic(connection.slug)
     pending = pending_of(context, connection.slug)
     if pending and not force:
         events = "1 event is" if pending == 1 else f"{pending:,} events are"
@@ -122,13 +125,14 @@ def remove(context: CommandContext, /, *, name: str, force: bool, as_json: bool)
 def _make_topic(context: CommandContext, store: Connections, made: Connection) -> None:
     """A connection without a topic would swallow nothing and deliver nothing: it is taken back."""
     try:
-        context.log().ensure_topics([events_spec(made.slug, made.partitions)])
+        log = context.log()
+        log.ensure_topics([log.names.events_spec(made.slug, made.partitions)])
         waiting = pending_of(context, made.slug)
     except LogError:
         store.remove(made.id)
         raise
     if waiting:
-        note(f"{events_topic(made.slug)} was there already, with {waiting:,} events: they will be delivered")
+        note(f"{log.names.events_topic(made.slug)} was there already, with {waiting:,} events: they will be delivered")
 
 
 def _check_unset(unset: tuple[str, ...], there: list[str]) -> None:

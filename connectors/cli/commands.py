@@ -13,7 +13,6 @@ from connectors.cli.context import current_connections, name_argument, pending_o
 from topics.cli.console import FAILED, json_option, pass_context, print_json, print_listing, print_table, say
 from topics.cli.context import CommandContext
 from topics.errors import LogError
-from topics.names import events_topic
 
 if TYPE_CHECKING:
     from connectors.connections.standing import Standing
@@ -74,7 +73,7 @@ def show(context: CommandContext, /, *, name: str, as_json: bool) -> None:
     connection = store.get(name)
     shown: dict[str, Any] = asdict(connection) | {
         "secrets": store.secret_names(connection),
-        "topic": events_topic(connection.slug),
+        "topic": context.settings.names.events_topic(connection.slug),
         "pending": _pending_or_why(context, connection.slug),
         "status": _Status(store.standings()[connection.slug]),
     }
@@ -113,7 +112,8 @@ def test(context: CommandContext, /, *, name: str, as_json: bool) -> int:
 def rename(context: CommandContext, /, *, name: str, new_name: str, as_json: bool) -> None:
     """Give it another name; its topic keeps the old one."""
     changed = current_connections(context).update(name, name=new_name)
-    tell(changed, as_json=as_json, text=f"Renamed to {changed.name}; its topic stays {events_topic(changed.slug)}")
+    topic = context.settings.names.events_topic(changed.slug)
+    tell(changed, as_json=as_json, text=f"Renamed to {changed.name}; its topic stays {topic}")
 
 
 @connections.command()

@@ -9,7 +9,6 @@ import click
 
 from topics.cli.console import print_json, say
 from topics.cli.context import CommandContext
-from topics.names import events_topic
 
 if TYPE_CHECKING:
     from connectors.connections.store import Connection, Connections
@@ -25,7 +24,7 @@ def current_connections(context: CommandContext) -> Connections:
 
 
 def pending_of(context: CommandContext, slug: str) -> int:
-    topic = events_topic(slug)
+    topic = context.settings.names.events_topic(slug)
     lag = context.log().lag(context.settings.group, topic)
     return sum(behind.records for partition, behind in lag.items() if partition.topic == topic)
 

@@ -67,8 +67,8 @@ def close_overdue(context: CommandContext, store: LetterStore, told: Sequence[Cl
     if not several:
         return []
     log = context.log()
-    with closing(log.producer(name="writeback-replay")) as producer:
-        return send(producer, log.topics(), several)
+    with closing(log.producer(name="replay")) as producer:
+        return send(producer, log, several)
 
 
 def tell_keys(several: Sequence[Closing]) -> None:

@@ -22,7 +22,7 @@ from dead_letter.letter.foreign import read_foreign
 from topics.errors import MalformedEvent
 from topics.event import codec
 from topics.log import Headers, Partition, Record
-from topics.names import MAX_EVIDENCE_BYTES, WORKER_GROUP, slug_of
+from topics.names import DEFAULT, MAX_EVIDENCE_BYTES, slug_of
 
 VERSION = 1
 STORY = "writeback-letter-story"
@@ -109,12 +109,12 @@ def letter_id(record: Record) -> str:
     return hashlib.sha256(place.encode()).hexdigest()[:24]
 
 
-def encode(letter: Letter) -> Encoded:
-    """The record of a letter; adds at most ``MAX_EVIDENCE_BYTES`` to the original."""
+def encode(letter: Letter, group: str = DEFAULT.worker_group) -> Encoded:
+    """The record of a letter; adds at most ``MAX_EVIDENCE_BYTES`` to the original. ``group``: its worker's."""
     record = letter.record
     kept = tuple((f"~{name}" if _OURS.match(name) else name, value) for name, value in record.headers)
     standing_in = record.key is None and record.value is None
-    spring = _spring(letter)
+    spring = _spring(letter, group)
     spent = len(kept) - sum(mine == theirs for (mine, _), (theirs, _) in zip(kept, record.headers, strict=True))
     spent += sum(len(name) + len(value) for name, value in spring)
     story = _story(letter, MAX_EVIDENCE_BYTES - spent - _ROOM_FOR_REST)
@@ -192,7 +192,7 @@ def _stranger(record: Record, original: Record, reason: str, excerpt: str) -> Le
     )
 
 
-def _spring(letter: Letter) -> list[tuple[str, bytes]]:
+def _spring(letter: Letter, group: str) -> list[tuple[str, bytes]]:
     record = letter.record
     return [
         ("kafka_dlt-original-topic", record.partition.topic.encode()),
@@ -200,7 +200,7 @@ def _spring(letter: Letter) -> list[tuple[str, bytes]]:
         ("kafka_dlt-original-offset", record.offset.to_bytes(8, "big", signed=True)),
         ("kafka_dlt-original-timestamp", record.timestamp_ms.to_bytes(8, "big", signed=True)),
         ("kafka_dlt-original-timestamp-type", b"CreateTime"),
-        ("kafka_dlt-original-consumer-group", WORKER_GROUP.encode()),
+        ("kafka_dlt-original-consumer-group", group.encode()),
         ("kafka_dlt-exception-fqcn", f"writeback.{letter.verdict[:64]}".encode("utf-8", "replace")),
         ("kafka_dlt-exception-message", letter.reason[:MAX_TEXT].encode("utf-8", "replace")),
     ]

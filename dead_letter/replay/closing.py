@@ -6,7 +6,7 @@ nothing of the key is open any more, and otherwise none: then the key stays park
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
@@ -17,8 +17,7 @@ from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
 from topics.errors import LogError
 from topics.event.unpark import NO_LETTER, Unpark, encode_unpark
-from topics.log import Partition, Position, Producer
-from topics.names import events_topic
+from topics.log import Log, Partition, Position, Producer
 
 ACK_SECONDS = 150.0
 """Longer than the producer's own delivery time-out, so that what it gave up is told as that."""
@@ -58,28 +57,36 @@ def overdue(store: LetterStore) -> list[Closing]:
     return [one for one in _closings(store, store.parking.parked(), frozenset()) if one.flows]
 
 
-def lift(producer: Producer, topics: Mapping[str, int], several: Sequence[Closing]) -> list[Closing]:
+def lift(producer: Producer, log: Log, several: Sequence[Closing]) -> list[Closing]:
     """Let replayed events pass again, and no key go: a replay that was cut off may have left them barred."""
-    return send(producer, topics, [replace(one, names=NO_LETTER) for one in several])
+    return send(producer, log, [replace(one, names=NO_LETTER) for one in several])
 
 
-def send(producer: Producer, topics: Mapping[str, int], several: Sequence[Closing]) -> list[Closing]:
+def send(producer: Producer, log: Log, several: Sequence[Closing]) -> list[Closing]:
     """The same, acknowledged, or with what went wrong."""
-    flying = [_send(producer, one) if _there(one, topics) else None for one in several]
-    return [replace(one, trouble=_trouble(one, future)) for one, future in zip(several, flying, strict=True)]
+    topics = log.topics(log.names.events_prefix)
+    places = [Partition(log.names.events_topic(one.connection), one.partition) for one in several]
+    flying = [
+        _send(producer, place, one) if place.number < topics.get(place.topic, 0) else None
+        for place, one in zip(places, several, strict=True)
+    ]
+    return [
+        replace(one, trouble=_trouble(place, future))
+        for place, one, future in zip(places, several, flying, strict=True)
+    ]
 
 
-def _send(producer: Producer, one: Closing) -> Future[Position] | LogError:
+def _send(producer: Producer, place: Partition, one: Closing) -> Future[Position] | LogError:
     encoded = encode_unpark(one.connection, Unpark(one.record_key, one.names))
     try:
-        return producer.send(events_topic(one.connection), **encoded._asdict(), partition=one.partition)
+        return producer.send(place.topic, **encoded._asdict(), partition=place.number)
     except LogError as error:
         return error
 
 
-def _trouble(one: Closing, sent: Future[Position] | LogError | None) -> str:
+def _trouble(place: Partition, sent: Future[Position] | LogError | None) -> str:
     if sent is None:
-        return f"there is no {Partition(events_topic(one.connection), one.partition)} any more"
+        return f"there is no {place} any more"
     if isinstance(sent, LogError):
         return str(sent)
     try:
@@ -87,10 +94,6 @@ def _trouble(one: Closing, sent: Future[Position] | LogError | None) -> str:
     except (NotYet, LogError) as error:
         return f"the log has not acknowledged it: {error}"
     return ""
-
-
-def _there(one: Closing, topics: Mapping[str, int]) -> bool:
-    return one.partition < topics.get(events_topic(one.connection), 0)
 
 
 def _closings(store: LetterStore, parked: Sequence[Parked], going: Collection[str]) -> list[Closing]:

@@ -11,7 +11,6 @@ from dead_letter.store.store import LetterStore
 from topics.errors import MalformedEvent
 from topics.event.result import Result, unpack
 from topics.log import Log
-from topics.names import RESULTS
 
 Place = tuple[str, int, str]
 Delivered = Mapping[Place, int]
@@ -29,7 +28,7 @@ def deliveries(log: Log, store: LetterStore, letters: Iterable[Summary], kin: Li
     if not wanted:
         return found
     copies = _first_offsets(store, wanted.values(), kin)
-    for records in read_to_end(log, dict.fromkeys(partitions_of(log, RESULTS), 0)):
+    for records in read_to_end(log, dict.fromkeys(partitions_of(log, log.names.results), 0)):
         for result in (result for record in records for result in _results(record.value)):
             place = (result.topic, result.partition, f"{result.object}/{result.key}")
             if result.outcome == "delivered" and place in wanted:

@@ -12,7 +12,7 @@ from dead_letter.replay.outgoing import edited_event
 from dead_letter.store.rows import Edit, Stored
 from topics.errors import MalformedEvent
 from topics.event import codec, exact_json
-from topics.names import MAX_EVENT_BYTES, REFRESH
+from topics.names import MAX_EVENT_BYTES, is_refresh
 
 
 def edit_of(
@@ -26,7 +26,7 @@ def edit_of(
     key: str | None = None,
 ) -> Edit:
     """The edit after these changes, on top of an earlier one. Raises ``BadEdit`` when it makes no event."""
-    if stored.summary.topic == REFRESH:
+    if is_refresh(stored.summary.topic):
         raise BadEdit(
             f"letter {stored.summary.id} is a request for a refresh: replay it as it is, or ask anew with "
             "`writeback refresh` and discard it"

@@ -11,6 +11,7 @@ from topics.errors import MalformedEvent
 from topics.event import codec
 from topics.event.event import Event, Operation, Replay
 from topics.log import Headers
+from topics.names import Names
 
 _MARKS = {codec.REPLAY_LETTER, codec.REPLAY_NUMBER}
 
@@ -25,14 +26,14 @@ class Send(NamedTuple):
     headers: Headers
 
 
-def event_to_send(letter: Stored, topics: Mapping[str, int], *, new_id: bool = False) -> Send:
+def event_to_send(letter: Stored, topics: Mapping[str, int], names: Names, *, new_id: bool = False) -> Send:
     """The original's bytes, or the edited event, with the mark of the replay, to the original's partition.
 
     Raises ``MalformedEvent`` or ``ValueError`` for an edit that makes no event.
     """
     summary, record = letter.summary, letter.letter.record
     replay = Replay(letter=summary.id, number=replay_number(letter))
-    topic = target(summary)
+    topic = target(summary, names)
     if summary.edited is None:
         kept = tuple(header for header in record.headers if header[0].lower() not in _MARKS)
         number = record.partition.number if record.partition.number < topics.get(topic, 0) else None

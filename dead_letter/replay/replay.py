@@ -73,9 +73,9 @@ class Replayer:
         going = [item.letter for item in planned if item.goes]
         eligible = [item.letter for item in planned if item.fate == "eligible"]
         self._turns = Turns(self._store, going)
-        producer = self._log.producer(name="writeback-replay", max_record_bytes=MAX_REPLAYED_BYTES)
+        producer = self._log.producer(name="replay", max_record_bytes=MAX_REPLAYED_BYTES)
         try:
-            lift(producer, self._log.topics(), closings(self._store, going, barred=True))
+            lift(producer, self._log, closings(self._store, going, barred=True))
             yield from self._mark_copied([item for item in planned if item.fate == "copied"])
             yield from self._run(producer, eligible, waiting)
         finally:
@@ -88,7 +88,7 @@ class Replayer:
         while going:
             part, going = going[:BATCH], going[BATCH:]
             ids = [letter.id for letter in part]
-            trouble = self._pace.wait_for_room(self._log, {target(letter) for letter in part}, waiting)
+            trouble = self._pace.wait_for_room(self._log, {target(letter, self._log.names) for letter in part}, waiting)
             items = [Item(letter, "unsent", trouble) for letter in ids] if trouble else self._batch(producer, ids)
             yield from items
             trouble = next((item.why for item in items if item.outcome in {"unknown", "unsent"}), "")
@@ -106,7 +106,7 @@ class Replayer:
 
     def _close(self, producer: Producer, letters: Sequence[Summary]) -> None:
         if letters:
-            self.closed += send(producer, self._log.topics(), closings(self._store, letters))
+            self.closed += send(producer, self._log, closings(self._store, letters))
             self._turns.closed(letters)
 
     # -- one batch ----------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Replayer:
         refused: dict[str, Item] = {}
         for letter in letters:
             try:
-                sends[letter.summary.id] = event_to_send(letter, topics, new_id=self._new_id)
+                sends[letter.summary.id] = event_to_send(letter, topics, self._log.names, new_id=self._new_id)
             except (MalformedEvent, ValueError) as error:
                 refused[letter.summary.id] = Item(letter.summary.id, "refused", str(error))
         return sends, refused

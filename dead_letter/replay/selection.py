@@ -14,7 +14,7 @@ from dead_letter.store.parking import Key
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
 from topics.log import Log, Position
-from topics.names import EVENTS_PREFIX, REFRESH, slug_of
+from topics.names import Names, is_refresh, slug_of
 
 Fate = Literal["eligible", "ineligible", "superseded", "copied"]
 """``copied``: an earlier replay was cut off behind the copy of this one; it only has to be marked."""
@@ -47,6 +47,7 @@ def survey(log: Log, store: LetterStore, letters: Sequence[Summary], *, supersed
         sorted(letters, key=kin.turn),
         log.topics(),
         kin,
+        names=log.names,
         parked=set(store.parking.find({key for key in map(key_of, letters) if key is not None})),
         delivered={} if superseded else deliveries(log, store, letters, kin),
         copies=find_copies(log, letters),
@@ -59,6 +60,7 @@ def plan(
     topics: Mapping[str, int],
     kin: Lineage,
     *,
+    names: Names,
     parked: Container[Key],
     delivered: Delivered,
     copies: Mapping[str, Position],
@@ -70,7 +72,7 @@ def plan(
     that is not going in the same replay: the older event would undo the newer one. Messages never are. Where the order
     of a record matters (its key is parked, or the letter was blocked), nothing goes past an open letter before it.
     """
-    obstacles = {letter.id: _obstacle(letter, topics) for letter in letters}
+    obstacles = {letter.id: _obstacle(letter, topics, names) for letter in letters}
     may_go = {letter for letter, obstacle in obstacles.items() if not obstacle}
     ahead = _Ahead(kin)
     newest: dict[Queue, Summary | None] = {}
@@ -112,25 +114,25 @@ class _Ahead:
         return None
 
 
-def _obstacle(letter: Summary, topics: Mapping[str, int]) -> str:
+def _obstacle(letter: Summary, topics: Mapping[str, int], names: Names) -> str:
     if letter.state != "open":
         return f"it is {letter.state} already"
-    if letter.topic == REFRESH and letter.verdict == "malformed":
+    if is_refresh(letter.topic) and letter.verdict == "malformed":
         return "it is no request that can be read: ask again (writeback refresh NAME), and discard it"
     if letter.verdict in NEEDS_EDIT and letter.edited is None:
         return f"it is {letter.verdict}: give it an event first (writeback dead-letters edit {letter.id[:12]} ...)"
-    topic = target(letter)
-    if slug_of(topic) is None and topic != REFRESH:
-        return f"{topic} is no topic of events ({EVENTS_PREFIX}...)"
+    topic = target(letter, names)
+    if slug_of(topic) is None and not is_refresh(topic):
+        return f"{topic} is no topic of events ({names.events_prefix}...)"
     if topic not in topics:
         return f"the topic {topic} does not exist: the connection is gone or was never made"
     return ""
 
 
-def target(letter: Summary) -> str:
+def target(letter: Summary, names: Names) -> str:
     """The topic a replay goes to: the original one; for an edited stranger, that of its connection."""
-    own = slug_of(letter.topic) is not None or letter.topic == REFRESH
-    return letter.topic if own else EVENTS_PREFIX + letter.connection
+    own = slug_of(letter.topic) is not None or is_refresh(letter.topic)
+    return letter.topic if own else names.events_topic(letter.connection)
 
 
 def _waits(letter: Summary, before: Summary) -> str:

@@ -18,7 +18,6 @@ from dead_letter.store.backlog import partitions_of, read_to_end
 from dead_letter.store.store import Arrival, LetterStore
 from topics.errors import CommitFenced, LogUnavailable, StoreUnavailable
 from topics.log import Commit, Consumer, Log, Partition, Record
-from topics.names import ARCHIVE_GROUP, DEAD_LETTER
 
 POLL_SECONDS = 1.0
 AT_ONCE = 200
@@ -35,7 +34,7 @@ def catch_up(log: Log, store: LetterStore) -> int:
 
     Raises ``LogUnavailable`` when the log stops answering on the way; what was read until then is kept.
     """
-    places = partitions_of(log, DEAD_LETTER)
+    places = partitions_of(log, log.names.dead_letter)
     if not places:
         return 0
     return sum(keep(store, records) for records in read_to_end(log, starts(store, log.end_offsets(places))))
@@ -95,9 +94,10 @@ class Archive:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; whatever happens to the log or the store."""
+        names = self._topics.names
         while not stop.is_set():
             self._forget(self._owned | self._fresh)
-            consumer = self._topics.consumer(ARCHIVE_GROUP, pattern=re.escape(DEAD_LETTER), rebalance=self)
+            consumer = self._topics.consumer(names.archive_group, pattern=re.escape(names.dead_letter), rebalance=self)
             try:
                 await consumer.start()
                 await self._consume(consumer, stop)

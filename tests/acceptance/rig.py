@@ -42,7 +42,7 @@ def stage_on(engine: str, folder: Path, request: pytest.FixtureRequest) -> Itera
             empty.delete_topic(topic)
         empty.close()
     with Stage(folder, log=log, env={"SANDBOX_TOKEN": "pat-test"}) as stage:
-        stage.log.ensure_topics(names.SYSTEM_TOPICS)
+        stage.log.ensure_topics(names.DEFAULT.system_topics)
         yield stage
 
 
@@ -72,8 +72,9 @@ def wait_until(what: str, true: Callable[[], bool], *, within: float) -> None:
 
 def left(stage: Stage, slug: str = "") -> int:
     """Events that are not done, of one connection or of all."""
-    lags = stage.log.lag(names.WORKER_GROUP, names.EVENTS_PREFIX).items()
-    return sum(lag.records for partition, lag in lags if not slug or partition.topic == names.events_topic(slug))
+    ours = stage.log.names
+    lags = stage.log.lag(ours.worker_group, ours.events_prefix).items()
+    return sum(lag.records for partition, lag in lags if not slug or partition.topic == ours.events_topic(slug))
 
 
 def wait_done(stage: Stage, slug: str = "", *, within: float = 120.0) -> None:
@@ -159,8 +160,8 @@ def _existing(work: Work, operation: Operation, record: str, email: str, number:
 def emit(stage: Stage, events: list[Event]) -> None:
     producer = stage.log.producer()
     for event in events:
-        record = codec.encode(event)
-        producer.send(names.events_topic(event.connection), key=record.key, value=record.value, headers=record.headers)
+        topic = stage.log.names.events_topic(event.connection)
+        producer.send(topic, **codec.encode(event)._asdict())
     producer.flush()
     producer.close()
 
@@ -206,7 +207,7 @@ def check_messages(work: Work, results: list[Result], chat: Sandbox) -> None:
 
 
 def events_partition(slug: str) -> Partition:
-    return Partition(names.events_topic(slug), 0)
+    return Partition(names.DEFAULT.events_topic(slug), 0)
 
 
 def no_traceback(stage: Stage, name: str = "worker") -> None:
@@ -262,7 +263,7 @@ def calls(
 
 def memory(stage: Stage, slug: str) -> Memory:
     """What the worker has committed of the first partition beside the offset."""
-    commit = stage.log.committed(names.WORKER_GROUP, [events_partition(slug)])[events_partition(slug)]
+    commit = stage.log.committed(names.DEFAULT.worker_group, [events_partition(slug)])[events_partition(slug)]
     return decode(commit.offset, commit.metadata) if commit else Memory()
 
 

@@ -89,12 +89,12 @@ class Commits:
 def read_back(stage: Stage) -> Iterator[Commits]:
     """Every new commit that can be seen, several times a second."""
     commits, stop = Commits(), threading.Event()
-    partitions = [Partition(names.events_topic("hubspot"), number) for number in range(PARTITIONS)]
+    partitions = [Partition(names.DEFAULT.events_topic("hubspot"), number) for number in range(PARTITIONS)]
 
     def read() -> None:
         log = open_log(stage.log_url)
         while not stop.wait(0.1):
-            for partition, commit in log.committed(names.WORKER_GROUP, partitions).items():
+            for partition, commit in log.committed(names.DEFAULT.worker_group, partitions).items():
                 if commit is not None:
                     commits.add(partition.number, commit.offset, commit.metadata)
         log.close()
@@ -169,7 +169,7 @@ def _emit(stage: Stage) -> dict[tuple[int, int], str]:
 
     Gives the companies by partition and offset.
     """
-    topic = names.events_topic("hubspot")
+    topic = names.DEFAULT.events_topic("hubspot")
     producer = stage.log.producer()
     part = OFFSETS // WAITING
     companies = {}

@@ -99,7 +99,7 @@ def test_a_producer_that_goes_wrong_is_stopped(tmp_path: Path, request: pytest.F
         rig.connect(stage, "other", crm, "--rate", "1000", connector="hubspot")
         wrong = stage.log.producer()
         for number in range(2_000):  # somebody's new release writes CSV
-            wrong.send(names.events_topic("hubspot"), key=None, value=f"{number};Ada;Lovelace".encode())
+            wrong.send(names.DEFAULT.events_topic("hubspot"), key=None, value=f"{number};Ada;Lovelace".encode())
         wrong.close()
         rig.emit(stage, [*rig.upserts("hubspot", 50), *rig.upserts("other", 500)])
         worker = stage.worker("worker")

@@ -74,7 +74,7 @@ def _emit_slowly(stage: Stage, events: list[Event]) -> None:
     producer = stage.log.producer()
     for event in events:
         record = codec.encode(event)
-        topic = names.events_topic(event.connection)
+        topic = names.DEFAULT.events_topic(event.connection)
         producer.send(topic, key=record.key, value=record.value, headers=record.headers)
         time.sleep(1 / PER_SECOND)
     producer.flush()

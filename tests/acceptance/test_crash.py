@@ -109,7 +109,7 @@ def _connect(stage: Stage, far: FarEnd) -> None:
 
 def _kill_behind_a_letter(stage: Stage, far: FarEnd, number: int) -> str:
     """The id of an event that is refused; the worker dies as soon as its letter can be read."""
-    letters = [Partition(names.DEAD_LETTER, n) for n in range(stage.log.topics()[names.DEAD_LETTER])]
+    letters = [Partition(names.DEFAULT.dead_letter, n) for n in range(stage.log.topics()[names.DEFAULT.dead_letter])]
     before = sum(stage.log.end_offsets(letters).values())
     far.reset(100, poison=1)
     event = single("erp", number, 1_000)

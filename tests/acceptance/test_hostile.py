@@ -18,8 +18,8 @@ from worker.demo.stage import Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
-HUBSPOT = names.events_topic("hubspot")
-GHOST = names.events_topic("ghost")
+HUBSPOT = names.DEFAULT.events_topic("hubspot")
+GHOST = names.DEFAULT.events_topic("ghost")
 GOOD = codec.encode(
     Event(operation=Operation.UPSERT, connection="hubspot", object="contact", key="a", fields={"email": "a@x.example"})
 )
@@ -61,7 +61,7 @@ def test_hostile_records_are_dead_lettered_and_the_worker_goes_on(
     with rig.stage_on(engine, tmp_path, request) as stage:
         crm = stage.sandbox(name="crm")
         rig.connect(stage, "hubspot", crm)
-        stage.log.ensure_topics([names.events_spec("ghost")])
+        stage.log.ensure_topics([names.DEFAULT.events_spec("ghost")])
         worker = stage.worker()
         producer = stage.log.producer()
         for _, topic, key, value, headers, _ in RECORDS:

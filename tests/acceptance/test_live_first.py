@@ -40,7 +40,7 @@ def test_an_alert_overtakes_an_import(engine: str, tmp_path: Path, request: pyte
 def test_a_replay_is_paced(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """A live event waits for what the replay may have put on its topic and what the lane holds, and no more."""
     with rig.stage_on("sqlite", tmp_path, request) as stage:
-        stage.log.ensure_topics([names.events_spec("raw")])
+        stage.log.ensure_topics([names.DEFAULT.events_spec("raw")])
         crm = stage.sandbox("--latency", "0.05", name="crm")
         path = _path(crm)
         worker = stage.worker("up", WRITEBACK_BUDGET_RECORDS=str(BUFFER))

@@ -85,6 +85,6 @@ def _contacts(stage: Stage) -> int:
 
 def _metadata(stage: Stage) -> str:
     place = rig.events_partition("hubspot")
-    commit = stage.log.committed(names.WORKER_GROUP, [place])[place]
+    commit = stage.log.committed(names.DEFAULT.worker_group, [place])[place]
     assert commit is not None
     return commit.metadata

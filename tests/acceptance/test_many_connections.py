@@ -53,7 +53,7 @@ def connect(stage: Stage, slugs: list[str], url: Callable[[str], str]) -> None:
         settings = {"base_url": url(slug), "allow_private_addresses": True}
         connections.add(slug, "http", settings=settings, limits={"rate": None, "concurrency": 4})
     store.dispose()
-    stage.log.ensure_topics([names.events_spec(slug) for slug in slugs])
+    stage.log.ensure_topics([names.DEFAULT.events_spec(slug) for slug in slugs])
 
 
 def emit(stage: Stage, slugs: list[str], count: int) -> None:
@@ -67,7 +67,7 @@ def emit(stage: Stage, slugs: list[str], count: int) -> None:
                 key=str(number % 20),
                 fields={"path": f"/{slug}/{number}", "body": {"text": "x" * 200}},
             )
-            producer.send(names.events_topic(slug), **codec.encode(event)._asdict())
+            producer.send(names.DEFAULT.events_topic(slug), **codec.encode(event)._asdict())
     producer.flush()
     producer.close()
 

@@ -13,7 +13,7 @@ from tests.acceptance import rig
 from tests.kafka_broker import Broker, free_port
 from tests.topics.kafka.librdkafka import Transactions, write
 from topics.event import codec
-from topics.names import events_topic
+from topics.names import DEFAULT
 from worker.demo.stage import Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.kafka, pytest.mark.timeout(180)]
@@ -27,7 +27,7 @@ def test_what_was_rolled_back_is_not_delivered(tmp_path: Path, kafka: Broker, re
         port = free_port()
         worker = stage.worker("worker", WRITEBACK_METRICS_PORT=str(port))
         transactions = Transactions(kafka.bootstrap)
-        topic = events_topic("hubspot")
+        topic = DEFAULT.events_topic("hubspot")
         committed, rolled_back = rig.upserts("hubspot", 10), rig.upserts("hubspot", 5, first=10)
         transactions.commit(topic, *map(codec.encode, committed[:5]))
         transactions.abort(topic, *map(codec.encode, rolled_back))
@@ -58,7 +58,7 @@ def test_compressed_events_are_delivered(
         rig.connect(stage, "hubspot", crm)
         worker = stage.worker("worker")
         events = rig.upserts("hubspot", 50)
-        write(kafka.bootstrap, events_topic("hubspot"), *map(codec.encode, events), codec=name)
+        write(kafka.bootstrap, DEFAULT.events_topic("hubspot"), *map(codec.encode, events), codec=name)
         rig.emit(stage, rig.upserts("hubspot", 1, first=50))
         rig.wait_done(stage)
         stage.stop(worker)

@@ -138,10 +138,13 @@ def test_each_has_a_name_and_a_port_of_its_own(tmp_path: Path, request: pytest.F
         supervisor = supervise(stage, "kafka", "--metrics-port", str(port), WRITEBACK_MEMBER="blue")
         for number in range(2):
             rig.wait_until("the worker is ready", lambda number=number: ready(port + number), within=60)  # type: ignore[misc]
-        members = stage.log._ask(lambda admin: admin.describe_groups([names.WORKER_GROUP]))  # type: ignore[attr-defined]
+        members = stage.log._ask(lambda admin: admin.describe_groups([names.DEFAULT.worker_group]))  # type: ignore[attr-defined]
         assert stage.stop(supervisor) == 0
 
-        assert {each["group_instance_id"] for each in members[names.WORKER_GROUP]["members"]} == {"blue-0", "blue-1"}
+        assert {each["group_instance_id"] for each in members[names.DEFAULT.worker_group]["members"]} == {
+            "blue-0",
+            "blue-1",
+        }
 
 
 @pytest.mark.kafka

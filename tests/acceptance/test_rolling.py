@@ -42,7 +42,7 @@ class Load(threading.Thread):
         while not self._enough.wait(1 / PER_SECOND):
             event = rig.adds("hubspot", [f"new{len(self.events)}@x.example"])[0]
             record = codec.encode(event)
-            topic = names.events_topic("hubspot")
+            topic = names.DEFAULT.events_topic("hubspot")
             sent.append(producer.send(topic, key=record.key, value=record.value, headers=record.headers))
             self.events.append(event)
         producer.close()

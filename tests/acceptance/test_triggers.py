@@ -169,7 +169,7 @@ def _waiting(warehouse: str) -> int:
 
 
 def _events(stage: Stage) -> list[Event]:
-    topic = Partition(names.events_topic("hubspot"), 0)
+    topic = Partition(names.DEFAULT.events_topic("hubspot"), 0)
     end = stage.log.end_offsets([topic])[topic]
     reader, found = stage.log.reader({topic: 0}), []
     while reader.position(topic) < end:

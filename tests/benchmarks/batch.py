@@ -21,7 +21,7 @@ def figures(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
     stand.emit(batched("batch", n, 20_000) for n in range(sizes.batch))
     runs, alone = [], []
     for _ in range(sizes.rounds):
-        alone.append(rate_alone(stand, sizes.batch, names.events_topic("batch")))
+        alone.append(rate_alone(stand, sizes.batch, names.DEFAULT.events_topic("batch")))
         runs.append(measure(stand.far, sizes.batch, stand.worker))
     stand.drop("batch")
     who = "writeback worker, 100 a call, 16 at once"

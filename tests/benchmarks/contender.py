@@ -39,7 +39,9 @@ class Contender:
         if self.peer is None:
             return stand.worker
         mark = time.time_ns()
-        topics = ",".join(names.events_topic(slug) for slug in dict.fromkeys(event.connection for event in events))
+        topics = ",".join(
+            names.DEFAULT.events_topic(slug) for slug in dict.fromkeys(event.connection for event in events)
+        )
         if self.peer.enqueue:
             topics = f"queue-{mark}"
             self.peer.prepare(stand, topics, [event.fields or {} for event in events])

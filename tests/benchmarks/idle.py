@@ -59,7 +59,7 @@ def _delays(stand: Stand, sizes: Sizes) -> list[float]:
     stand.connection("idle", "http")
     stand.far.reset(events, ms=1)
     stand.emit([single("idle", 0, 1)])
-    workers = stand.worker(names.WORKER_GROUP)
+    workers = stand.worker(names.DEFAULT.worker_group)
     try:
         assert stand.far.wait_first(60), "the worker did not begin"
         stand.far.reset(events, ms=1)

@@ -93,7 +93,7 @@ def _topic(stand: Stand, peer: Peer, slug: str, work: Sequence[Event]) -> str:
     """With the work in it: ours, or the peer's own queue."""
     stand.ensure(slug, PARTITIONS)
     stand.emit(work)
-    topic = names.events_topic(slug)
+    topic = names.DEFAULT.events_topic(slug)
     peer.prepare(stand, topic, [event.fields or {} for event in work])
     return topic
 

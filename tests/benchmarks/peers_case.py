@@ -55,7 +55,7 @@ def _peer(stand: Stand, peer: Peer, sizes: Sizes) -> tuple[list[Run], list[float
     runs, beside = [], []
     events = min(sizes.single, peer.most)
     slug = SLUG if events == sizes.single else _short(stand, events, sizes)
-    topic = names.events_topic(slug)
+    topic = names.DEFAULT.events_topic(slug)
     for number in range(sizes.peer_rounds):
         peer.prepare(stand, topic, (fields_of(n, sizes.keys) for n in range(events)))
         start = partial(peer.start, stand, topic, f"{peer.folder}-{events}-{number}-{time.time_ns()}")
@@ -70,7 +70,7 @@ def _peer(stand: Stand, peer: Peer, sizes: Sizes) -> tuple[list[Run], list[float
 def _short(stand: Stand, events: int, sizes: Sizes) -> str:
     """A topic with fewer events, for a peer that is so slow."""
     slug = f"short-{events}-{time.time_ns()}"
-    stand.log.ensure_topics([names.events_spec(slug, PARTITIONS)])
+    stand.log.ensure_topics([names.DEFAULT.events_spec(slug, PARTITIONS)])
     stand.emit(single(slug, n, sizes.keys) for n in range(events))
     return slug
 

@@ -32,7 +32,9 @@ STILL_SECONDS = 4.0
 def measure_ready(stand: Stand, make: Callable[[int], Event], events: int, processes: int, **script: Any) -> Run:
     """``make``: the event of a number. Raises ``RuntimeError`` when the workers do not get ready."""
     group = f"ready-{processes}-{time.time_ns()}"
-    records = [(names.events_topic(event.connection), codec.encode(event)) for event in map(make, range(events))]
+    records = [
+        (names.DEFAULT.events_topic(event.connection), codec.encode(event)) for event in map(make, range(events))
+    ]
     stand.far.reset(1, **script)
     workers = stand.worker(group, processes=processes)
     try:

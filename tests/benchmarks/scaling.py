@@ -79,7 +79,7 @@ def _runs(
 
             of_it.append(measure_ready(stand, made, events, processes))
             if connector == "hubspot" and processes == 2:
-                alone.append(rate_alone(stand, events, *(names.events_topic(slug) for slug in slugs)))
+                alone.append(rate_alone(stand, events, *(names.DEFAULT.events_topic(slug) for slug in slugs)))
             for slug in slugs:
                 stand.drop(slug)
     return runs, alone

@@ -60,7 +60,7 @@ class Stand:
         self.bootstrap = bootstrap
         self.far = far
         self.stage = Stage(folder, log=f"kafka://{bootstrap}" if bootstrap else "")
-        self.stage.log.ensure_topics(names.SYSTEM_TOPICS)
+        self.stage.log.ensure_topics(names.DEFAULT.system_topics)
 
     @property
     def log(self) -> Log:
@@ -78,13 +78,13 @@ class Stand:
         self.ensure(slug, partitions)
 
     def ensure(self, slug: str, partitions: int = 1) -> None:
-        self.log.ensure_topics([names.events_spec(slug, partitions)])
+        self.log.ensure_topics([names.DEFAULT.events_spec(slug, partitions)])
 
     def connections(self) -> Connections:
         return Connections(open_store(self.stage._env["WRITEBACK_STORE"]), self.stage._env["WRITEBACK_SECRET_KEY"])
 
     def emit(self, events: Iterable[Event]) -> None:
-        self.send((names.events_topic(event.connection), codec.encode(event)) for event in events)
+        self.send((names.DEFAULT.events_topic(event.connection), codec.encode(event)) for event in events)
 
     def send(self, records: Iterable[tuple[str, codec.Encoded]]) -> None:
         """Records that are encoded already, each with its topic; returns when the log has them."""
@@ -96,7 +96,7 @@ class Stand:
 
     def drop(self, slug: str) -> None:
         """The topic goes, so that the next worker does not read it."""
-        self.log.delete_topic(names.events_topic(slug))
+        self.log.delete_topic(names.DEFAULT.events_topic(slug))
 
     def worker(self, group: str = "", *, processes: int = 1) -> list[Process]:
         """A ``writeback worker`` that reads from the beginning, or goes on where that group was."""

@@ -18,7 +18,8 @@ from tests.conformance.log_flow import LogFlow
 from tests.conformance.log_groups import LogGroups, fill
 from tests.conformance.log_harness import PATIENCE, Member, child
 from tests.conformance.log_records import LogRecords
-from topics.log import Commit, Log, Partition, TopicSpec
+from topics.log import Commit, Log, Partition
+from topics.names import TopicSpec
 from topics.open import open_log
 
 

@@ -20,7 +20,8 @@ from typing import Any
 import structlog
 
 from topics.errors import CommitFenced
-from topics.log import Commit, Log, Partition, Position, Record, TopicSpec
+from topics.log import Commit, Log, Partition, Position, Record
+from topics.names import TopicSpec
 from topics.open import open_log
 
 _speaking = threading.Lock()

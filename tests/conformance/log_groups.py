@@ -12,7 +12,8 @@ import pytest
 
 from tests.conformance.log_harness import PATIENCE, Member, child
 from topics.errors import CommitFenced
-from topics.log import METADATA_BUDGET, Commit, Lag, Log, Partition, TopicSpec
+from topics.log import METADATA_BUDGET, Commit, Lag, Log, Partition
+from topics.names import TopicSpec
 
 
 def fill(log: Log, name: str, count: int, *, partition: int = 0, first: int = 0) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.conformance.log_harness import PATIENCE, child, read_all
 from topics.errors import LogError, RecordRefused
-from topics.log import Headers, Log, Partition, Record, TopicSpec
+from topics.log import Headers, Log, Partition, Record
+from topics.names import TopicSpec
 
 HOSTILE = b"\x00\xff\xfe\xed\xa0\x80'\";--\r\n\x1b[2J" + bytes(range(256))
 RECORDS: list[tuple[str, bytes | None, bytes | None, Headers]] = [

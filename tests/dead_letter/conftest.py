@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from dead_letter.store.store import LetterStore
 from topics.log import Log
-from topics.names import SYSTEM_TOPICS, events_spec
+from topics.names import DEFAULT
 from topics.open import open_log
 from topics.store import open_store
 
@@ -14,7 +14,7 @@ from topics.store import open_store
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[Log]:
     log = open_log(f"sqlite:///{tmp_path}/log.db")
-    log.ensure_topics([*SYSTEM_TOPICS, events_spec("hubspot", partitions=2)])
+    log.ensure_topics([*DEFAULT.system_topics, DEFAULT.events_spec("hubspot", partitions=2)])
     yield log
     log.close()
 

@@ -9,7 +9,7 @@ from dead_letter.store.store import Arrival
 from topics.event import codec
 from topics.event.event import Event, Operation
 from topics.log import Partition, Record
-from topics.names import DEAD_LETTER, events_topic
+from topics.names import DEFAULT
 
 START = 1_700_000_000.0
 
@@ -20,7 +20,7 @@ def an_event(key: str | None = "1", **fields: Any) -> Event:
 
 def a_record(offset: int = 0, event: Event | None = None) -> Record:
     event = event or an_event(key=str(offset))
-    return Record(Partition(events_topic(event.connection), 0), offset, 1_000 + offset, *codec.encode(event))
+    return Record(Partition(DEFAULT.events_topic(event.connection), 0), offset, 1_000 + offset, *codec.encode(event))
 
 
 def a_letter(offset: int = 0, *, event: Event | None = None, **changes: Any) -> Letter:
@@ -50,7 +50,7 @@ def a_letter(offset: int = 0, *, event: Event | None = None, **changes: Any) -> 
 def as_record(letter: Letter, offset: int = 0, timestamp_ms: int | None = None) -> Record:
     """The record of ``writeback.dead-letter`` that the letter is written as."""
     written = 5_000 + offset if timestamp_ms is None else timestamp_ms
-    return Record(Partition(DEAD_LETTER, 0), offset, written, *encode(letter))
+    return Record(Partition(DEFAULT.dead_letter, 0), offset, written, *encode(letter))
 
 
 def arrivals(*letters: Letter, start: int = 0) -> list[Arrival]:

@@ -19,7 +19,7 @@ from topics.cli.pace import Pace
 from topics.event import codec
 from topics.event.event import Replay
 from topics.log import Log, Partition, Record
-from topics.names import DEAD_LETTER, MAX_EVENT_BYTES, MAX_LETTER_BYTES, SYSTEM_TOPICS, events_spec
+from topics.names import DEFAULT, MAX_EVENT_BYTES, MAX_LETTER_BYTES
 from topics.open import open_log
 
 pytestmark = pytest.mark.kafka
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.kafka
 @pytest.fixture
 def log(kafka: Broker) -> Iterator[Log]:
     log = open_log(f"kafka://{kafka.bootstrap}")
-    log.ensure_topics(SYSTEM_TOPICS)
+    log.ensure_topics(DEFAULT.system_topics)
     yield log
     log.close()
 
@@ -37,7 +37,7 @@ def log(kafka: Broker) -> Iterator[Log]:
 def slug(log: Log) -> Iterator[str]:
     """A connection that no other test on this broker has."""
     slug = f"letters-{uuid4().hex[:8]}"
-    log.ensure_topics([events_spec(slug, partitions=2)])
+    log.ensure_topics([DEFAULT.events_spec(slug, partitions=2)])
     yield slug
     log.delete_topic(f"writeback.events.{slug}")
 
@@ -49,7 +49,7 @@ def letters_of(slug: str, count: int) -> list[Letter]:
 
 def publish(log: Log, *letters: Letter) -> None:
     producer = log.producer(max_record_bytes=MAX_LETTER_BYTES)
-    for sent in [producer.send(DEAD_LETTER, **encode(letter)._asdict()) for letter in letters]:
+    for sent in [producer.send(DEFAULT.dead_letter, **encode(letter)._asdict()) for letter in letters]:
         sent.result(30.0)
     producer.close(30.0)
 

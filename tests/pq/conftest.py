@@ -18,7 +18,7 @@ from topics.event.codec import decode
 from topics.event.event import Event
 from topics.event.result import Outcome, Result, pack
 from topics.log import Log, Partition, Record
-from topics.names import REPLIES, events_topic
+from topics.names import DEFAULT
 from topics.settings import Settings
 from topics.store import open_store
 
@@ -83,7 +83,7 @@ def records(log: Log, topic: str) -> list[Record]:
 @pytest.fixture
 def emitted(log: Log) -> Callable[[str], list[Event]]:
     """The events of a connection, as a worker would read them."""
-    return lambda slug: [decode(record) for record in records(log, events_topic(slug))]
+    return lambda slug: [decode(record) for record in records(log, DEFAULT.events_topic(slug))]
 
 
 @pytest.fixture
@@ -92,12 +92,14 @@ def answer(log: Log) -> Iterator[Callable[..., None]]:
     producer = log.producer(name="answers")
 
     def publish(event: Event, outcome: Outcome = "delivered", **more: Any) -> None:
-        topic = events_topic(event.connection)
+        topic = DEFAULT.events_topic(event.connection)
         result = Result(
             event.id, outcome, event.connection, event.object, event.operation, event.key, topic, 0, 0, 1, 0.0, **more
         )
         assert event.options.reply_to is not None
-        sent = producer.send(REPLIES, key=event.id.encode(), value=pack([result]), partition=event.options.reply_to)
+        sent = producer.send(
+            DEFAULT.replies, key=event.id.encode(), value=pack([result]), partition=event.options.reply_to
+        )
         sent.result(10)
 
     yield publish

@@ -16,13 +16,13 @@ from tests.pq.conftest import records
 from topics.event.refresh import OwnWrites, RefreshRequest, decode
 from topics.event.result import Outcome, Result, pack
 from topics.log import Log, Partition
-from topics.names import REFRESH, REPLIES
+from topics.names import DEFAULT
 
 
 @pytest.fixture
 def asked(log: Log) -> Callable[[], list[RefreshRequest]]:
     def read() -> list[RefreshRequest]:
-        places = [Partition(REFRESH, number) for number in range(log.topics(REFRESH)[REFRESH])]
+        places = [Partition(DEFAULT.refresh, number) for number in range(log.topics(DEFAULT.refresh)[DEFAULT.refresh])]
         ends = log.end_offsets(places)
         reader = log.reader(dict.fromkeys(places, 0))
         found: list[RefreshRequest] = []
@@ -37,10 +37,10 @@ def asked(log: Log) -> Callable[[], list[RefreshRequest]]:
 def tell(log: Log, request: RefreshRequest, outcome: Outcome = "delivered", **more: Any) -> None:
     """What a refresher does for those who wait."""
     result = Result(
-        request.id, outcome, request.connection, "everything", "refresh", None, REFRESH, 0, 0, 1, 0.0, **more
+        request.id, outcome, request.connection, "everything", "refresh", None, DEFAULT.refresh, 0, 0, 1, 0.0, **more
     )
     producer = log.producer(name="tells")
-    producer.send(REPLIES, key=request.id.encode(), value=pack([result]), partition=request.reply_to).result(10)
+    producer.send(DEFAULT.replies, key=request.id.encode(), value=pack([result]), partition=request.reply_to).result(10)
     producer.close(5.0)
 
 

@@ -121,7 +121,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self._url = f"sqlite:///{folder / 'log.db'}"
         self.log = open_log(self._url)
-        self.log.ensure_topics(names.SYSTEM_TOPICS)
+        self.log.ensure_topics(names.DEFAULT.system_topics)
         self.producer = self.log.producer(max_record_bytes=2_000_000)
         self._store = open_store(f"sqlite:///{folder / 'store.db'}")
         self.connections = Connections(self._store, KEY)
@@ -130,7 +130,7 @@ class Bench:
 
     def connect(self, slug: str = "acme", **changes: Any) -> Saas:
         self.connections.add(slug, "acme", **changes)
-        self.log.ensure_topics([names.events_spec(slug, changes.get("partitions", 1))])
+        self.log.ensure_topics([names.DEFAULT.events_spec(slug, changes.get("partitions", 1))])
         saas = self.saas[slug] = Saas()
         return saas
 
@@ -191,14 +191,16 @@ class Bench:
         headers: Headers = (),
         partition: int | None = None,
     ) -> int:
-        sent = self.producer.send(names.events_topic(slug), key=key, value=value, headers=headers, partition=partition)
+        sent = self.producer.send(
+            names.DEFAULT.events_topic(slug), key=key, value=value, headers=headers, partition=partition
+        )
         return sent.result(PATIENCE).offset
 
     def emit(self, *events: Event, slug: str = "acme", partition: int | None = None) -> None:
         for event in events:
             encoded = codec.encode(event)
             self.producer.send(
-                names.events_topic(slug),
+                names.DEFAULT.events_topic(slug),
                 key=encoded.key,
                 value=encoded.value,
                 headers=encoded.headers,
@@ -219,15 +221,15 @@ class Bench:
         return records
 
     def letters(self) -> list[Letter]:
-        return [decode(record) for record in self.records(names.DEAD_LETTER)]
+        return [decode(record) for record in self.records(names.DEFAULT.dead_letter)]
 
     def results(self) -> list[Result]:
-        return [result for record in self.records(names.RESULTS) for result in unpack(record.value)]
+        return [result for record in self.records(names.DEFAULT.results) for result in unpack(record.value)]
 
     def replies(self) -> list[Result]:
-        return [result for record in self.records(names.REPLIES) for result in unpack(record.value)]
+        return [result for record in self.records(names.DEFAULT.replies) for result in unpack(record.value)]
 
     def committed(self, slug: str = "acme", number: int = 0) -> int:
-        partition = Partition(names.events_topic(slug), number)
-        commit = self.log.committed(names.WORKER_GROUP, [partition])[partition]
+        partition = Partition(names.DEFAULT.events_topic(slug), number)
+        commit = self.log.committed(names.DEFAULT.worker_group, [partition])[partition]
         return commit.offset if commit else 0

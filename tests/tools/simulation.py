@@ -53,7 +53,7 @@ from worker.settlement.outcomes import Outcomes
 from worker.settlement.publisher import RetryingPublisher
 
 SLUG = "sim"
-PARTITION = Partition(names.events_topic(SLUG), 0)
+PARTITION = Partition(names.DEFAULT.events_topic(SLUG), 0)
 
 FUNCTIONS = {
     # an upsert may be repeated; an add can be asked about; a note cannot, and is not tried twice; a message and an
@@ -255,7 +255,7 @@ class SimProducer:
         timestamp_ms: int | None = None,
     ) -> Future[Position]:
         self.records.append((topic, key, value, headers))
-        if topic == names.DEAD_LETTER:
+        if topic == names.DEFAULT.dead_letter:
             letter = decode(Record(Partition(topic, 0), 0, 0, key, value, headers))
             self._vendor.dead_lettered.add(letter.event_id or "")
         future: Future[Position] = Future()
@@ -340,13 +340,13 @@ class World:
 
     def _start(self) -> None:
         self.vendor.life += 1
-        self.ledger = Ledger(RetryingPublisher(self.producer, self.clock))
-        self.outcomes = outcomes = Outcomes(
-            self.ledger,
-            RetryingPublisher(self.producer, self.clock),
-            RetryingPublisher(self.producer, self.clock),
-            self.clock,
+        ours = names.DEFAULT
+        letters, replies, results = (
+            RetryingPublisher(self.producer, topic, self.clock)
+            for topic in (ours.dead_letter, ours.replies, ours.results)
         )
+        self.ledger = Ledger(results)
+        self.outcomes = outcomes = Outcomes(self.ledger, letters, replies, self.clock, ours.worker_group)
         self.connector = SimConnector(self.vendor, self.clock, self.concurrency)
         park = KeyPark(SLUG, self.shelf, self.shelf.rows.values()) if self.shelf else None
         connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, {"coalesce": self.coalesce}, 1, "active", "", 1)
@@ -496,9 +496,9 @@ class World:
     def _read(self) -> None:
         for topic, key, value, headers in self.producer.records:
             record = Record(Partition(topic, 0), 0, 0, key, value, headers)
-            if topic == names.RESULTS:
+            if topic == names.DEFAULT.results:
                 self.results += unpack(value)
-            elif topic == names.DEAD_LETTER:
+            elif topic == names.DEFAULT.dead_letter:
                 self.letters.append(decode(record))
 
     # -- reckoning --------------------------------------------------------------------------------------------------

@@ -103,6 +103,24 @@ def test_kubernetes_variables_are_no_mistake(monkeypatch: pytest.MonkeyPatch) ->
     assert load_settings().group == "writeback-worker"
 
 
+def test_the_prefix_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Topics and groups begin with the prefix; a group that is set is taken as it is."""
+    monkeypatch.setenv("WRITEBACK_PREFIX", "acme.eu")
+    assert load_settings().group == "acme.eu-worker"
+    assert load_settings().names.events_topic("hubspot") == "acme.eu.events.hubspot"
+
+    monkeypatch.setenv("WRITEBACK_GROUP", "blue")
+    assert load_settings().group == "blue"
+
+
+def test_a_prefix_that_kafka_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused by the variable's name, before anything is made."""
+    monkeypatch.setenv("WRITEBACK_PREFIX", "acme/eu")
+
+    with pytest.raises(SettingsError, match="WRITEBACK_PREFIX: is 'acme/eu'; it is made of letters"):
+        load_settings()
+
+
 def test_kafka_with_a_local_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers on several machines cannot share a file on one; the message says both ways out."""
     monkeypatch.setenv("WRITEBACK_LOG", "kafka://broker:9092")

@@ -15,7 +15,7 @@ from worker.lane.lane import Lane
 from worker.progress.offsets import Progress
 
 SLUG = "acme"
-PARTITION = Partition(names.events_topic(SLUG), 0)
+PARTITION = Partition(names.DEFAULT.events_topic(SLUG), 0)
 UPSERT = Function("contact", Operation.UPSERT, idempotent=True)
 ADD = Function("contact", Operation.ADD)
 

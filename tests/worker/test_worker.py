@@ -39,7 +39,7 @@ from worker.progress.metadata import LetterCause, Memory, Tries, decode, encode
 from worker.settlement.outcomes import Outcomes
 from worker.worker import Worker
 
-ACME = Partition(names.events_topic("acme"), 0)
+ACME = Partition(names.DEFAULT.events_topic("acme"), 0)
 
 
 def dispatcher(worker: Worker, slug: str = "acme") -> Dispatcher:
@@ -65,7 +65,7 @@ async def leave(bench: Bench, commit: Commit) -> None:
 
         def lost(self, partitions: object) -> None: ...
 
-    consumer = bench.log.consumer(names.WORKER_GROUP, pattern=names.EVENTS_PATTERN, rebalance=Dead())
+    consumer = bench.log.consumer(names.DEFAULT.worker_group, pattern=names.DEFAULT.events_pattern, rebalance=Dead())
     await consumer.start()
     while not await consumer.poll(1.0):
         pass
@@ -159,7 +159,7 @@ async def test_who_asked_gets_the_vendors_answer(bench: Bench) -> None:
     assert (delivered.id, delivered.outcome, delivered.detail) == ("e1", "delivered", {"id": 7, "half": "?"})
     assert (dead.id, dead.outcome, dead.reason) == ("e2", "dead", "no")
     assert dead.letter == bench.letters()[0].id
-    ends = bench.log.end_offsets([Partition(names.REPLIES, number) for number in range(8)])
+    ends = bench.log.end_offsets([Partition(names.DEFAULT.replies, number) for number in range(8)])
     assert {partition.number for partition, end in ends.items() if end} == {3}
 
 
@@ -487,7 +487,7 @@ def announced(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
     publish = Outcomes.write
 
     async def look_first(self: Outcomes, letter: Letter) -> None:
-        commit = bench.log.committed(names.WORKER_GROUP, [ACME])[ACME]
+        commit = bench.log.committed(names.DEFAULT.worker_group, [ACME])[ACME]
         tries = decode(commit.offset, commit.metadata).tries if commit else {}
         told[letter.record.offset] = (
             tries[letter.record.offset].letter_cause if letter.record.offset in tries else "nothing"
@@ -588,7 +588,7 @@ async def test_no_more_is_unknown_to_the_log_than_may_be_in_flight(bench: Bench,
     unknown: list[int] = []
 
     def answer(_: Event) -> Verdict:
-        commit = bench.log.committed(names.WORKER_GROUP, [ACME])[ACME]
+        commit = bench.log.committed(names.DEFAULT.worker_group, [ACME])[ACME]
         assert commit is not None
         known = commit.offset + sum(end - start for start, end in decode(commit.offset, commit.metadata).done)
         unknown.append(len(saas.seen) - known)

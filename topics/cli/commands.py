@@ -10,24 +10,13 @@ import click
 
 from topics.cli.console import json_option, note, pass_context, print_json, print_listing, print_table, when
 from topics.cli.context import CommandContext
-from topics.names import (
-    ARCHIVE_GROUP,
-    DEAD_LETTER,
-    EVENTS_PREFIX,
-    RESULTS,
-    SLUG,
-    SYSTEM_TOPICS,
-    events_spec,
-    events_topic,
-    slug_of,
-)
+from topics.names import SLUG, slug_of
 
 if TYPE_CHECKING:
     from topics.event.result import Result, StateChange
     from topics.log import Lag, Log, Partition, Record
 
 T = TypeVar("T")
-PREFIX = "writeback."
 POLL_S = 0.5
 
 
@@ -50,7 +39,7 @@ def list_topics(context: CommandContext, *, as_json: bool) -> None:
     from topics.log import Partition  # noqa: PLC0415
 
     log = context.log()
-    counts = log.topics(PREFIX)
+    counts = {name: count for name, count in log.topics(f"{log.names.prefix}.").items() if log.names.owns(name)}
     ends = log.end_offsets([Partition(name, number) for name, count in counts.items() for number in range(count)])
     rows = [
         {"topic": name, "partitions": count, "end": sum(end for place, end in ends.items() if place.topic == name)}
@@ -65,8 +54,9 @@ def list_topics(context: CommandContext, *, as_json: bool) -> None:
 def lag(context: CommandContext, *, as_json: bool) -> None:
     """What waits: per connection the records between what is done and the end, and the letters not yet archived."""
     log = context.log()
-    lags = log.lag(context.settings.group, EVENTS_PREFIX) | log.lag(ARCHIVE_GROUP, DEAD_LETTER)
-    rows = [_lag_row(place, one) for place, one in sorted(lags.items())]
+    names = log.names
+    lags = log.lag(context.settings.group, names.events_prefix) | log.lag(names.archive_group, names.dead_letter)
+    rows = [_lag_row(place, one) for place, one in sorted(lags.items()) if names.owns(place.topic)]
     print_listing(rows, as_json=as_json, empty="No connection has events yet.")
 
 
@@ -89,18 +79,19 @@ def create(context: CommandContext, slug: str | None, *, partitions: int | None)
 
     Workers and producers do this themselves; it is for brokers on which they are not allowed to.
     """
+    names = context.settings.names
     if slug is None:
         if partitions is not None:
             raise click.UsageError("--partitions is for the topic of one connection: give its SLUG, too")
-        context.log().ensure_topics(SYSTEM_TOPICS)
-        click.echo("\n".join(spec.name for spec in SYSTEM_TOPICS))
+        context.log().ensure_topics(names.system_topics)
+        click.echo("\n".join(spec.name for spec in names.system_topics))
         return
     if not SLUG.fullmatch(slug):
         raise click.UsageError(
             f"{slug!r} is no slug: lower-case letters, digits and dashes, as `connections list` shows"
         )
-    context.log().ensure_topics([events_spec(slug, partitions or 1)])
-    click.echo(events_topic(slug))
+    context.log().ensure_topics([names.events_spec(slug, partitions or 1)])
+    click.echo(names.events_topic(slug))
 
 
 @click.command()
@@ -168,8 +159,9 @@ class _Ledger(Generic[T]):
     def __init__(self, log: Log, read: Callable[[Record], list[T]], last: int | None) -> None:
         from topics.log import Partition  # noqa: PLC0415
 
-        log.ensure_topics(SYSTEM_TOPICS)
-        places = [Partition(RESULTS, number) for number in range(log.topics(RESULTS)[RESULTS])]
+        log.ensure_topics(log.names.system_topics)
+        results = log.names.results
+        places = [Partition(results, number) for number in range(log.topics(results)[results])]
         self._read = read
         self._ends = log.end_offsets(places)
         starts = {place: max(0, end - last) if last else 0 for place, end in self._ends.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from topics.log import Log
-from topics.names import WORKER_GROUP
+from topics.names import DEFAULT
 
 LAG_LIMIT = 1_000
 """Records a topic may have waiting before more is replayed onto it: live events are not to queue behind a replay."""
@@ -34,7 +34,7 @@ class Pace:
     rate: float | None = None
     lag_limit: int = LAG_LIMIT
     patience_s: float = LAG_PATIENCE_S
-    group: str = WORKER_GROUP
+    group: str = DEFAULT.worker_group
 
     def wait_for_rate(self) -> None:
         if self.rate:

@@ -69,9 +69,9 @@ _FENCES = (
 
 
 class Address:
-    """Where the brokers are and how they are spoken to."""
+    """Where the brokers are and how they are spoken to; ``client_prefix``: what the client ids begin with."""
 
-    def __init__(self, bootstrap: Sequence[str], settings: Mapping[str, Any]) -> None:
+    def __init__(self, bootstrap: Sequence[str], settings: Mapping[str, Any], client_prefix: str) -> None:
         if unknown := sorted(settings.keys() - SETTINGS):
             raise SettingsError(f"Kafka has no setting {', '.join(unknown)}; there are {', '.join(sorted(SETTINGS))}")
         given = {name: value for name, value in settings.items() if value is not None}
@@ -83,11 +83,12 @@ class Address:
             "bootstrap_timeout_ms": BOOTSTRAP_MS,
             **given,
         }
+        self._client_prefix = client_prefix
         self.name = "kafka://" + ",".join(bootstrap)
 
     def client(self, name: str, **more: Any) -> dict[str, Any]:
         """The keyword arguments of a client of the library."""
-        return {**self._common, "client_id": f"writeback-{name}" if name else "writeback", **more}
+        return {**self._common, "client_id": f"{self._client_prefix}-{name}" if name else self._client_prefix, **more}
 
 
 def is_refusal(error: BaseException) -> bool:

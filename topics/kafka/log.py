@@ -25,7 +25,8 @@ from topics.kafka.consumer import KafkaConsumer
 from topics.kafka.membership import Membership
 from topics.kafka.producer import ENVELOPE_BYTES, KafkaProducer
 from topics.kafka.reader import KafkaReader
-from topics.log import Commit, Consumer, Lag, Partition, Producer, Reader, Rebalance, TopicSpec
+from topics.log import Commit, Consumer, Lag, Partition, Producer, Reader, Rebalance
+from topics.names import DEFAULT, Names, TopicSpec
 
 ADMIN_SECONDS = 10.0
 """How long an administrative request is repeated while the broker says "not now"."""
@@ -34,8 +35,9 @@ _AGAIN_SECONDS = 0.1
 
 
 class KafkaLog:
-    def __init__(self, bootstrap: list[str], settings: Mapping[str, Any]) -> None:
-        self._address = Address(bootstrap, settings)
+    def __init__(self, bootstrap: list[str], settings: Mapping[str, Any], names: Names = DEFAULT) -> None:
+        self.names = names
+        self._address = Address(bootstrap, settings, names.prefix)
         self._client: Any = None
         self._lock = threading.Lock()
 

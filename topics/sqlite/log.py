@@ -22,7 +22,8 @@ from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 from sqlalchemy.exc import DBAPIError
 
 from topics.errors import LogError, LogUnavailable
-from topics.log import Commit, Lag, Partition, Rebalance, TopicSpec
+from topics.log import Commit, Lag, Partition, Rebalance
+from topics.names import DEFAULT, Names, TopicSpec
 from topics.sqlite.consumer import SqliteConsumer
 from topics.sqlite.errors import explain
 from topics.sqlite.file import LogFile, open_file, release_file
@@ -39,7 +40,8 @@ T = TypeVar("T")
 class SqliteLog:
     """See ``topics.log.Log``. Opens its file when it is first used."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, names: Names = DEFAULT) -> None:
+        self.names = names
         self._path = path_of(url)
         self._file: LogFile | None = None
         self._closed = False

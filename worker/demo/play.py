@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-from topics import names
 from worker.demo.reckoning import expected_contacts, reckon
 from worker.demo.scripts import ALERTS, NEW_LEADS, STAGES
 from worker.demo.show import Show
@@ -160,4 +159,4 @@ def _answers(sandbox: Sandbox) -> Counter[str]:
 
 
 def _emitted(stage: Stage) -> int:
-    return sum(lag.end for lag in stage.log.lag(names.WORKER_GROUP, names.EVENTS_PREFIX).values())
+    return sum(lag.end for lag in stage.log.lag(stage.log.names.worker_group, stage.log.names.events_prefix).values())

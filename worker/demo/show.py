@@ -85,10 +85,10 @@ Row = tuple[str, int, int, int, int]
 def _progress(stage: Stage, slugs: Sequence[str]) -> list[Row]:
     outcomes = Counter((result.connection, result.outcome) for result in stage.results())
     rows = []
-    lags = stage.log.lag(names.WORKER_GROUP, names.EVENTS_PREFIX)
+    lags = stage.log.lag(stage.log.names.worker_group, stage.log.names.events_prefix)
     for slug in slugs:
         partitions = [partition for partition in lags if names.slug_of(partition.topic) == slug]
-        commits = stage.log.committed(names.WORKER_GROUP, partitions)
+        commits = stage.log.committed(stage.log.names.worker_group, partitions)
         retrying = 0
         for commit in commits.values():
             try:

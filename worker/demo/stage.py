@@ -18,10 +18,10 @@ from urllib.request import Request, urlopen
 
 from cryptography.fernet import Fernet
 
-from topics import names
 from topics.errors import WritebackError
 from topics.event.result import Result, unpack
 from topics.log import Log, Partition
+from topics.names import DEFAULT, Names
 from topics.open import open_log
 
 WRITEBACK = (sys.executable, "-m", "writeback")
@@ -133,14 +133,14 @@ class Stage:
     @property
     def log(self) -> Log:
         if self._log is None:
-            self._log = open_log(self.log_url)
+            names = Names(self._env.get("WRITEBACK_PREFIX", DEFAULT.prefix))
+            self._log = open_log(self.log_url, names=names)
         return self._log
 
     def results(self) -> list[Result]:
         """The whole ledger, in order."""
-        partitions = [
-            Partition(names.RESULTS, number) for number in range(self.log.topics(names.RESULTS).get(names.RESULTS, 0))
-        ]
+        results = self.log.names.results
+        partitions = [Partition(results, number) for number in range(self.log.topics(results).get(results, 0))]
         ends = self.log.end_offsets(partitions)
         found: list[Result] = []
         reader = self.log.reader(dict.fromkeys(partitions, 0))

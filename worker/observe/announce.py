@@ -10,7 +10,6 @@ from connectors.connections.store import Connections
 from connectors.errors import UnknownConnection
 from topics.errors import RecordRefused, StoreUnavailable
 from topics.event.result import StateChange, pack_state
-from topics.names import RESULTS
 from worker.clock import Clock
 from worker.log_events import logger
 from worker.settlement.publisher import RetryingPublisher
@@ -55,6 +54,6 @@ class StateAnnouncer:
 
     async def _publish(self, change: StateChange) -> None:
         try:
-            await self._results.publish(RESULTS, key=change.connection.encode(), value=pack_state(change))
+            await self._results.publish(key=change.connection.encode(), value=pack_state(change))
         except RecordRefused as error:  # the topic was made too small by hand: metrics and log events say it too
             logger().error("state.refused", connection=change.connection, state=change.state, error=str(error))

@@ -16,7 +16,7 @@ from dead_letter.store.store import LetterStore
 from topics.cli.context import CommandContext
 from topics.errors import WritebackError
 from topics.log import Lag, Partition
-from topics.names import EVENTS_PREFIX, slug_of
+from topics.names import slug_of
 
 PROBE_S = 15.0
 
@@ -119,7 +119,8 @@ def _connection(connections: Connections, connection: Connection) -> Finding:
 
 
 def _lags(context: CommandContext, standings: Mapping[str, Standing], known: Container[str]) -> Iterator[Finding]:
-    for place, lag in sorted(context.log().lag(context.settings.group, EVENTS_PREFIX).items()):
+    log = context.log()
+    for place, lag in sorted(log.lag(context.settings.group, log.names.events_prefix).items()):
         slug = slug_of(place.topic) or place.topic
         if slug in known:
             yield _lag(place, lag, standings[slug])

@@ -23,7 +23,6 @@ from topics.cli.console import (
     when,
 )
 from topics.cli.context import CommandContext
-from topics.names import REFRESH, REPLIES, SYSTEM_TOPICS
 
 if TYPE_CHECKING:
     from connectors.connections.store import Connection
@@ -74,7 +73,7 @@ def refresh(
         raise click.UsageError("--timeout is for --wait")
     connection = _connection(context, name)
     log = context.log()
-    log.ensure_topics(SYSTEM_TOPICS)
+    log.ensure_topics(log.names.system_topics)
     waiting = _Waiting(log) if wait else None
     request = RefreshRequest(
         connection=connection.slug,
@@ -153,7 +152,7 @@ def _send(log: Log, request: RefreshRequest) -> None:
 
     producer = log.producer(name="refresh")
     try:
-        producer.send(REFRESH, **encode(request)._asdict()).result()
+        producer.send(log.names.refresh, **encode(request)._asdict()).result()
     finally:
         producer.close(5.0)
 
@@ -199,8 +198,9 @@ class _Waiting:
         from topics.event.event import new_id  # noqa: PLC0415
         from topics.log import Partition  # noqa: PLC0415
 
-        number = int(new_id().replace("-", "")[-8:], 16) % log.topics(REPLIES)[REPLIES]
-        self.partition: Partition = Partition(REPLIES, number)
+        replies = log.names.replies
+        number = int(new_id().replace("-", "")[-8:], 16) % log.topics(replies)[replies]
+        self.partition: Partition = Partition(replies, number)
         self._reader = log.reader(log.end_offsets([self.partition]))
 
     def __enter__(self) -> Self:

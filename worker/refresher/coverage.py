@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from topics.event.refresh import OwnWrites, RefreshRequest
 from topics.log import Commit, Log, Partition
-from topics.names import events_topic
 from worker.progress.metadata import ForeignMetadata, Memory, decode
 
 
@@ -15,7 +14,7 @@ def undone_writes(log: Log, group: str, connection: str, requests: Iterable[Refr
     after = joined(request.after for request in requests)
     if not after:
         return 0
-    topic = events_topic(connection)
+    topic = log.names.events_topic(connection)
     commits = log.committed(group, [Partition(topic, number) for number in after])
     return sum(undone(commits.get(Partition(topic, number)), writes) for number, writes in after.items())
 

@@ -43,8 +43,8 @@ class RefresherSettings:
     """``at_once``: runs at the same time, each a process of 60 to 150 MB. ``worker_group``: whose progress counts."""
 
     at_once: int = 4
-    group: str = names.REFRESHER_GROUP
-    worker_group: str = names.WORKER_GROUP
+    group: str = names.DEFAULT.refresher_group
+    worker_group: str = names.DEFAULT.worker_group
 
 
 class Refresher:
@@ -67,16 +67,20 @@ class Refresher:
         self._log = log
         self._connections = connections
         self._clock = clock or SystemClock()
-        self._consumer = log.consumer(self._settings.group, pattern=re.escape(names.REFRESH), rebalance=self)
+        self._consumer = log.consumer(self._settings.group, pattern=re.escape(log.names.refresh), rebalance=self)
         self._publishers = [
             RetryingPublisher(
-                log.producer(name=f"refresh-{name}", max_record_bytes=names.MAX_LETTER_BYTES), self._clock
+                log.producer(name=f"refresh-{name}", max_record_bytes=names.MAX_LETTER_BYTES), topic, self._clock
             )
-            for name in ("letters", "replies", "results")
+            for name, topic in (
+                ("letters", log.names.dead_letter),
+                ("replies", log.names.replies),
+                ("results", log.names.results),
+            )
         ]
         letters, replies, results = self._publishers
         self.ledger = Ledger(results)
-        outcomes = Outcomes(self.ledger, letters, replies, self._clock)
+        outcomes = Outcomes(self.ledger, letters, replies, self._clock, self._settings.group)
         self._outcomes = RefreshOutcomes(outcomes, self.ledger, self._clock)
         self.debouncer: Debouncer[Asked] = Debouncer()
         self.counts = RefreshCounts()
@@ -113,7 +117,7 @@ class Refresher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; a run under way is cut off then, and is run again by whoever comes next."""
-        await asyncio.to_thread(self._log.ensure_topics, names.SYSTEM_TOPICS)
+        await asyncio.to_thread(self._log.ensure_topics, self._log.names.system_topics)
         await self._consumer.start()
         logger().info("refresher.started", group=self._settings.group, at_once=self._settings.at_once)
         try:

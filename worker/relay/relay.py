@@ -15,7 +15,6 @@ from topics.errors import LogUnavailable, RecordRefused, StoreUnavailable
 from topics.event.codec import TYPE_PREFIX, Stamp
 from topics.event.event import Operation, Options
 from topics.log import Log, Partition, Position
-from topics.names import EVENTS_PREFIX, events_spec, events_topic
 from topics.outbox.errors import WarehouseUnavailable
 from topics.outbox.outbox import Outbox
 from topics.outbox.relaying import OutboxReader, Row, fields_of
@@ -118,7 +117,7 @@ class Relay:
                 return
 
     def _ends(self) -> dict[Partition, int]:
-        topics = self._log.topics(EVENTS_PREFIX)
+        topics = self._log.topics(self._log.names.events_prefix)
         return self._log.end_offsets(
             [Partition(name, number) for name, count in topics.items() for number in range(count)]
         )
@@ -186,7 +185,8 @@ class Relay:
         stamp = _stamp(row.type, row.aggregatetype, object_name, row.trigger, row.backfill)
         value = fields_of(row, sqlite=self._engine.dialect.name == "sqlite")
         encoded = stamp.seal(row.id, row.timestamp.encode(), key, value)
-        return send(events_topic(row.aggregatetype), key=encoded.key, value=encoded.value, headers=encoded.headers)
+        topic = self._log.names.events_topic(row.aggregatetype)
+        return send(topic, key=encoded.key, value=encoded.value, headers=encoded.headers)
 
     def _know(self, slug: str) -> None:
         if slug in self._known:
@@ -194,7 +194,7 @@ class Relay:
         partitions = self._partitions_of(slug)
         if partitions is None:
             raise ValueError(f"there is no connection {slug!r}: add it, then `writeback triggers retry`")
-        self._log.ensure_topics([events_spec(slug, partitions)])
+        self._log.ensure_topics([self._log.names.events_spec(slug, partitions)])
         self._known.add(slug)
 
 

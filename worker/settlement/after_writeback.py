@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from topics.event.refresh import RefreshRequest, encode
 from topics.event.result import Result
-from topics.names import REFRESH
 from worker.settlement.publisher import RetryingPublisher
 
 SOURCE = "worker: after_writeback"
@@ -43,4 +42,4 @@ class AfterWriteback:
 
     async def _publish(self, request: RefreshRequest) -> None:
         encoded = encode(request)
-        await self._publisher.publish(REFRESH, key=encoded.key, value=encoded.value, headers=encoded.headers)
+        await self._publisher.publish(key=encoded.key, value=encoded.value, headers=encoded.headers)

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 from topics.event.result import MAX_PACKED, Result, pack
-from topics.names import RESULTS
 from worker.settlement.publisher import RetryingPublisher
 
 MAX_BYTES = 1_000_000
@@ -39,7 +38,7 @@ class Ledger:
 
         Without this the first outcomes wait for a producer that is just connecting, and no offset moves meanwhile.
         """
-        await self._publisher.publish(RESULTS, key=None, value=pack([]))
+        await self._publisher.publish(key=None, value=pack([]))
 
     def add(self, result: Result) -> None:
         self._results.append(result)
@@ -70,9 +69,9 @@ class Ledger:
         parts = [results[start : start + MAX_PACKED] for start in range(0, len(results), MAX_PACKED)]
         values = [value for part in parts for value in _values(part)]
         if len(values) == 1:  # the usual case, without tasks: each pass of a busy loop takes 10 ms
-            await self._publisher.publish(RESULTS, key=None, value=values[0])
+            await self._publisher.publish(key=None, value=values[0])
         else:
-            await asyncio.gather(*(self._publisher.publish(RESULTS, key=None, value=value) for value in values))
+            await asyncio.gather(*(self._publisher.publish(key=None, value=value) for value in values))
 
 
 def _values(results: list[Result]) -> list[bytes]:

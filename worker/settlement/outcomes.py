@@ -13,7 +13,7 @@ from topics.errors import RecordRefused
 from topics.event.event import Event
 from topics.event.result import Outcome, Result, pack
 from topics.log import Record
-from topics.names import DEAD_LETTER, REPLIES, REPLY_PARTITIONS, slug_of
+from topics.names import REPLY_PARTITIONS, slug_of
 from worker.clock import Clock
 from worker.lane.assignment import Delivery
 from worker.log_events import logger
@@ -31,11 +31,14 @@ MAX_REPLY_DETAIL = 900_000
 class Outcomes:
     """Where events end. Nothing here moves an offset: the caller does, after the await."""
 
-    def __init__(self, ledger: Ledger, letters: RetryingPublisher, replies: RetryingPublisher, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, letters: RetryingPublisher, replies: RetryingPublisher, clock: Clock, group: str
+    ) -> None:
         self._ledger = ledger
         self._letters = letters
         self._replies = replies
         self._clock = clock
+        self._group = group
 
     def ended(
         self, delivery: Delivery, vendor_id: str | None, outcome: Outcome = "delivered", reason: str | None = None
@@ -122,10 +125,10 @@ class Outcomes:
 
     async def write(self, letter: Letter) -> None:
         """Returns when the log has the letter."""
-        encoded = encode(letter)
+        encoded = encode(letter, self._group)
         while True:
             try:
-                await self._letters.publish(DEAD_LETTER, key=encoded.key, value=encoded.value, headers=encoded.headers)
+                await self._letters.publish(key=encoded.key, value=encoded.value, headers=encoded.headers)
             except RecordRefused as error:  # the topic was made too small by hand: hold, say so, and try again
                 logger().error("letter.refused", letter=letter.id, error=str(error))
                 await self._clock.sleep(REFUSED_PAUSE)
@@ -142,7 +145,7 @@ class Outcomes:
             value = pack([result._replace(detail=note)])
         while True:
             try:
-                await self._replies.publish(REPLIES, key=result.id.encode(), value=value, partition=partition)
+                await self._replies.publish(key=result.id.encode(), value=value, partition=partition)
             except RecordRefused as error:  # as for a letter: somebody waits for it
                 logger().error("reply.refused", event_id=result.id, error=str(error))
                 await self._clock.sleep(REFUSED_PAUSE)

@@ -15,15 +15,15 @@ LONGEST_PAUSE = 5.0
 
 
 class RetryingPublisher:
-    """One for letters, one for replies, one for the ledger: a flood of one does not hold up the others."""
+    """Publishes to one topic, letters, replies or the ledger: a flood of one does not hold up the others."""
 
-    def __init__(self, producer: Producer, clock: Clock) -> None:
+    def __init__(self, producer: Producer, topic: str, clock: Clock) -> None:
         self._producer = producer
+        self._topic = topic
         self._clock = clock
 
     async def publish(
         self,
-        topic: str,
         *,
         key: bytes | None,
         value: bytes | None,
@@ -38,7 +38,7 @@ class RetryingPublisher:
             before_sleep=_tell,
         ):
             with attempt:
-                sent = self._producer.send(topic, key=key, value=value, headers=headers, partition=partition)
+                sent = self._producer.send(self._topic, key=key, value=value, headers=headers, partition=partition)
                 return await asyncio.wrap_future(sent)
         raise AssertionError("retried for ever")
 

@@ -16,7 +16,7 @@ from tests.connectors.sandbox_thread import running
 from topics.cli.console import run
 from topics.cli.context import CommandContext
 from topics.errors import LogUnavailable
-from topics.names import events_topic
+from topics.names import DEFAULT
 from topics.settings import Settings, load_settings
 from topics.store import open_store
 
@@ -142,7 +142,7 @@ def test_a_connection_without_topic_is_taken_back(desk: CommandLine, monkeypatch
 def test_a_topic_that_was_there_already_is_mentioned(desk: CommandLine, context: CommandContext) -> None:
     """Events that wait in an old topic will be delivered, and that is said."""
     desk("add", "slack", "--secret", "access_token=x")
-    emit(context, events_topic("slack"), 2)
+    emit(context, DEFAULT.events_topic("slack"), 2)
     Connections(context.store()).remove("slack")
     desk("add", "slack", "--secret", "access_token=x")
 
@@ -270,7 +270,7 @@ def test_rename_pause_resume(desk: CommandLine) -> None:
 def test_remove_refuses_while_events_are_pending(desk: CommandLine, context: CommandContext) -> None:
     """It says how many; with --force they go with the topic, and that is said too."""
     desk("add", "slack", "--secret", "access_token=x")
-    emit(context, events_topic("slack"), 3)
+    emit(context, DEFAULT.events_topic("slack"), 3)
 
     assert desk.json("show", "slack")["pending"] == 3
     assert desk("remove", "slack") == 1

@@ -20,7 +20,7 @@ from topics.errors import LogUnavailable
 from topics.event import codec
 from topics.event.unpark import unpark_of
 from topics.log import Log, Partition
-from topics.names import DEAD_LETTER, MAX_LETTER_BYTES, SYSTEM_TOPICS, events_spec
+from topics.names import DEFAULT, MAX_LETTER_BYTES
 from topics.open import open_log
 from topics.settings import Settings
 from topics.store import open_store
@@ -42,13 +42,13 @@ class CommandLine:
         self._settings = Settings(log=f"sqlite:///{folder}/log.db", store=f"sqlite:///{folder}/store.db")
         self._capsys = capsys
         self.log = open_log(self._settings.log)
-        self.log.ensure_topics([*SYSTEM_TOPICS, events_spec("hubspot")])
+        self.log.ensure_topics([*DEFAULT.system_topics, DEFAULT.events_spec("hubspot")])
         self.err = ""
 
     def bury(self, *letters: Letter) -> None:
         producer = self.log.producer(max_record_bytes=MAX_LETTER_BYTES)
         for letter in letters:
-            producer.send(DEAD_LETTER, **encode(letter)._asdict())
+            producer.send(DEFAULT.dead_letter, **encode(letter)._asdict())
         producer.close(30.0)
 
     def say(self, *args: str, code: int = OK) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dead_letter.letter.letter import MAX_TEXT, NULL_KEY, STORY, Attempt, Letter, decode, encode, letter_id, raw
 from tests.dead_letter.samples import START, a_letter, a_record, an_event, as_record
 from topics.log import Headers, Partition, Record
-from topics.names import DEAD_LETTER, MAX_EVENT_BYTES, MAX_EVIDENCE_BYTES, MAX_LETTER_BYTES
+from topics.names import DEFAULT, MAX_EVENT_BYTES, MAX_EVIDENCE_BYTES, MAX_LETTER_BYTES
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 BYTES = st.none() | st.binary(max_size=50)
@@ -82,14 +82,14 @@ def test_nothing_piles_up(letter: Letter, times: int) -> None:
 @given(st.binary(max_size=80), st.lists(st.tuples(NAMES, BYTES), max_size=5))
 def test_decode_never_raises(story: bytes, headers: list[tuple[str, Any]]) -> None:
     """Whatever lies on the topic, it is a letter."""
-    record = Record(Partition(DEAD_LETTER, 0), 4, 5_000, b"k", b"v", (*headers, (STORY, story)))
+    record = Record(Partition(DEFAULT.dead_letter, 0), 4, 5_000, b"k", b"v", (*headers, (STORY, story)))
 
     assert decode(record).record.value == b"v"
 
 
 def test_a_story_that_cannot_be_read_keeps_the_record() -> None:
     """A damaged letter is a foreign one that holds the record as it lies there."""
-    record = Record(Partition(DEAD_LETTER, 0), 4, 5_000, b"k", b"v", ((STORY, b"{"),))
+    record = Record(Partition(DEFAULT.dead_letter, 0), 4, 5_000, b"k", b"v", ((STORY, b"{"),))
     letter = decode(record)
 
     assert (letter.verdict, letter.record) == ("foreign", record)
@@ -180,7 +180,7 @@ def test_a_letter_of_spring() -> None:
         ("kafka_dlt-exception-message", b"it broke"),
         ("kafka_dlt-exception-stacktrace", b"at org.acme"),
     )
-    lying = Record(Partition(DEAD_LETTER, 0), 99, 2_000, ours.key, ours.value, (*ours.headers, *said))
+    lying = Record(Partition(DEFAULT.dead_letter, 0), 99, 2_000, ours.key, ours.value, (*ours.headers, *said))
     letter = decode(lying)
 
     assert letter.record == ours
@@ -202,7 +202,7 @@ def test_a_letter_of_kafka_connect() -> None:
         ("__connect.errors.stage", b"VALUE_CONVERTER"),
         ("__connect.errors.exception.message", b"Unknown magic byte!"),
     )
-    letter = decode(Record(Partition(DEAD_LETTER, 0), 99, 2_000, b"k", b"\x01", (("own", b"1"), *said)))
+    letter = decode(Record(Partition(DEFAULT.dead_letter, 0), 99, 2_000, b"k", b"\x01", (("own", b"1"), *said)))
 
     assert letter.record == Record(Partition("orders", 2), 17, 2_000, b"k", b"\x01", (("own", b"1"),))
     assert (letter.verdict, letter.reason, letter.connection) == ("foreign", "Unknown magic byte!", "")
@@ -211,7 +211,7 @@ def test_a_letter_of_kafka_connect() -> None:
 
 def test_a_stranger_with_nonsense() -> None:
     """Headers of others that do not hold what they promise leave the record as it lies there."""
-    record = Record(Partition(DEAD_LETTER, 0), 1, 2, b"k", b"v", (("kafka_dlt-original-offset", b"seven"),))
+    record = Record(Partition(DEFAULT.dead_letter, 0), 1, 2, b"k", b"v", (("kafka_dlt-original-offset", b"seven"),))
 
     assert decode(record).record == record
 

@@ -25,7 +25,7 @@ from topics.event.event import Event
 from topics.event.result import Result, pack
 from topics.event.unpark import NO_LETTER, unpark_of
 from topics.log import Log, Partition, Record
-from topics.names import RESULTS
+from topics.names import DEFAULT
 
 
 class Parked:
@@ -243,7 +243,7 @@ def _deliver(log: Log, event: Event, *, offset: int, of: Parked) -> None:
     of.store.mark_replayed({letter.id: detail}, who="ada", now=START)
     said = Result(event.id, "delivered", "hubspot", "contact", "update", "7", TOPIC, 0, offset, 1, START)
     with closing(log.producer()) as producer:
-        producer.send(RESULTS, key=None, value=pack([said]))
+        producer.send(DEFAULT.results, key=None, value=pack([said]))
 
 
 def test_a_letter_that_is_not_here_yet_is_open(parked: Parked) -> None:
@@ -349,7 +349,7 @@ def test_a_closing_of_a_connection_that_is_gone(parked: Parked, log: Log) -> Non
     parked.store.mark_replayed({letter.id: detail}, who="ada", now=START)
     log.delete_topic(TOPIC)
     with closing(log.producer()) as producer:
-        [one] = send(producer, log.topics(), overdue(parked.store))
+        [one] = send(producer, log, overdue(parked.store))
     assert f"there is no {TOPIC}[0]" in one.trouble
     assert TOPIC not in log.topics()
 

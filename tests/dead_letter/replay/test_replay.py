@@ -22,7 +22,7 @@ from topics.event import codec
 from topics.event.event import Event, Operation, Replay
 from topics.event.result import Result, pack
 from topics.log import Lag, Log, Partition, Position, Producer, Record
-from topics.names import MAX_EVENT_BYTES, RESULTS, WORKER_GROUP
+from topics.names import DEFAULT, MAX_EVENT_BYTES
 
 TOPIC = "writeback.events.hubspot"
 OPEN = Filter(state="open")
@@ -199,7 +199,7 @@ def test_a_letter_of_others_goes_to_the_topic_of_its_connection(store: LetterSto
     letter = a_letter(record=Record(Partition("orders", 5), 3, 4, b"k", b"v"), verdict="foreign")
     store.save(letter)
     store.edit(letter.id, Edit("add", "contact", None, {"a": 1}), who="ada", now=START)
-    send = event_to_send(store.get(letter.id), {TOPIC: 2})
+    send = event_to_send(store.get(letter.id), {TOPIC: 2}, DEFAULT)
 
     assert (send.topic, send.partition) == (TOPIC, None)
 
@@ -258,7 +258,7 @@ def test_a_later_delivery_supersedes(log: Log, store: LetterStore) -> None:
     store.save_batch(arrivals(a_letter(5, event=an_event(key="7")), a_letter(6, event=an_event(key="8"))))
     producer = log.producer()
     for value in (delivered(an_event(key="7"), 9), delivered(an_event(key="8"), 4), b"of a later version"):
-        producer.send(RESULTS, key=None, value=value)
+        producer.send(DEFAULT.results, key=None, value=value)
     producer.close(30)
     planned = survey(log, store, list(store.in_order(OPEN)))
 
@@ -368,7 +368,7 @@ def test_the_pace_follows_the_lag(log: Log, store: LetterStore) -> None:
     items = list(replayer(slow, store).run(planned, waiting=said.append))
 
     assert outcomes(items) == ["replayed"]
-    assert asked == [(WORKER_GROUP, TOPIC)] * 3
+    assert asked == [(DEFAULT.worker_group, TOPIC)] * 3
     assert said == [f"{TOPIC} has 5,000 events waiting", f"{TOPIC} has 2,000 events waiting"]
 
 

@@ -16,15 +16,15 @@ from dead_letter.store.store import Arrival, LetterStore
 from tests.dead_letter.samples import a_letter
 from topics.errors import StoreUnavailable
 from topics.log import Log, Partition
-from topics.names import ARCHIVE_GROUP, DEAD_LETTER, MAX_LETTER_BYTES, SYSTEM_TOPICS
+from topics.names import DEFAULT, MAX_LETTER_BYTES
 
-PLACE = Partition(DEAD_LETTER, 0)
+PLACE = Partition(DEFAULT.dead_letter, 0)
 
 
 def publish(log: Log, *letters: Letter) -> None:
     producer = log.producer(max_record_bytes=MAX_LETTER_BYTES)
     for letter in letters:
-        producer.send(DEAD_LETTER, **encode(letter)._asdict())
+        producer.send(DEFAULT.dead_letter, **encode(letter)._asdict())
     producer.close(30.0)
 
 
@@ -70,7 +70,7 @@ def test_catching_up_is_complete_and_repeatable(log: Log, store: LetterStore) ->
 
 def test_without_a_topic_there_is_nothing_to_catch_up(store: LetterStore, log: Log) -> None:
     """A log on which nothing has happened yet is no error."""
-    log.delete_topic(DEAD_LETTER)
+    log.delete_topic(DEFAULT.dead_letter)
 
     assert catch_up(log, store) == 0
 
@@ -92,8 +92,8 @@ def test_a_topic_that_was_made_anew_is_read_from_its_start(log: Log, store: Lett
     """When the topic is shorter than the store's mark, it is another topic, and its letters are not skipped."""
     publish(log, a_letter(0), a_letter(1))
     catch_up(log, store)
-    log.delete_topic(DEAD_LETTER)
-    log.ensure_topics(SYSTEM_TOPICS)
+    log.delete_topic(DEFAULT.dead_letter)
+    log.ensure_topics(DEFAULT.system_topics)
     publish(log, a_letter(2))
 
     assert catch_up(log, store) == 1
@@ -105,9 +105,9 @@ def test_what_is_no_letter_is_kept_raw(log: Log, store: LetterStore) -> None:
     good = encode(a_letter(0))
     nonsense = (*good.headers[:-1], (STORY, good.headers[-1][1].replace(b'"status":400', b'"status":%d' % 10**30)))
     producer = log.producer(max_record_bytes=MAX_LETTER_BYTES)
-    producer.send(DEAD_LETTER, key=b"k", value=b"\x00\xff", headers=((STORY, b"{"),))
-    producer.send(DEAD_LETTER, key=good.key, value=good.value, headers=nonsense)
-    producer.send(DEAD_LETTER, key=good.key, value=good.value, headers=good.headers)
+    producer.send(DEFAULT.dead_letter, key=b"k", value=b"\x00\xff", headers=((STORY, b"{"),))
+    producer.send(DEFAULT.dead_letter, key=good.key, value=good.value, headers=nonsense)
+    producer.send(DEFAULT.dead_letter, key=good.key, value=good.value, headers=good.headers)
     producer.close(30.0)
     catch_up(log, store)
     kept = list(store.in_order(Filter(verdict="foreign")))
@@ -124,7 +124,7 @@ async def test_the_archive_keeps_what_comes(log: Log, store: LetterStore) -> Non
         publish(log, a_letter(2))
         await until(store, 3)
 
-    assert log.committed(ARCHIVE_GROUP, [PLACE])[PLACE] == (3, "")
+    assert log.committed(DEFAULT.archive_group, [PLACE])[PLACE] == (3, "")
 
 
 async def test_an_archive_started_again_doubles_nothing(log: Log, store: LetterStore) -> None:
@@ -155,7 +155,7 @@ async def test_a_store_that_is_away_loses_nothing(log: Log, store_engine: Engine
         await until(store, 10)
 
     assert waits == [1, 2, 3]
-    assert log.committed(ARCHIVE_GROUP, [PLACE])[PLACE] == (10, "")
+    assert log.committed(DEFAULT.archive_group, [PLACE])[PLACE] == (10, "")
 
 
 async def test_a_stop_during_an_outage_is_prompt(log: Log, store_engine: Engine) -> None:
@@ -170,7 +170,7 @@ async def test_a_stop_during_an_outage_is_prompt(log: Log, store_engine: Engine)
     async with running(Archive(log, Away(store_engine, failures=9), pause=wait)):
         await asyncio.wait_for(held.wait(), 30)
 
-    assert log.committed(ARCHIVE_GROUP, [PLACE])[PLACE] is None
+    assert log.committed(DEFAULT.archive_group, [PLACE])[PLACE] is None
 
 
 def test_pauses_grow() -> None:

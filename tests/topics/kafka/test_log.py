@@ -30,7 +30,8 @@ from topics.kafka import poller as kafka_poller
 from topics.kafka.consumer import KafkaConsumer
 from topics.kafka.log import KafkaLog
 from topics.kafka.producer import KafkaProducer
-from topics.log import Commit, Consumer, Log, Partition, TopicSpec
+from topics.log import Commit, Consumer, Log, Partition
+from topics.names import TopicSpec
 
 ROUNDS = int(os.environ.get("KAFKA_TEST_ROUNDS", "20"))
 A_DAY_MS = 24 * 3_600 * 1_000

@@ -13,7 +13,8 @@ from tests.conformance.log_harness import PATIENCE, Member, read_all
 from tests.kafka_broker import Broker
 from tests.topics.kafka.librdkafka import Transactions, plain
 from topics.kafka.log import KafkaLog
-from topics.log import Commit, Partition, TopicSpec
+from topics.log import Commit, Partition
+from topics.names import TopicSpec
 
 pytestmark = pytest.mark.kafka
 

@@ -18,7 +18,8 @@ from tests.conformance.log import LogContract
 from tests.conformance.log_groups import fill
 from tests.conformance.log_harness import PATIENCE, Member, child, read_all
 from topics.errors import CommitFenced, LogError, LogUnavailable, RecordRefused, SettingsError
-from topics.log import Commit, Log, Partition, TopicSpec
+from topics.log import Commit, Log, Partition
+from topics.names import TopicSpec
 from topics.open import open_log
 from topics.sqlite import writer as sqlite_writer
 from topics.sqlite.log import SqliteLog

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from topics.log import TopicSpec
+from topics.names import TopicSpec
 from topics.open import open_log
 from topics.sqlite import versions
 

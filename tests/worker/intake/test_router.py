@@ -17,7 +17,7 @@ from topics.event.event import Operation
 from topics.log import Headers, Partition
 from worker.intake.intake import ConnectionOpener
 
-ONE = Partition(names.events_topic("acme"), 0)
+ONE = Partition(names.DEFAULT.events_topic("acme"), 0)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ async def test_offsets_without_a_record_are_done(bench: Bench) -> None:
     async with bench.working():
         await bench.eventually(lambda: bench.committed() == 2)
 
-    assert bench.log.lag(names.WORKER_GROUP)[ONE].records == 0
+    assert bench.log.lag(names.DEFAULT.worker_group)[ONE].records == 0
 
 
 async def test_records_that_wait_are_not_passed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ async def test_what_looks_hostile_and_is_not_is_delivered(bench: Bench) -> None:
 async def test_an_unknown_connection_is_dead_lettered_until_it_is_known(bench: Bench) -> None:
     """Its events are letters that say so; once somebody adds it, the next events are delivered. No restart."""
     bench.connect("other")
-    bench.log.ensure_topics([names.events_spec("acme")])
+    bench.log.ensure_topics([names.DEFAULT.events_spec("acme")])
     bench.emit(event(1))
     bench.send(b"{")
 
@@ -172,8 +172,8 @@ async def test_a_flood_of_malformed_records_is_read_within_the_budget(bench: Ben
     """What is on its way to the dead letters is memory, too: reading waits for writing."""
     bench.connect()
     for number in range(1_500):
-        bench.producer.send(names.events_topic("acme"), key=None, value=b"{")
-        bench.producer.send(names.events_topic("acme"), **codec.encode(event(number))._asdict())
+        bench.producer.send(names.DEFAULT.events_topic("acme"), key=None, value=b"{")
+        bench.producer.send(names.DEFAULT.events_topic("acme"), **codec.encode(event(number))._asdict())
     bench.producer.flush(30)
     most = 0
 
@@ -204,7 +204,9 @@ async def test_a_producer_that_goes_wrong_is_quarantined(bench: Bench, kind: str
     hostile = HOPELESS[kind]
     saas = bench.connect()
     for _ in range(180):
-        bench.producer.send(names.events_topic("acme"), key=hostile.key, value=hostile.value, headers=hostile.headers)
+        bench.producer.send(
+            names.DEFAULT.events_topic("acme"), key=hostile.key, value=hostile.value, headers=hostile.headers
+        )
     bench.emit(*(event(number) for number in range(300)))
 
     async with bench.working() as worker:
@@ -227,7 +229,7 @@ async def test_malformed_records_are_counted_among_all_that_come(bench: Bench) -
     saas = bench.connect()
     saas.open.clear()
     for number in range(300):
-        bench.producer.send(names.events_topic("acme"), key=None, value=b"{")
+        bench.producer.send(names.DEFAULT.events_topic("acme"), key=None, value=b"{")
         bench.emit(event(2 * number), event(2 * number + 1))
 
     async with bench.working() as worker:

@@ -7,9 +7,9 @@ from tests.tools.one_process_profile import Bench, Saas
 from tests.worker.samples import event
 from topics.event.event import Event, Operation
 from topics.log import Commit, Partition
-from topics.names import events_topic
+from topics.names import DEFAULT
 
-PARTITION = Partition(events_topic("acme"), 0)
+PARTITION = Partition(DEFAULT.events_topic("acme"), 0)
 
 
 def change(number: int, key: str = "ada") -> Event:

@@ -43,7 +43,7 @@ async def standing_by(bench: Bench) -> AsyncIterator[None]:
 
         def lost(self, partitions: object) -> None: ...
 
-    consumer = bench.log.consumer(names.WORKER_GROUP, pattern=names.EVENTS_PATTERN, rebalance=Other())
+    consumer = bench.log.consumer(names.DEFAULT.worker_group, pattern=names.DEFAULT.events_pattern, rebalance=Other())
     await consumer.start()
     while not await consumer.poll(1.0):
         pass
@@ -141,7 +141,9 @@ class Views:
     def receipt(self, bench: Bench) -> str:
         sent: Future[Position] = Future()
         sent.set_result(Position(PARTITION, 1))
-        return why_pending(bench.log, bench.connections, names.WORKER_GROUP, bench.connections.get("acme").id, sent)
+        return why_pending(
+            bench.log, bench.connections, names.DEFAULT.worker_group, bench.connections.get("acme").id, sent
+        )
 
 
 @asynccontextmanager

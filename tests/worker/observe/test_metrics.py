@@ -112,7 +112,7 @@ async def test_states_are_told_on_the_ledger(bench: Bench) -> None:
         saas.answer, saas.state = type(saas)().answer, type(saas)().state
         await bench.eventually(lambda: worker.observer.states.current["acme"].state == "active")
         await bench.eventually(lambda: bench.committed() == 2)
-    told = [change for record in bench.records(names.RESULTS) for change in unpack_states(record.value)]
+    told = [change for record in bench.records(names.DEFAULT.results) for change in unpack_states(record.value)]
 
     assert [change.connection for change in told] == ["acme"] * len(told)
     assert [change.state for change in told if change.state != "half-open"] == ["active", "down", "active"]
@@ -125,7 +125,7 @@ async def test_a_paused_connection_is_shown_as_such(bench: Bench) -> None:
     """An operator's word is a state, with the operator's reason; so is a connection that does not exist."""
     bench.connect()
     bench.connections.set_state("acme", "paused", "lunch")
-    bench.log.ensure_topics([names.events_spec("ghost")])
+    bench.log.ensure_topics([names.DEFAULT.events_spec("ghost")])
     async with bench.working() as worker:
         bench.emit(event(0))
         bench.emit(event(0, connection="ghost"), slug="ghost")

@@ -20,7 +20,7 @@ from topics.open import open_log
 
 def main(url: str, count: int) -> None:
     log = open_log(url)
-    place = Partition(names.REPLIES, os.getpid() % names.REPLY_PARTITIONS)
+    place = Partition(names.DEFAULT.replies, os.getpid() % names.REPLY_PARTITIONS)
     starts = log.end_offsets([place])
     producer = log.producer(name="asks")
     print("ready", flush=True)
@@ -29,7 +29,7 @@ def main(url: str, count: int) -> None:
         RefreshRequest(connection="odoo", objects=(f"object-{number % 7}",), reply_to=place.number, source="asks")
         for number in range(count)
     ]
-    for sent in [producer.send(names.REFRESH, **encode(request)._asdict()) for request in requests]:
+    for sent in [producer.send(names.DEFAULT.refresh, **encode(request)._asdict()) for request in requests]:
         sent.result(60.0)
     producer.close(5.0)
     print("asked", flush=True)

@@ -46,12 +46,12 @@ class Dice(SystemClock):
 class Stand:
     """``group``: of its own where a broker is shared."""
 
-    def __init__(self, log: Log, folder: Path, store: str = "", group: str = names.REFRESHER_GROUP) -> None:
+    def __init__(self, log: Log, folder: Path, store: str = "", group: str = names.DEFAULT.refresher_group) -> None:
         self.log = log
         self.url = ""
         self.folder = folder
         self.group = group
-        log.ensure_topics(names.SYSTEM_TOPICS)
+        log.ensure_topics(names.DEFAULT.system_topics)
         self.store = store or f"sqlite:///{folder}/store.db"
         self.engine: Engine = open_store(self.store)
         self.connections = Connections(self.engine)
@@ -59,8 +59,8 @@ class Stand:
         self.leases = Leases(self.engine)
         self.producer = log.producer(name="asks")
         self.upgraded: list[str] = []
-        self._results_from = self.ends(names.RESULTS)
-        self._letters_from = self.ends(names.DEAD_LETTER)
+        self._results_from = self.ends(names.DEFAULT.results)
+        self._letters_from = self.ends(names.DEFAULT.dead_letter)
 
     def close(self) -> None:
         self.producer.close(5.0)
@@ -121,7 +121,7 @@ class Stand:
 
     def ask(self, connection: str = "odoo", **more: Any) -> RefreshRequest:
         request = RefreshRequest(connection=connection, **more)
-        self.producer.send(names.REFRESH, **encode(request)._asdict()).result(30.0)
+        self.producer.send(names.DEFAULT.refresh, **encode(request)._asdict()).result(30.0)
         return request
 
     def ends(self, topic: str) -> dict[Partition, int]:
@@ -143,7 +143,7 @@ class Stand:
         return [result for record in self.records(self._results_from) for result in unpack(record.value)]
 
     def replies(self) -> list[Result]:
-        starts = dict.fromkeys(self.ends(names.REPLIES), 0)
+        starts = dict.fromkeys(self.ends(names.DEFAULT.replies), 0)
         return [result for record in self.records(starts) for result in unpack(record.value)]
 
     def letters(self) -> list[Letter]:
@@ -154,7 +154,7 @@ class Stand:
         return [run for run in reversed(self.runs.list(connection, limit=1_000)) if run.state != "running"]
 
     def lag(self) -> int:
-        return sum(lag.records for lag in self.log.lag(self.group, names.REFRESH).values())
+        return sum(lag.records for lag in self.log.lag(self.group, names.DEFAULT.refresh).values())
 
 
 async def until(true: Callable[[], object], seconds: float = PATIENCE) -> None:

@@ -220,7 +220,7 @@ async def test_a_run_that_never_ends(stand: Stand) -> None:
 async def test_after_own_writes(stand: Stand) -> None:
     """A run waits until the workers are done with the writes that were made before it was asked for."""
     stand.connect(policy={"refresh": {"quiet": 0.1, "max_wait": 60.0}})
-    stand.log.ensure_topics([names.events_spec("odoo")])
+    stand.log.ensure_topics([names.DEFAULT.events_spec("odoo")])
     async with stand.running():
         stand.ask(after={0: OwnWrites(first=3, last=5)}, reply_to=0)
         await asyncio.sleep(1.5)
@@ -233,7 +233,7 @@ async def test_after_own_writes(stand: Stand) -> None:
 async def test_writes_that_never_end(stand: Stand) -> None:
     """A run does not wait for them longer than max_wait, and says how many it may not have found."""
     stand.connect(policy={"refresh": {"quiet": 0.1, "max_wait": 1.0}})
-    stand.log.ensure_topics([names.events_spec("odoo")])
+    stand.log.ensure_topics([names.DEFAULT.events_spec("odoo")])
     async with stand.running():
         stand.ask(after={0: OwnWrites(first=3, last=5)}, reply_to=0)
         await until(stand.replies)
@@ -254,11 +254,11 @@ async def commit_writes(stand: Stand, commit: Commit) -> None:
 
         def lost(self, partitions: object) -> None: ...
 
-    consumer = stand.log.consumer(names.WORKER_GROUP, pattern=names.EVENTS_PATTERN, rebalance=Worker())
+    consumer = stand.log.consumer(names.DEFAULT.worker_group, pattern=names.DEFAULT.events_pattern, rebalance=Worker())
     await consumer.start()
     while not mine.is_set():
         await consumer.poll(0.1)
-    await consumer.commit({Partition(names.events_topic("odoo"), 0): commit})
+    await consumer.commit({Partition(names.DEFAULT.events_topic("odoo"), 0): commit})
     await consumer.close()
 
 
@@ -266,7 +266,7 @@ async def test_what_cannot_run(stand: Stand) -> None:
     """A request for a connection that is not there, and one that cannot be read, are dead letters at once; the others
     go on."""
     stand.connect()
-    stand.producer.send(names.REFRESH, key=b"odoo", value=b"{").result(10)
+    stand.producer.send(names.DEFAULT.refresh, key=b"odoo", value=b"{").result(10)
     async with stand.running():
         stand.ask("nobody", reply_to=0)
         stand.ask()
@@ -321,7 +321,7 @@ async def test_done_beyond_an_undone(stand: Stand) -> None:
     stand.connect("Odoo", {"refresh": {"quiet": 0.1}})
     stand.connections.set_state("stuck", "paused")
     for slug in ("stuck", "odoo"):
-        stand.producer.send(names.REFRESH, partition=0, key=slug.encode(), value=b"").result(10)
+        stand.producer.send(names.DEFAULT.refresh, partition=0, key=slug.encode(), value=b"").result(10)
     async with stand.running(holder="first"):
         await until(stand.finished)
     stand.connections.set_state("stuck", "active")

@@ -15,7 +15,7 @@ from topics.errors import LogUnavailable
 from topics.event.codec import decode
 from topics.event.event import Event
 from topics.log import Log, Partition
-from topics.names import events_topic
+from topics.names import DEFAULT
 from topics.open import open_log
 from worker.clock import SystemClock
 from worker.relay.relay import Relay
@@ -32,7 +32,7 @@ def log(tmp_path: Path) -> Iterator[Log]:
 
 def events_in(log: Log, slug: str = "crm", partitions: int = 1) -> list[Event]:
     """Everything that is in the topic of a connection."""
-    topic = events_topic(slug)
+    topic = DEFAULT.events_topic(slug)
     if topic not in log.topics():
         return []
     ends = log.end_offsets([Partition(topic, number) for number in range(partitions)])

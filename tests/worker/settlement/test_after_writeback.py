@@ -26,7 +26,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def asked(bench: Bench) -> list[RefreshRequest]:
-    return [decode(record) for record in bench.records(names.REFRESH)]
+    return [decode(record) for record in bench.records(names.DEFAULT.refresh)]
 
 
 async def test_what_was_written_is_asked_for(bench: Bench) -> None:

@@ -60,7 +60,7 @@ class WorkerPort:
     def __init__(self) -> None:
         self.log = Log()
         self.clock = FakeClock()
-        self.ledger = Ledger(RetryingPublisher(cast("Any", self.log), self.clock))
+        self.ledger = Ledger(RetryingPublisher(cast("Any", self.log), "results", self.clock))
         self.told: list[Assignment] = []
         self.committer = Committer(cast("Any", self.log), self.ledger, self.clock, self.told.append)
 

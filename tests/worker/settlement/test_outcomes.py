@@ -63,9 +63,13 @@ class WorkerPort:
     def __init__(self, *, at_once: bool = True) -> None:
         self.clock = FakeClock()
         self.letters, self.replies = Topic(at_once=at_once), Topic(at_once=at_once)
-        self.ledger = Ledger(RetryingPublisher(cast("Any", Topic()), self.clock))
-        publishers = [RetryingPublisher(cast("Any", topic), self.clock) for topic in (self.letters, self.replies)]
-        self.outcomes = Outcomes(self.ledger, publishers[0], publishers[1], self.clock)
+        self.ledger = Ledger(RetryingPublisher(cast("Any", Topic()), "results", self.clock))
+        ours = names.DEFAULT
+        publishers = [
+            RetryingPublisher(cast("Any", producer), topic, self.clock)
+            for producer, topic in ((self.letters, ours.dead_letter), (self.replies, ours.replies))
+        ]
+        self.outcomes = Outcomes(self.ledger, publishers[0], publishers[1], self.clock, "group")
 
     def reply(self, number: int = 0) -> Result:
         return unpack(self.replies.records[number].value)[0]
@@ -192,7 +196,7 @@ async def test_a_reply_carries_the_vendors_detail_to_its_partition() -> None:
 
     await worker.outcomes.reply(delivery(reply_to=6), {"id": 7, "tags": ["a"]})
 
-    assert worker.replies.records[0].partition == Partition(names.REPLIES, 6)
+    assert worker.replies.records[0].partition == Partition(names.DEFAULT.replies, 6)
     assert worker.replies.records[0].key == b"e4"
     assert worker.reply().detail == {"id": 7, "tags": ["a"]}
 
@@ -229,7 +233,7 @@ async def test_nobody_reads_a_partition_that_is_not_there() -> None:
 async def test_a_record_without_an_event_has_a_letter_too() -> None:
     """A malformed record: original bytes, no event, an entry in the ledger under the letter's id."""
     worker = WorkerPort()
-    broken = Record(Partition(names.events_topic("acme"), 0), 9, 5, None, b"\xff")
+    broken = Record(Partition(names.DEFAULT.events_topic("acme"), 0), 9, 5, None, b"\xff")
 
     await worker.outcomes.bury_record(broken, None, "malformed", "not JSON")
 

@@ -1,0 +1,80 @@
+"""Two installations side by side on one log, each with a prefix and a store of its own, never see each other."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import rig
+from tests.kafka_broker import Broker
+from topics.event.event import Event
+from topics.open import open_log
+from worker.demo.stage import Stage
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+
+PREFIXES = ("acme", "acme.eu")
+"""One begins with the other."""
+EVENTS = 30
+
+
+@pytest.mark.parametrize("engine", rig.ENGINES)
+def test_two_installations(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Each delivers, lists, archives and replays its own events, and nothing of the other's."""
+    log = _log(engine, tmp_path, request)
+    with ExitStack() as stack:
+        stages = [
+            stack.enter_context(
+                Stage(tmp_path / prefix, log=log, env={"SANDBOX_TOKEN": "pat-test", "WRITEBACK_PREFIX": prefix})
+            )
+            for prefix in PREFIXES
+        ]
+        sandboxes = [stage.sandbox("--latency", "0.01") for stage in stages]
+        for number, (stage, sandbox) in enumerate(zip(stages, sandboxes, strict=True)):
+            rig.connect(stage, "hubspot", sandbox)
+            rig.connect(stage, f"only{number}", sandbox, connector="hubspot")
+            stage.worker("up")
+            rig.emit(stage, rig.upserts("hubspot", EVENTS, first=number * EVENTS))
+            rig.emit(stage, [_undeliverable(f"only{number}")])
+        for stage in stages:
+            rig.wait_done(stage)
+            rig.wait_until("the letter is archived", lambda stage=stage: len(rig.letters(stage)) == 1, within=30)  # type: ignore[misc]
+            assert stage.writeback("dead-letters", "replay", "--all", "--yes", codes=(0,)).returncode == 0
+            rig.wait_done(stage)
+
+        for number, (stage, sandbox) in enumerate(zip(stages, sandboxes, strict=True)):
+            contacts = sandbox.state()["hubspot"]["records"]["contacts"].values()
+            expected = [f"hubspot{each}@x.example" for each in range(number * EVENTS, (number + 1) * EVENTS)]
+            assert sorted(contact["email"] for contact in contacts) == sorted(expected)
+            assert {letter["connection"] for letter in rig.letters(stage)} == {f"only{number}"}
+            assert len({result.id for result in stage.results()}) == EVENTS + 1
+            assert _topics(stage) == {
+                f"{PREFIXES[number]}.{name}"
+                for name in ("events.hubspot", f"events.only{number}", "refresh", "replies", "results", "dead-letter")
+            }
+            assert "that does not exist" not in stage.writeback("doctor", codes=(0, 1)).stdout
+            assert not rig.said(stage, event="connection.unknown")
+
+
+def _log(engine: str, folder: Path, request: pytest.FixtureRequest) -> str:
+    if engine == "sqlite":
+        return f"sqlite:///{folder}/log.db"
+    broker: Broker = request.getfixturevalue("kafka")
+    log = open_log(f"kafka://{broker.bootstrap}")
+    for topic in log.topics("acme."):
+        log.delete_topic(topic)
+    log.close()
+    return f"kafka://{broker.bootstrap}"
+
+
+def _undeliverable(slug: str) -> Event:
+    [event] = rig.upserts(slug, 1)
+    return event.model_copy(update={"object": "planet"})
+
+
+def _topics(stage: Stage) -> set[str]:
+    rows = json.loads(stage.writeback("topics", "list", "--json").stdout)
+    return {row["topic"] for row in rows}
