@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -454,6 +455,7 @@ def _connections(context: CommandContext) -> Connections:
 def _worker(context: CommandContext, secret_writer: SecretWriter) -> Worker:
     from connectors import registry  # noqa: PLC0415
     from dead_letter.store.parking import Parking  # noqa: PLC0415
+    from topics.settings import seconds_of  # noqa: PLC0415
     from worker.worker import Worker, WorkerSettings  # noqa: PLC0415
 
     settings = context.settings
@@ -476,6 +478,7 @@ def _worker(context: CommandContext, secret_writer: SecretWriter) -> Worker:
             budget_records=settings.budget_records,
             budget_bytes=settings.budget_bytes,
             grace_seconds=settings.grace_seconds,
+            keep_seconds=seconds_of(settings.events_retention),
         ),
     )
 
@@ -483,8 +486,10 @@ def _worker(context: CommandContext, secret_writer: SecretWriter) -> Worker:
 def _archive(context: CommandContext) -> Part:
     from dead_letter.store.archive import Archive  # noqa: PLC0415
     from dead_letter.store.store import LetterStore  # noqa: PLC0415
+    from topics.settings import seconds_of  # noqa: PLC0415
 
-    return Archive(context.log(), LetterStore(context.store()))
+    keep_s = seconds_of(context.settings.letters_retention)
+    return Archive(context.log(), LetterStore(context.store()), keep_s=keep_s, now=time.time)
 
 
 async def _run_until_signalled(parts: Sequence[Part], *, supervised: bool = False) -> None:

@@ -11,6 +11,7 @@ EventName = Literal[
     "archive.resumed",  # failures: how often it did not answer
     "archive.log_unavailable",  # reason, failures, next_try_s
     "archive.stored_raw",  # partition, offset, reason: no letter of ours, kept as it is
+    "archive.letters_deleted",  # partition, mark, first: what the store has not read is deleted
     "archive.topic_made_anew",  # partition, mark, end: it ends before what was read of it; read from its start
 ]
 

@@ -78,6 +78,12 @@ a letter or digit, and has none of the words events, refresh, replies, results a
 Topics are created by Writeback with exactly these settings; automatic creation by the broker is neither needed nor
 wanted.
 
+Where a topic is kept for ever, Writeback itself deletes what nobody needs any more: an event when it is delivered or
+dead-lettered and `WRITEBACK_EVENTS_RETENTION` old (7 days), a dead letter when it is in the store, where it stays, and
+`WRITEBACK_LETTERS_RETENTION` old (4 weeks). The age is that of the record's timestamp, and within a partition older
+records go before younger ones. Replays and parked keys need nothing of what is deleted. A store that is lost is filled
+again with the dead letters that their topic still has.
+
 | consumer group | reads | what its commits mean |
 |---|---|---|
 | `{ours.worker_group}` | `writeback.events.*` | below the offset everything is delivered or dead-lettered |

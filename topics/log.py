@@ -212,7 +212,7 @@ class Log(Protocol):
     def offsets_at(self, partitions: Sequence[Partition], timestamp_ms: int) -> dict[Partition, int]:
         """Of each partition the first offset whose record has this timestamp or a later one; the end without any.
 
-        Where timestamps go backwards (they are the producers'), an offset that is not beyond the first of them.
+        Timestamps are the producers' and may go backwards: all records before that one are older.
         """
 
     def committed(self, group: str, partitions: Sequence[Partition]) -> dict[Partition, Commit | None]:

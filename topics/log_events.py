@@ -21,6 +21,8 @@ EventName = Literal[
     "log.close_failed",  # group, error: the broker was not told; it notices by itself
     "log.producer_replaced",  # producer, error: the library's producer had died; what it held is sent anew
     "log.reader_moved",  # partition, asked, to: what was asked for is not kept any more, or not there yet
+    "log.deleted",  # partition, before: what was done and old enough, below this offset
+    "log.not_deleted",  # group, error: what is done and old stays; tried again every minute
     # the embedded log
     "lease.lost",  # group, epoch: another process has taken over
     "lease.not_released",  # group, reason, takeover_s: the next owner waits for so long

@@ -44,6 +44,34 @@ def _expand_home(url: str) -> str:
 
 Url = Annotated[str, AfterValidator(_expand_home)]
 
+HOUR = 3_600.0
+_UNITS = {"h": HOUR, "d": 24 * HOUR, "w": 7 * 24 * HOUR}
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?) *([hdw])")
+LEAST_RETENTION = HOUR
+"""A replay that is under way finds its copies again on their topics."""
+
+
+def _retention(said: str) -> str:
+    """A length of time as a person writes it, or forever; raises ``ValueError``."""
+    said = said.strip().lower()
+    if said in {"forever", "off"}:
+        return "forever"
+    length = _LENGTH.fullmatch(said)
+    if length is None:
+        raise ValueError(f"is {said!r}; it is a number of hours, days or weeks (36h, 7d, 2w), or forever")
+    if float(length[1]) * _UNITS[length[2]] < LEAST_RETENTION:
+        raise ValueError(f"is {said!r}; it is 1h at least, or forever")
+    return said
+
+
+def seconds_of(retention: str) -> float | None:
+    """Seconds of a checked retention; None for ever."""
+    length = _LENGTH.fullmatch(retention)
+    return float(length[1]) * _UNITS[length[2]] if length else None
+
+
+Retention = Annotated[str, AfterValidator(_retention)]
+
 
 class Settings(BaseSettings):
     """Every setting there is; ``docs/reference/settings.md`` is made from the descriptions."""
@@ -98,6 +126,16 @@ class Settings(BaseSettings):
     )
     group: str = Field(default="", description="The consumer group of the workers; by default the prefix and `-worker`")
     member: str = Field(default="", description="A stable identity of this worker (static membership), or nothing")
+    events_retention: Retention = Field(
+        default="7d",
+        description="How long an event is kept in the log after it was written, when it is delivered or in the dead "
+        "letters (before, it is kept for ever): 36h, 7d, 2w, or forever",
+    )
+    letters_retention: Retention = Field(
+        default="4w",
+        description="How long the topic of dead letters keeps those that are in the store, where they stay; a store "
+        "that is lost is filled again from it",
+    )
     budget_records: int = Field(default=10_000, ge=1, description="Records a worker holds at most, waiting ones too")
     budget_bytes: int = Field(default=64 * 2**20, ge=2**20, description="Bytes a worker holds at most")
     grace_seconds: float = Field(

@@ -15,6 +15,7 @@ from topics import names
 from topics.errors import LogUnavailable
 from topics.event.event import Event
 from topics.log import Commit, Log, Partition, Record
+from topics.retention import Retention
 from worker.clock import Clock, SystemClock
 from worker.decide.retry import RetryPolicy
 from worker.intake.budget import Budget
@@ -42,6 +43,9 @@ PASS_SECONDS = 0.25
 """Between two looks for offsets that hold no record."""
 LOG_SECONDS = 1.0
 """Between two tries at a log that is away."""
+DELETE_SECONDS = 60.0
+MORE_SECONDS = 1.0
+"""Between two looks for what is done and old, and between two deletions of a lot of it."""
 CONFIRM_SECONDS = 0.02
 REVOKE_SECONDS = 0.8
 """What a revocation waits for calls under way: more would starve the partitions that stay."""
@@ -52,13 +56,17 @@ FLUSH_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """``grace_seconds``: how long a stop waits for calls under way; less than the container's stop period."""
+    """``grace_seconds``: how long a stop waits for calls under way; less than the container's stop period.
+
+    ``keep_seconds``: how old an event gets in the log when it is done with; None: for ever.
+    """
 
     group: str = names.DEFAULT.worker_group
     member: str = ""
     budget_records: int = 10_000
     budget_bytes: int = 64 * 1024 * 1024
     grace_seconds: float = 20.0
+    keep_seconds: float | None = None
 
 
 class Worker:
@@ -133,6 +141,8 @@ class Worker:
             reread=self.reread,
             spawn=self._spawn,
         )
+        keep = self._settings.keep_seconds
+        self._retention = None if keep is None else Retention(log, self._settings.group, keep)
         self._probe = Question(log.probe, self._clock)
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -152,9 +162,10 @@ class Worker:
         watching = asyncio.create_task(self._changes.run())
         observing = asyncio.create_task(self.observer.run())
         reporting = asyncio.create_task(self.reporter.run())
+        deleting = asyncio.create_task(self._delete_done())
         try:
             while not stop.is_set():
-                for task in (committing, watching, observing, reporting):
+                for task in (committing, watching, observing, reporting, deleting):
                     if task.done():
                         task.result()  # a bug there ends the worker loudly instead of leaving it half alive
                 if self._failure is not None:
@@ -163,7 +174,7 @@ class Worker:
                 self._pass_over()
                 self.awake()
         finally:
-            for task in (watching, observing, reporting):
+            for task in (watching, observing, reporting, deleting):
                 task.cancel()
             await self._stop(committing)
             await self.reporter.leave()
@@ -196,6 +207,13 @@ class Worker:
         if (now := self._clock.monotonic()) >= self._next_pass:
             self._next_pass = now + PASS_SECONDS
             self._router.pass_over(self._consumer.position)
+
+    async def _delete_done(self) -> None:
+        """Of the partitions that are ours, every minute, what is done and old."""
+        while self._retention is not None:
+            await self._clock.sleep(DELETE_SECONDS)
+            while await asyncio.to_thread(self._retention.delete, list(self._router.assignments), self._clock.now()):
+                await self._clock.sleep(MORE_SECONDS)
 
     async def _stop(self, committing: asyncio.Task[None]) -> None:
         self._stopping = True

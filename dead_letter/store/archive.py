@@ -18,8 +18,11 @@ from dead_letter.store.backlog import partitions_of, read_to_end
 from dead_letter.store.store import Arrival, LetterStore
 from topics.errors import CommitFenced, LogUnavailable, StoreUnavailable
 from topics.log import Commit, Consumer, Log, Partition, Record
+from topics.retention import Retention
 
 POLL_SECONDS = 1.0
+DELETE_SECONDS = 60.0
+"""Between two looks for letters that the store has for long."""
 AT_ONCE = 200
 """Letters in one transaction; the largest take 2 MB each."""
 
@@ -37,18 +40,27 @@ def catch_up(log: Log, store: LetterStore) -> int:
     places = partitions_of(log, log.names.dead_letter)
     if not places:
         return 0
-    return sum(keep(store, records) for records in read_to_end(log, starts(store, log.end_offsets(places))))
+    return sum(keep(store, records) for records in read_to_end(log, starts(store, log, places)))
 
 
-def starts(store: LetterStore, ends: Mapping[Partition, int]) -> dict[Partition, int]:
-    """Where to read on. A mark beyond the end belongs to a topic that is gone: the new one is read from its start."""
+def starts(store: LetterStore, log: Log, places: Sequence[Partition]) -> dict[Partition, int]:
+    """Where to read on. A mark beyond the end belongs to a topic that is gone: the new one is read from its start.
+
+    A store that knows less than the topic has deleted was lost, or comes from a backup: it begins with what is left.
+    """
     marks = store.marks()
-    for place, end in ends.items():
+    first = log.start_offsets(places)
+    for place, end in log.end_offsets(places).items():
         if marks.get(place.number, 0) > end:
             logger().warning("archive.topic_made_anew", partition=place.number, mark=marks[place.number], end=end)
             store.rewind(place.number)
             marks[place.number] = 0
-    return {place: marks.get(place.number, 0) for place in ends}
+        if marks.get(place.number, 0) < first[place]:
+            logger().warning(
+                "archive.letters_deleted", partition=place.number, mark=marks.get(place.number, 0), first=first[place]
+            )
+            marks[place.number] = first[place]
+    return {place: marks.get(place.number, 0) for place in places}
 
 
 def keep(store: LetterStore, records: Sequence[Record]) -> int:
@@ -77,10 +89,19 @@ class Archive:
     """A member of the archive's group.
 
     While the store is away it holds what it has, says so, and tries again. Its commits only show how far it is: the
-    store's own marks say where to go on.
+    store's own marks say where to go on. ``keep_s``: how old a letter gets in the topic once the store has it, by
+    ``now``; None: for ever.
     """
 
-    def __init__(self, log: Log, store: LetterStore, *, pause: Callable[[int], float] = pause) -> None:
+    def __init__(
+        self,
+        log: Log,
+        store: LetterStore,
+        *,
+        pause: Callable[[int], float] = pause,
+        keep_s: float | None = None,
+        now: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._topics = log
         self._store = store
         self._pause = pause
@@ -91,6 +112,9 @@ class Archive:
         self._committed: dict[Partition, int] = {}
         self._failures = 0
         self._log_failures = 0
+        self._retention = None if keep_s is None else Retention(log, log.names.archive_group, keep_s)
+        self._now = now
+        self._next_deletion = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; whatever happens to the log or the store."""
@@ -119,6 +143,13 @@ class Archive:
                 await self._hold(consumer, stop, error)
                 continue
             await self._commit(consumer)
+            await self._delete_old()
+
+    async def _delete_old(self) -> None:
+        if self._retention is None or (now := asyncio.get_running_loop().time()) < self._next_deletion:
+            return
+        more = await asyncio.to_thread(self._retention.delete, sorted(self._owned), self._now())
+        self._next_deletion = now + (POLL_SECONDS if more else DELETE_SECONDS)
 
     async def _poll(self, consumer: Consumer, timeout: float) -> None:
         records = await consumer.poll(timeout)
@@ -130,8 +161,7 @@ class Archive:
         fresh = sorted(self._fresh)
         if not fresh:
             return
-        ends = await asyncio.to_thread(self._topics.end_offsets, fresh)
-        for place, start in (await asyncio.to_thread(starts, self._store, ends)).items():
+        for place, start in (await asyncio.to_thread(starts, self._store, self._topics, fresh)).items():
             if place in self._fresh:
                 consumer.seek(place, start)
                 self._fresh.discard(place)

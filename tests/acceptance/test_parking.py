@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from tests.acceptance import rig
 from topics.event.event import Event, Operation
+from topics.retention import Retention
 from worker.demo.stage import Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
@@ -149,3 +151,27 @@ def test_a_replay_that_dies_again(case: Case) -> None:
     assert [again[letter]["verdict"] for letter in key["open"]] == ["rejected", "blocked", "blocked"]
     assert key["barred"] is False
     assert case.taken(case.ada) == [0, 1, 2]
+
+
+def test_a_replay_after_the_log_has_deleted_what_is_done(case: Case) -> None:
+    """Letters, parked keys and replays need nothing of the records that the retention deletes; nor does a restart."""
+    first = case.die()
+    case.change(case.other, 2)
+    rig.wait_done(case.stage)
+    log, place = case.stage.log, rig.events_partition("hubspot")
+    Retention(log, log.names.worker_group, keep_s=7 * 86_400).delete([place], time.time() + 8 * 86_400)
+    left = log.end_offsets([place])[place] - log.start_offsets([place])[place]
+    case.restart()
+    case.change(case.ada, 2)
+    case.change(case.other, 3)
+    rig.wait_done(case.stage)
+    case.correct(first)
+    said = case.replay()
+    rig.wait_until("the key flows", lambda: not case.parked(), within=30)
+    case.change(case.ada, 3)
+    case.done()
+
+    assert left == 0
+    assert said == "3 replayed\n1 parked key will flow again when the workers get there\n"
+    assert case.taken(case.ada) == [0, 1, 2, 3]
+    assert case.taken(case.other) == [2, 3]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from typing import ClassVar
 
 from tests.conformance.log_groups import fill
 from tests.conformance.log_harness import Member
 from topics.log import Commit, Log, Partition
+from topics.retention import Retention
 
 
 class LogFlow:
@@ -166,6 +168,30 @@ class LogFlow:
 
         assert member.read(one) == []
         assert log.committed(group, [one]) == {one: Commit(3)}
+
+    async def test_what_is_done_and_old_is_deleted(self, log: Log, topic: Callable[..., str], group: str) -> None:
+        """Of each partition the records that are below the commit and old enough; whatever the clock, no others."""
+        name = topic(partitions=3)
+        done, undone, unread = places = [Partition(name, number) for number in range(3)]
+        now = time.time()
+        producer = log.producer()
+        for n in range(10):  # a record a day, the last one is young
+            for place in places:
+                at = int((now - (9 - n) * 86_400) * 1_000)
+                producer.send(name, key=b"a", value=b"%d" % n, partition=place.number, timestamp_ms=at)
+        producer.close()
+        async with Member(log, group, re.escape(name)) as member:
+            await member.until(lambda: len(member.records) >= 30)
+            await member.consumer.commit({done: Commit(9), undone: Commit(2)})
+        retention = Retention(log, group, keep_s=4.5 * 86_400)
+
+        assert not retention.delete(places, now)
+        assert log.start_offsets(places) == {done: 5, undone: 2, unread: 0}
+        assert not retention.delete(places, now + 365 * 86_400)  # the clock jumped a year ahead
+        assert log.start_offsets(places) == {done: 9, undone: 2, unread: 0}
+        async with Member(log, group, re.escape(name)) as member:
+            await member.until(lambda: len(member.records) >= 19)
+        assert [member.read(place) for place in places] == [[9], list(range(2, 10)), list(range(10))]
 
     async def test_trimmed_start(self, log: Log, topic: Callable[..., str], group: str) -> None:
         """A group without a commit starts at the first record that is left after a trim."""

@@ -266,6 +266,17 @@ class LogRecords:
         assert [reader.position(place) for place in places] == [10, 10]
         reader.close()
 
+    def test_a_time_where_timestamps_go_backwards(self, log: Log, topic: Callable[..., str]) -> None:
+        """It is the first record that is not older, whatever comes behind it."""
+        place = Partition(topic(), 0)
+        now = int(time.time() * 1_000)
+        producer = log.producer()
+        for age in (50_000, 10_000, 50_000, 50_000, 40_000):
+            producer.send(place.topic, key=b"a", value=b"x", timestamp_ms=now - age)
+        producer.close()
+
+        assert log.offsets_at([place], now - 30_000) == {place: 1}
+
     def test_max_record_bytes_of_the_spec(self, log: Log) -> None:
         """A topic takes what its spec says it takes: letters are larger than events."""
         spec = TopicSpec(f"large-{time.time_ns()}", max_record_bytes=2_097_152)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from topics.errors import SettingsError
-from topics.settings import Settings, load_settings
+from topics.settings import Settings, load_settings, seconds_of
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +111,26 @@ def test_the_prefix_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("WRITEBACK_GROUP", "blue")
     assert load_settings().group == "blue"
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("7d", 604_800), ("36h", 129_600), ("2 w", 1_209_600), ("1.5d", 129_600), ("forever", None), ("OFF", None)],
+)
+def test_retention(said: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A length of time as a person writes it, or for ever."""
+    monkeypatch.setenv("WRITEBACK_EVENTS_RETENTION", said)
+
+    assert seconds_of(load_settings().events_retention) == seconds
+
+
+@pytest.mark.parametrize("said", ["7", "seven days", "-1d", "30m", "0d"])
+def test_what_is_no_retention(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could be taken for another length, or deletes at once, is refused with what to write."""
+    monkeypatch.setenv("WRITEBACK_EVENTS_RETENTION", said)
+
+    with pytest.raises(SettingsError, match=r"WRITEBACK_EVENTS_RETENTION: is .*(36h, 7d, 2w|1h at least)"):
+        load_settings()
 
 
 def test_a_prefix_that_kafka_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -30,8 +31,10 @@ from tests.tools.one_process_profile import Bench
 from tests.worker.samples import event
 from topics import names
 from topics.errors import LogUnavailable
+from topics.event import codec
 from topics.event.event import Event, Operation, Options
 from topics.log import Commit, Partition
+from worker import worker as worker_module
 from worker.destination.destination import Destination
 from worker.dispatch.dispatch import Dispatcher
 from worker.dispatch.settle import Settler
@@ -794,3 +797,26 @@ async def test_all_partitions_of_a_connection_flow(bench: Bench) -> None:
         assert dispatcher(worker).destination.throttle.rate == pytest.approx(388)
 
     assert len(saas.seen) == 200
+
+
+async def test_what_is_done_and_old_is_deleted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker deletes delivered events of its partitions once they are old; what is young, or undone, stays."""
+    monkeypatch.setattr(worker_module, "DELETE_SECONDS", 0.05)
+    saas = bench.connect()
+    bench.connect("slow").open.clear()
+    for slug in ("acme", "slow"):
+        for number, age_s in enumerate((900, 800, 0)):
+            encoded = codec.encode(event(number, connection=slug))
+            at = int((time.time() - age_s) * 1_000)
+            bench.producer.send(names.DEFAULT.events_topic(slug), **encoded._asdict(), timestamp_ms=at)
+    bench.producer.flush(30)
+    slow = Partition(names.DEFAULT.events_topic("slow"), 0)
+
+    async with bench.working(keep_seconds=600.0):
+        await bench.eventually(lambda: bench.log.start_offsets([ACME]) == {ACME: 2})
+        await asyncio.sleep(0.2)
+        undone = bench.log.start_offsets([slow])
+        bench.saas["slow"].open.set()
+
+    assert undone == {slow: 0}
+    assert saas.seen == ["e0", "e1", "e2"]

@@ -2,6 +2,7 @@
 
     location   where the file may lie            writer      one thread that writes: group commit
     schema     its tables                        producer    sends
+    space      given back to the disk
     records    rows of records                   consumer    the asyncio side of a group's member
     file       the file, shared by a process     member      its thread; read_ahead: what it has read ahead
     errors     SQLite's errors, explained        lease       who owns a group

@@ -18,8 +18,9 @@ from topics.sqlite.schema import OFFSET_BITS, OFFSET_MASK
 READ_BYTES = 8 * 1_048_576
 """A read stops behind the record with which it passes this."""
 _ROWS_AT_ONCE = 32
-_DELETE_AT_ONCE = 10_000
-"""Records deleted in one transaction: about 10 ms, so that nobody waits for the write lock."""
+_DELETE_AT_ONCE = 5_000
+_DELETE_BYTES = 4 * 1_048_576
+"""What one transaction deletes: records, and about so many bytes of them, so that nobody waits long for the lock."""
 
 _NAMES_AT_ONCE = 500
 _LENGTHS = struct.Struct("<II")
@@ -156,31 +157,41 @@ def read_records(
 
 
 def offset_at(connection: Connection, partition_id: int, first: int, end: int, timestamp_ms: int) -> int:
-    """The first offset whose record is not older; found by halving, since records have no index but their offset."""
+    """The first offset whose record is not older; ``end`` where there is none. Looks at one after the other."""
     low = partition_id << OFFSET_BITS
-    while first < end:
-        middle = (first + end) // 2
-        found = connection.exec_driver_sql("SELECT timestamp_ms FROM records WHERE id = ?", (low | middle,)).scalar()
-        if found is not None and found < timestamp_ms:
-            first = middle + 1
-        else:
-            end = middle
-    return first
+    found = connection.exec_driver_sql(
+        "SELECT id FROM records WHERE id >= ? AND id < ? AND timestamp_ms >= ? ORDER BY id LIMIT 1",
+        (low | first, low + end, timestamp_ms),
+    ).scalar()
+    return end if found is None else found & OFFSET_MASK
 
 
 def delete_below(connection: Connection, partition_id: int, offset: int) -> bool:
     """Delete a slice of the oldest records below an offset; whether there may be more."""
     low = partition_id << OFFSET_BITS
-    deleted = connection.exec_driver_sql(
-        "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",
-        (low, low + offset, _DELETE_AT_ONCE),
-    ).rowcount
+    last, more = _slice(connection, low, low + offset)
+    if last is not None:
+        connection.exec_driver_sql("DELETE FROM records WHERE id >= ? AND id <= ?", (low, last))
     connection.exec_driver_sql(
         "UPDATE partitions SET first = coalesce("
         " (SELECT min(id) FROM records WHERE id BETWEEN ? AND ?) - ?, next) WHERE id = ?",
         (low, low | OFFSET_MASK, low, partition_id),
     )
-    return deleted >= _DELETE_AT_ONCE
+    return more
+
+
+def _slice(connection: Connection, low: int, below: int) -> tuple[int | None, bool]:
+    """The last id to delete now, None when there is none, and whether there are more behind it."""
+    last, room = None, _DELETE_BYTES
+    for row_id, size in connection.exec_driver_sql(
+        "SELECT id, coalesce(length(key), 0) + coalesce(length(value), 0) + coalesce(length(headers), 0)"
+        " FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+        (low, below, _DELETE_AT_ONCE + 1),
+    ).all():
+        if room <= 0:
+            return last, True
+        last, room = row_id, room - max(size, _DELETE_BYTES // _DELETE_AT_ONCE)
+    return last, False
 
 
 def delete_expired(connection: Connection, now_ms: int) -> bool:
@@ -193,8 +204,7 @@ def delete_expired(connection: Connection, now_ms: int) -> bool:
     for partition_id, first, retention_ms in kept:
         until = _expired_until(connection, partition_id, first, now_ms - retention_ms)
         if until > first:
-            delete_below(connection, partition_id, until)
-            more = more or until - first >= _DELETE_AT_ONCE
+            more = delete_below(connection, partition_id, until) or until - first >= _DELETE_AT_ONCE or more
     return more
 
 

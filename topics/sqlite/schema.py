@@ -116,6 +116,7 @@ def make_engine(path: Path) -> Engine:
     def _prepare(connection: sqlite3.Connection, _: Any) -> None:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=4000")
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a file that is made now, or rewritten: see space.py
 
     return engine
 

@@ -1,7 +1,7 @@
 """One thread that writes: what all threads of a process want written goes many a transaction (group commit).
 
 While one transaction waits for the disk the next one fills up, so the rate does not hang on the disk's latency. The
-thread also deletes, once a minute, what is older than its topic keeps.
+thread also deletes, once a minute, what is older than its topic keeps, and gives the space back.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from topics.log import Position
 from topics.sqlite.errors import explain
 from topics.sqlite.records import Append, Appender, delete_expired, delete_leftovers
 from topics.sqlite.schema import begin, connect_to_write, empty_wal
+from topics.sqlite.space import give_back
 
 T = TypeVar("T")
 
@@ -208,11 +209,13 @@ class Writer:
                 connection.close()
 
     def _keep_house(self) -> bool:
-        """Delete a slice of what is due; whether there is more. A failure is tried again: it shows where it matters."""
+        """Delete or give back a slice of what is due; whether there is more. What fails is tried again."""
         try:
             connection = self._begin()
-            more = delete_leftovers(connection) or delete_expired(connection, int(time.time() * 1_000))  # noqa: TID251 - the age of records on the disk
+            now_ms = int(time.time() * 1_000)  # noqa: TID251 - the age of records on the disk
+            more = delete_leftovers(connection) or delete_expired(connection, now_ms)
             connection.commit()
+            more = more or give_back(connection)
         except DBAPIError:
             self._roll_back()
             return False

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,13 +11,15 @@ import pytest
 from sqlalchemy import Engine
 
 from dead_letter.letter.letter import STORY, Letter, encode
-from dead_letter.store.archive import Archive, catch_up, pause
+from dead_letter.store import archive as store_archive
+from dead_letter.store.archive import Archive, catch_up, pause, starts
 from dead_letter.store.filters import Filter
 from dead_letter.store.store import Arrival, LetterStore
 from tests.dead_letter.samples import a_letter
 from topics.errors import StoreUnavailable
 from topics.log import Log, Partition
 from topics.names import DEFAULT, MAX_LETTER_BYTES
+from topics.store import open_store
 
 PLACE = Partition(DEFAULT.dead_letter, 0)
 
@@ -171,6 +174,25 @@ async def test_a_stop_during_an_outage_is_prompt(log: Log, store_engine: Engine)
         await asyncio.wait_for(held.wait(), 30)
 
     assert log.committed(DEFAULT.archive_group, [PLACE])[PLACE] is None
+
+
+async def test_letters_that_the_store_has_for_long_leave_the_topic(
+    log: Log, store: LetterStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stay in the store; younger ones stay in the topic; an empty store begins with what is left."""
+    monkeypatch.setattr(store_archive, "DELETE_SECONDS", 0.01)
+    now = time.time()
+    for age in (40, 30, 20, 0):
+        producer = log.producer(max_record_bytes=MAX_LETTER_BYTES)
+        at = int((now - age * 86_400) * 1_000)
+        producer.send(DEFAULT.dead_letter, **encode(a_letter(age))._asdict(), timestamp_ms=at)
+        producer.close(30.0)
+    async with running(Archive(log, store, keep_s=28 * 86_400, now=lambda: now)), asyncio.timeout(30):
+        while log.start_offsets([PLACE]) != {PLACE: 2}:  # noqa: ASYNC110 - the log tells nobody
+            await asyncio.sleep(0.02)
+
+    assert store.count() == 4
+    assert starts(LetterStore(open_store("sqlite://")), log, [PLACE]) == {PLACE: 2}
 
 
 def test_pauses_grow() -> None:
