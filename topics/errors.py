@@ -4,6 +4,7 @@ WritebackError                  anything a person can do something about; the me
 ├── MalformedEvent              a record that is not an event: it goes to the dead letters with its bytes
 ├── LogError
 │   ├── LogUnavailable          the broker or the file cannot be reached now; worth trying again
+│   ├── LogReplaced             the embedded log's file was deleted or replaced while it was in use: end, and say so
 │   ├── RecordRefused           the log will never take this record (too large, bad topic)
 │   ├── CommitFenced            the assignment this commit belongs to has ended; another owner has it
 │   └── OffsetOutOfRange        the committed offset is no longer in the log: records were deleted unread
@@ -28,6 +29,10 @@ class LogError(WritebackError):
 
 class LogUnavailable(LogError):
     """The broker or the file cannot be reached now."""
+
+
+class LogReplaced(LogError):
+    """The file of the embedded log is not the one that this process opened."""
 
 
 class RecordRefused(LogError):

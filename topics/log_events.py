@@ -24,6 +24,8 @@ EventName = Literal[
     "log.deleted",  # partition, before: what was done and old enough, below this offset
     "log.not_deleted",  # group, error: what is done and old stays; tried again every minute
     # the embedded log
+    "lease.standing_by",  # group, process, takes_over: another process owns the group; this one waits for its turn
+    "lease.taken_over",  # group, process: this one, after it has stood by
     "lease.lost",  # group, epoch: another process has taken over
     "lease.not_released",  # group, reason, takeover_s: the next owner waits for so long
     "partition.out_of_range",  # topic, partition, offset, first, group: the same; what was there is deleted

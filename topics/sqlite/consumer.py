@@ -8,7 +8,7 @@ from time import monotonic
 
 from sqlalchemy import Connection
 
-from topics.errors import CommitFenced, LogError, LogUnavailable, WritebackError
+from topics.errors import CommitFenced, LogError, LogReplaced, LogUnavailable, WritebackError
 from topics.log import METADATA_BUDGET, Commit, Partition, Rebalance, Record
 from topics.log_events import logger
 from topics.sqlite import lease
@@ -130,8 +130,8 @@ class SqliteConsumer:
         if commits and self._epoch is not None:
             try:
                 await self._write_commits(dict(commits), self._epoch)
-            except CommitFenced:
-                self._told.clear()  # somebody else has them already, and with them the right to commit
+            except (CommitFenced, LogReplaced):
+                self._told.clear()  # somebody else has them already, and with them the right to commit, or nobody has
 
     async def _release(self, file: LogFile, epoch: int) -> None:
         def release(connection: Connection) -> None:
@@ -139,6 +139,8 @@ class SqliteConsumer:
 
         try:
             await asyncio.wrap_future(file.writer.submit(release))
+        except LogReplaced:
+            return
         except LogUnavailable as error:
             _log.warning("lease.not_released", group=self._group, reason=str(error), takeover_s=lease.TAKEOVER_SECONDS)
 

@@ -6,6 +6,7 @@ import os
 import threading
 from pathlib import Path
 
+from topics.errors import LogReplaced
 from topics.sqlite.schema import make_engine, prepare
 from topics.sqlite.writer import Writer
 
@@ -24,7 +25,22 @@ class LogFile:
         except BaseException:
             self.engine.dispose()
             raise
-        self.writer = Writer(self.engine, path, self.changed)
+        self._identity = _identity(path)
+        self.writer = Writer(self.engine, path, self.changed, self.verify)
+
+    def verify(self) -> None:
+        """Raises ``LogReplaced`` when the path leads to another file by now, or to none.
+
+        SQLite goes on with a file that is deleted: what it acknowledges then is nowhere.
+        """
+        now = _identity(self.path)
+        if now == self._identity:
+            return
+        what = "was deleted" if now is None else "was replaced by another file"
+        raise LogReplaced(
+            f"the log {self.path} {what} while this process used it: nobody delivers what is in the old one. Stop "
+            "every process that uses it, put the file back if you still have it, and start again"
+        )
 
     def changed(self) -> None:
         for watcher in self._watchers:
@@ -42,6 +58,14 @@ class LogFile:
         self.writer.close()
         self.changed()
         self.engine.dispose()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _files: dict[Path, LogFile] = {}

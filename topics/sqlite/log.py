@@ -137,6 +137,7 @@ class SqliteLog:
                 raise LogUnavailable(f"the log {self._path} is closed in this process")
             if self._file is None:
                 self._file = open_file(self._path)
+            self._file.verify()
             return self._file
 
     @contextmanager

@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from topics.errors import WritebackError
+from topics.errors import LogReplaced, WritebackError
 from topics.log import Commit, Partition
 from topics.log_events import logger
 from topics.sqlite import lease
@@ -50,6 +50,7 @@ class Member:
         self._owner = f"{os.getpid()}-{uuid4().hex}"
         self._watch = lease.Watch()
         self._epoch: int | None = None
+        self._waits_for: str | None = None  # the owner that was told of
         self._stopping = False
         self._version = -1
         self._next_topics = 0.0
@@ -84,13 +85,20 @@ class Member:
                     connect_to_write(self._file.engine, durable=False) as beating,  # a lost beat costs nothing
                 ):
                     self._turns(reading, beating)
+            except LogReplaced as error:
+                self._failed(error)
+                return
             except DBAPIError as error:
                 self._report(error)
                 self.wake.wait(FAILED_SECONDS)
 
     def _turns(self, reading: Connection, beating: Connection) -> None:
         self._more = True  # data_version means nothing across connections
+        next_look = 0.0
         while not self._stopping:
+            if monotonic() >= next_look:
+                next_look = monotonic() + lease.BEAT_SECONDS
+                self._file.verify()
             if not self._more:
                 self.wake.wait(IDLE_SECONDS)
             self._more = self._turn(reading, beating)
@@ -125,6 +133,7 @@ class Member:
         seen = lease.read(reading, self._group)
         reading.rollback()
         if not self._watch.may_take(seen, monotonic()):
+            self._stand_by(seen)
             return False
         begin(beating, lease.TAKEOVER_SECONDS)
         now = monotonic()
@@ -132,9 +141,24 @@ class Member:
         beating.commit()
         if self._epoch is None:
             return False
+        if self._waits_for is not None:
+            _log.info("lease.taken_over", group=self._group, process=os.getpid())
+            self._waits_for = None
         self.checked = now
         self._next_topics, self._topics_stale = 0.0, True
         return True
+
+    def _stand_by(self, seen: lease.Lease | None) -> None:
+        """Say whose turn it is, whenever that changes."""
+        owner = seen.owner if seen is not None else None
+        if owner is not None and owner != self._waits_for:
+            self._waits_for = owner
+            _log.info(
+                "lease.standing_by",
+                group=self._group,
+                process=owner.partition("-")[0],
+                takes_over=f"at once when that process stops, {lease.TAKEOVER_SECONDS:.0f} s after it has died",
+            )
 
     def _beat(self, beating: Connection) -> bool:
         assert self._epoch is not None

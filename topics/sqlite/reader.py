@@ -53,6 +53,7 @@ class SqliteReader:
         self._connection.close()
 
     def _read(self) -> list[Record]:
+        self._file.verify()
         records: list[Record] = []
         try:
             for partition, position in self._positions.items():

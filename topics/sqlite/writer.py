@@ -50,12 +50,13 @@ class _Job:
 
 
 class Writer:
-    """``changed`` is called after every transaction."""
+    """``changed`` is called after every transaction, ``verify`` before: what it raises fails what was to be written."""
 
-    def __init__(self, engine: Engine, path: Path, changed: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, path: Path, changed: Callable[[], None], verify: Callable[[], None]) -> None:
         self._engine = engine
         self._path = path
         self._changed = changed
+        self._verify = verify
         self._appender = Appender()
         self._queue: deque[Append | _Job] = deque()
         self._bytes = 0
@@ -153,6 +154,7 @@ class Writer:
     def _write(self, batch: list[Append | _Job]) -> None:
         outcomes: list[tuple[Future[Any], Any]] = []
         try:
+            self._verify()
             connection = self._begin()
             run: list[Append] = []
             for item in batch:
