@@ -232,6 +232,12 @@ class Log(Protocol):
 
     def reader(self, starts: Mapping[Partition, int]) -> Reader: ...
 
+    def commits_kept(self) -> float | None:
+        """Seconds for which the commits of a group without members are kept; None: for ever.
+
+        Raises ``LogError`` where it cannot be asked.
+        """
+
     def probe(self) -> str:
         """One line that says what this log is and that it answers; raises ``LogUnavailable`` naming the address."""
 

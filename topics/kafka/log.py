@@ -14,7 +14,7 @@ from typing import Any
 
 import kafka
 from kafka import errors
-from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.admin import ConfigResource, KafkaAdminClient, OffsetSpec
 from kafka.protocol.consumer import IsolationLevel
 
 from topics.errors import LogError, LogUnavailable
@@ -31,6 +31,7 @@ from topics.names import DEFAULT, Names, TopicSpec
 ADMIN_SECONDS = 10.0
 """How long an administrative request is repeated while the broker says "not now"."""
 TOPIC_SECONDS = 30.0
+OFFSETS_RETENTION = "offsets.retention.minutes"
 _AGAIN_SECONDS = 0.1
 
 
@@ -121,6 +122,13 @@ class KafkaLog:
     def reader(self, starts: Mapping[Partition, int]) -> Reader:
         with translated(self._address.name):
             return KafkaReader(self._address, starts)
+
+    def commits_kept(self) -> float | None:
+        """What the broker's ``offsets.retention.minutes`` says."""
+        cluster = self._ask(lambda admin: admin.describe_cluster(), seconds=0.0)
+        broker = ConfigResource("BROKER", str(cluster["brokers"][0]["broker_id"]), [OFFSETS_RETENTION])
+        found = self._ask(lambda admin: admin.describe_configs([broker], config_filter="all"), seconds=0.0)
+        return 60.0 * int(found["broker"][broker.name][OFFSETS_RETENTION]["value"])
 
     def probe(self) -> str:
         cluster = self._ask(lambda admin: admin.describe_cluster(), seconds=0.0)

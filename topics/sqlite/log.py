@@ -120,6 +120,9 @@ class SqliteLog:
     def reader(self, starts: Mapping[Partition, int]) -> SqliteReader:
         return SqliteReader(self._open(), starts)
 
+    def commits_kept(self) -> float | None:
+        return None
+
     def probe(self) -> str:
         with self._reading() as connection:
             count = connection.exec_driver_sql("SELECT count(*) FROM topics").scalar()

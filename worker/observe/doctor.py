@@ -14,11 +14,14 @@ from dead_letter.store.archive import catch_up
 from dead_letter.store.filters import Filter
 from dead_letter.store.store import LetterStore
 from topics.cli.context import CommandContext
-from topics.errors import WritebackError
-from topics.log import Lag, Partition
+from topics.errors import LogError, WritebackError
+from topics.log import Lag, Log, Partition
 from topics.names import slug_of
 
 PROBE_S = 15.0
+DAY_S = 86_400.0
+LEAST_COMMITS_S = 7 * DAY_S
+"""What Kafka has by default, and what a holiday may take."""
 
 Level = Literal["ok", "warning", "wrong"]
 
@@ -58,6 +61,7 @@ def examine(context: CommandContext) -> Iterator[Finding]:
         if connection.state == "active":
             yield _connection(_connections(context), connection)
     if log.state == "ok":
+        yield from _commits(context.log())
         yield from _lags(context, standings, {connection.slug for connection in known})
         if store.state == "ok":
             yield _letters(context)
@@ -68,6 +72,27 @@ def _checked(name: str, look: Callable[[], str]) -> Finding:
         return Finding(name, "ok", look())
     except WritebackError as error:
         return Finding(name, "wrong", str(error))
+
+
+def _commits(log: Log) -> Iterator[Finding]:
+    """Commits that expire while no worker runs are progress that is forgotten."""
+    try:
+        kept = log.commits_kept()
+    except LogError as error:
+        yield Finding("commits", "ok", f"how long the broker keeps them cannot be read ({error})")
+        return
+    if kept is None:
+        return
+    days = f"{kept / DAY_S:.3g} days"
+    if kept >= LEAST_COMMITS_S:
+        yield Finding("commits", "ok", f"kept for {days} after the last worker has stopped")
+        return
+    yield Finding(
+        "commits",
+        "warning",
+        f"the broker forgets how far the workers are {days} after the last one has stopped: "
+        "set its offsets.retention.minutes to 10080 (7 days) or more",
+    )
 
 
 def _connections(context: CommandContext) -> Connections:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests.kafka_broker import Broker
 from topics.kafka.commits import chunks
+from topics.kafka.log import KafkaLog
 from topics.log import Commit, Partition
 
 
@@ -26,3 +30,12 @@ def test_bytes_count() -> None:
 def test_nothing() -> None:
     """No commits are no request."""
     assert chunks({}) == []
+
+
+@pytest.mark.kafka
+def test_how_long_the_broker_keeps_them(kafka: Broker) -> None:
+    """It is the broker's own setting; Kafka's default is seven days."""
+    log = KafkaLog([kafka.bootstrap], {})
+
+    assert log.commits_kept() == 7 * 86_400
+    log.close()
