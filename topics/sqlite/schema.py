@@ -116,7 +116,6 @@ def make_engine(path: Path) -> Engine:
     def _prepare(connection: sqlite3.Connection, _: Any) -> None:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=4000")
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a file that is made now, or rewritten: see space.py
 
     return engine
 
@@ -178,6 +177,8 @@ def prepare(engine: Engine, path: Path) -> None:
 
 
 def _create(connection: Connection, path: Path) -> None:
+    if not _pragma(connection, "schema_version"):
+        connection.exec_driver_sql("PRAGMA auto_vacuum=INCREMENTAL")  # before there is a table; see space.py
     connection.rollback()
     begin(connection)
     if _pragma(connection, "application_id") != APPLICATION_ID:

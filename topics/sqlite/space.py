@@ -32,7 +32,8 @@ def give_back(connection: Connection) -> bool:
     try:
         driver.execute(f"PRAGMA busy_timeout={WAIT_MS}")
         # a script, because ``execute`` takes a single step of it: one page
-        driver.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})" if incremental else "VACUUM")
+        slice_ = f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})"
+        driver.executescript(slice_ if incremental else "PRAGMA auto_vacuum=INCREMENTAL; VACUUM")
     except sqlite3.Error:
         return False  # somebody else is writing, or the disk is full: the next time
     finally:
