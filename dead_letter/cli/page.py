@@ -17,6 +17,7 @@ from dead_letter.store.rows import Stored, Summary
 from dead_letter.store.store import Action
 from topics.cli.console import when
 from topics.event import exact_json
+from topics.names import is_refresh
 
 SHORT = 12
 """Characters of an id that a listing shows; any beginning that fits one letter will do."""
@@ -40,6 +41,13 @@ _NEXT = {
     "  writeback dead-letters discard {id} --reason 'it had arrived'\n  {replay}",
     "blocked": "What it waited behind is done with. Send it:\n  {replay}",
 }
+
+_NEXT_OF_REFRESH = {
+    "malformed": "It is no request that can be read. Ask again, and discard it:\n"
+    "  writeback refresh NAME\n  writeback dead-letters discard {id}",
+    "unknown-connection": _NEXT["unknown-connection"],
+}
+_RUN_AGAIN = "Mend what the reason names, then let the refresh run again:\n  {replay}"
 
 
 def what(letter: Summary) -> str:
@@ -156,7 +164,8 @@ def _event(stored: Stored) -> str:
     elif record.value is None:
         said = "The record has no value."
     else:
-        said = "The record, which is no event:\n" + _indent(record.value[:LONGEST_VALUE].decode("utf-8", "replace"))
+        kind = "The request" if is_refresh(stored.summary.topic) else "The record, which is no event"
+        said = f"{kind}:\n" + _indent(record.value[:LONGEST_VALUE].decode("utf-8", "replace"))
     if stored.summary.edited is not None:
         said += "\n\nEdited; a replay sends:\n" + _indent(diff(event, stored.summary.edited))
     return said
@@ -195,7 +204,10 @@ def _next(stored: Stored, stands: Standing) -> str:
             )
     if summary.edited is not None:
         return f"What to do next: it is edited; send it:\n  {replay}"
-    advice = _NEXT.get(summary.verdict, _NEXT["exhausted"])
+    if is_refresh(summary.topic):
+        advice = _NEXT_OF_REFRESH.get(summary.verdict, _RUN_AGAIN)
+    else:
+        advice = _NEXT.get(summary.verdict, _NEXT["exhausted"])
     return "What to do next: " + advice.format(
         id=summary.id[:SHORT], connection=summary.connection or "NAME", replay=replay
     )

@@ -47,6 +47,7 @@ class Stage:
             "HOME": os.environ.get("HOME", str(folder)),
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "WRITEBACK_LOG": self.log_url,
+            "WRITEBACK_WAREHOUSE": f"sqlite:///{folder}/warehouse.db",
             "WRITEBACK_STORE": store or f"sqlite:///{folder}/store.db",
             "WRITEBACK_SINGLE_HOST": "true",
             "WRITEBACK_SECRET_KEY": Fernet.generate_key().decode(),
