@@ -34,7 +34,8 @@ _EXTRAS: Final = {
     "redshift": "redshift",
 }
 """Our extra that brings a driver or a dialect."""
-_STAGING: Final = "_staging"
+STAGING: Final = "_staging"
+"""What dlt adds to a schema's name for the one in which it makes the tables ready."""
 
 
 def warehouse_url(url: str, environ: Mapping[str, str] = os.environ) -> URL:
@@ -97,7 +98,7 @@ def schema_files(url: URL) -> dict[str, Path]:
     prefix = f"{path.stem}__"
     found = sorted(path.parent.glob(f"{prefix}*{path.suffix}"))
     named = {file.name.removeprefix(prefix).removesuffix(path.suffix): file for file in found}
-    return {schema: file for schema, file in named.items() if not schema.endswith(_STAGING)}
+    return {schema: file for schema, file in named.items() if not schema.endswith(STAGING)}
 
 
 def add_schema_file(connection: Connection, schema: str) -> None:

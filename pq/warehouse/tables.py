@@ -11,7 +11,7 @@ from sqlalchemy.sql import quoted_name
 
 from pq.errors import UnknownColumn, UnknownTable
 from pq.warehouse.failures import nearest
-from topics.warehouse import schema_files
+from topics.warehouse import STAGING, schema_files
 
 _INTERNAL = ("information_schema", "pg_catalog", "pg_toast")
 _DUCKDB_COLUMNS = text(
@@ -71,12 +71,15 @@ def find(connection: Connection, place: Place) -> Found:
 
 
 def schemas(connection: Connection) -> list[str]:
+    """Without the database's own, and those in which a refresh makes its tables ready."""
     if connection.dialect.name == "sqlite":
         return ["main", *schema_files(connection.engine.url)]
     if connection.dialect.name == "duckdb":
-        rows = connection.execute(text("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal"))
-        return sorted(name for (name,) in rows)
-    return [name for name in inspect(connection).get_schema_names() if not name.startswith(_INTERNAL)]
+        found = connection.scalars(text("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal"))
+        names = sorted(str(name) for name in found)
+    else:
+        names = [name for name in inspect(connection).get_schema_names() if not name.startswith(_INTERNAL)]
+    return [name for name in names if name.removesuffix(STAGING) not in names or not name.endswith(STAGING)]
 
 
 def tables(connection: Connection, schema: str | None) -> list[str]:

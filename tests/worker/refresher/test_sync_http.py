@@ -159,12 +159,13 @@ def test_nothing_else_is_contacted(rig: Rig, api: Api) -> None:
     hook = rig.folder / "hook"
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(
-        "import sys\n"
-        "def told(event, arguments):\n"
-        "    if event in {'socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname', 'socket.sendto'}:\n"
-        "        open(sys.path[0] + '/../contacted', 'a').write(f'{event} {arguments[-1] if event == \"socket.connect\""
-        " else arguments}\\n')\n"
-        "sys.addaudithook(told)\n"
+        f"""import sys
+def told(event, arguments):
+    if event in {{"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}}:
+        with open("{rig.folder}/contacted", "a") as file:
+            print(event, arguments[-1] if event == "socket.connect" else arguments, file=file)
+sys.addaudithook(told)
+"""
     )
     rig.environment["PYTHONPATH"] = f"{hook}:{ROOT}"
 
