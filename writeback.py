@@ -411,6 +411,7 @@ async def _attended_alone(
 def _refresher(context: CommandContext) -> Refresher:
     from connectors import registry  # noqa: PLC0415
     from connectors.connections.store import Connections  # noqa: PLC0415
+    from topics.settings import seconds_of  # noqa: PLC0415
     from worker.clock import SystemClock  # noqa: PLC0415
     from worker.refresher.child import ChildRun  # noqa: PLC0415
     from worker.refresher.leases import Leases, Watch  # noqa: PLC0415
@@ -433,7 +434,10 @@ def _refresher(context: CommandContext) -> Refresher:
         ),
         upgrade=upgrade,
         settings=RefresherSettings(
-            at_once=settings.refreshes_at_once, group=settings.names.refresher_group, worker_group=settings.group
+            at_once=settings.refreshes_at_once,
+            group=settings.names.refresher_group,
+            worker_group=settings.group,
+            keep_seconds=seconds_of(settings.events_retention),
         ),
         clock=clock,
     )

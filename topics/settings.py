@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     events_retention: Retention = Field(
         default="7d",
         description="How long an event is kept in the log after it was written, when it is delivered or in the dead "
-        "letters (before, it is kept for ever): 36h, 7d, 2w, or forever",
+        "letters (before, it is kept for ever): 36h, 7d, 2w, or forever; a request for a refresh likewise",
     )
     letters_retention: Retention = Field(
         default="4w",

@@ -15,7 +15,6 @@ from topics import names
 from topics.errors import LogUnavailable
 from topics.event.event import Event
 from topics.log import Commit, Log, Partition, Record
-from topics.retention import Retention
 from worker.clock import Clock, SystemClock
 from worker.decide.retry import RetryPolicy
 from worker.intake.budget import Budget
@@ -34,6 +33,7 @@ from worker.progress.metadata import ForeignMetadata, LetterCause
 from worker.progress.offsets import Progress
 from worker.settlement.after_writeback import AfterWriteback
 from worker.settlement.committer import Committer
+from worker.settlement.deletion import delete_done
 from worker.settlement.ledger import Ledger
 from worker.settlement.outcomes import Outcomes
 from worker.settlement.publisher import RetryingPublisher
@@ -43,9 +43,6 @@ PASS_SECONDS = 0.25
 """Between two looks for offsets that hold no record."""
 LOG_SECONDS = 1.0
 """Between two tries at a log that is away."""
-DELETE_SECONDS = 60.0
-MORE_SECONDS = 1.0
-"""Between two looks for what is done and old, and between two deletions of a lot of it."""
 CONFIRM_SECONDS = 0.02
 REVOKE_SECONDS = 0.8
 """What a revocation waits for calls under way: more would starve the partitions that stay."""
@@ -141,8 +138,6 @@ class Worker:
             reread=self.reread,
             spawn=self._spawn,
         )
-        keep = self._settings.keep_seconds
-        self._retention = None if keep is None else Retention(log, self._settings.group, keep)
         self._probe = Question(log.probe, self._clock)
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -162,7 +157,8 @@ class Worker:
         watching = asyncio.create_task(self._changes.run())
         observing = asyncio.create_task(self.observer.run())
         reporting = asyncio.create_task(self.reporter.run())
-        deleting = asyncio.create_task(self._delete_done())
+        mine, keep = self._router.assignments, self._settings.keep_seconds
+        deleting = asyncio.create_task(delete_done(self._log, self._settings.group, keep, lambda: mine, self._clock))
         try:
             while not stop.is_set():
                 for task in (committing, watching, observing, reporting, deleting):
@@ -207,13 +203,6 @@ class Worker:
         if (now := self._clock.monotonic()) >= self._next_pass:
             self._next_pass = now + PASS_SECONDS
             self._router.pass_over(self._consumer.position)
-
-    async def _delete_done(self) -> None:
-        """Of the partitions that are ours, every minute, what is done and old."""
-        while self._retention is not None:
-            await self._clock.sleep(DELETE_SECONDS)
-            while await asyncio.to_thread(self._retention.delete, list(self._router.assignments), self._clock.now()):
-                await self._clock.sleep(MORE_SECONDS)
 
     async def _stop(self, committing: asyncio.Task[None]) -> None:
         self._stopping = True

@@ -34,11 +34,11 @@ from topics.errors import LogUnavailable
 from topics.event import codec
 from topics.event.event import Event, Operation, Options
 from topics.log import Commit, Partition
-from worker import worker as worker_module
 from worker.destination.destination import Destination
 from worker.dispatch.dispatch import Dispatcher
 from worker.dispatch.settle import Settler
 from worker.progress.metadata import LetterCause, Memory, Tries, decode, encode
+from worker.settlement import deletion
 from worker.settlement.outcomes import Outcomes
 from worker.worker import Worker
 
@@ -801,7 +801,7 @@ async def test_all_partitions_of_a_connection_flow(bench: Bench) -> None:
 
 async def test_what_is_done_and_old_is_deleted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker deletes delivered events of its partitions once they are old; what is young, or undone, stays."""
-    monkeypatch.setattr(worker_module, "DELETE_SECONDS", 0.05)
+    monkeypatch.setattr(deletion, "LOOK_SECONDS", 0.05)
     saas = bench.connect()
     bench.connect("slow").open.clear()
     for slug in ("acme", "slow"):

@@ -23,6 +23,7 @@ from worker.refresher.outcomes import RefreshOutcomes
 from worker.refresher.owned import Asked, OwnedPartition
 from worker.refresher.run import Runner
 from worker.refresher.turn import LEASE_SECONDS, Turns
+from worker.settlement.deletion import delete_done
 from worker.settlement.ledger import Ledger
 from worker.settlement.outcomes import Outcomes
 from worker.settlement.publisher import RetryingPublisher
@@ -40,11 +41,15 @@ MAX_REQUESTS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class RefresherSettings:
-    """``at_once``: runs at the same time, each a process of 60 to 150 MB. ``worker_group``: whose progress counts."""
+    """``at_once``: runs at the same time, each a process of 60 to 150 MB. ``worker_group``: whose progress counts.
+
+    ``keep_seconds``: how old a request gets in the log when it is answered; None: for ever.
+    """
 
     at_once: int = 4
     group: str = names.DEFAULT.refresher_group
     worker_group: str = names.DEFAULT.worker_group
+    keep_seconds: float | None = None
 
 
 class Refresher:
@@ -120,12 +125,15 @@ class Refresher:
         await asyncio.to_thread(self._log.ensure_topics, self._log.names.system_topics)
         await self._consumer.start()
         logger().info("refresher.started", group=self._settings.group, at_once=self._settings.at_once)
+        group, keep = self._settings.group, self._settings.keep_seconds
+        deleting = asyncio.create_task(delete_done(self._log, group, keep, lambda: self._owned, self._clock))
         try:
             while not stop.is_set():
                 if self._failure is not None:
                     raise self._failure
                 await self._take(await self._poll())
         finally:
+            deleting.cancel()
             await self._stop()
 
     async def _poll(self) -> list[Record]:

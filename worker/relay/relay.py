@@ -87,7 +87,7 @@ class Relay:
         try:
             if not reader.acquire():
                 return STANDBY_S
-            producer = self._log.producer(name="writeback-relay")
+            producer = self._log.producer(name="relay")
             self._remove_published(reader)
             logger().info("relay.started", warehouse=self._engine.url.render_as_string())
             marked: float | None = None

@@ -76,7 +76,9 @@ class Stand:
     def diary(self, what: str = "began") -> list[dict[str, Any]]:
         return [entry for entry in diary(self.folder) if entry["what"] == what]
 
-    def refresher(self, *, holder: str = "test", command: Sequence[str] = SYNC, at_once: int = 4) -> Refresher:
+    def refresher(
+        self, *, holder: str = "test", command: Sequence[str] = SYNC, at_once: int = 4, keep: float | None = None
+    ) -> Refresher:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         clock = Dice()
 
@@ -96,7 +98,7 @@ class Stand:
                 Watch(),
             ),
             upgrade=upgrade,
-            settings=RefresherSettings(group=self.group, at_once=at_once),
+            settings=RefresherSettings(group=self.group, at_once=at_once, keep_seconds=keep),
             clock=clock,
         )
 

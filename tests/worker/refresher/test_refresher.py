@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ from dead_letter.store.store import LetterStore
 from tests.worker.refresher.stand import QUICK, Stand, until
 from topics import names
 from topics.cli.pace import Pace
-from topics.event.refresh import OwnWrites
+from topics.event.refresh import OwnWrites, RefreshRequest, encode
 from topics.log import Commit, Partition
 from worker.refresher import leases
 from worker.refresher.turn import RETRIES
+from worker.settlement import deletion
 
 pytestmark = pytest.mark.timeout(300)  # a broker may have to be started first
 
@@ -358,3 +360,22 @@ async def test_a_broker_that_restarts(request: pytest.FixtureRequest, tmp_path: 
     assert stand.letters() == []
     stand.close()
     log.close()
+
+
+async def test_answered_requests_leave_the_log_when_they_are_old(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of eight days ago is answered and then deleted; one of today stays."""
+    monkeypatch.setattr(deletion, "LOOK_SECONDS", 0.05)
+    stand.connect()
+    a_day = 86_400.0
+    request = encode(RefreshRequest(connection="odoo"))
+    places = []
+    for age in (8 * a_day, 0.0):
+        at = int((time.time() - age) * 1_000)
+        sent = stand.producer.send(names.DEFAULT.refresh, **request._asdict(), timestamp_ms=at)
+        places.append(sent.result(30.0))
+    place = places[0].partition
+    async with stand.running(keep=7 * a_day):
+        await until(lambda: stand.log.start_offsets([place])[place] > 0)
+    assert places[1].partition == place
+    assert stand.log.start_offsets([place]) == {place: places[1].offset}
+    assert stand.finished()
