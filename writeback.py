@@ -93,6 +93,8 @@ BESIDE_SECONDS = 2.0
 KEEP_SECONDS = 5.0
 """How long a stop waits for the store to take a secret that the vendor replaced."""
 
+HELD_BACK = frozenset({"paused", "quarantined", "down", "held"})
+"""What is put onto the topic of a connection in one of these states stays there until somebody ends it."""
 
 LOADED = (
     "concurrent.futures.thread",
@@ -456,6 +458,11 @@ def _connections(context: CommandContext) -> Connections:
     return Connections(context.store(), context.settings.secret_key)
 
 
+def _held_back(context: CommandContext) -> dict[str, str]:
+    standings = _connections(context).standings()
+    return {slug: f"{slug} is {standing}" for slug, standing in standings.items() if standing.state in HELD_BACK}
+
+
 def _worker(context: CommandContext, secret_writer: SecretWriter) -> Worker:
     from connectors import registry  # noqa: PLC0415
     from dead_letter.store.parking import Parking  # noqa: PLC0415
@@ -533,7 +540,7 @@ def _orphaned(stop: asyncio.Event) -> None:
 
 
 def main() -> None:
-    sys.exit(run(cli, CommandContext()))
+    sys.exit(run(cli, CommandContext(held_back=_held_back)))
 
 
 if __name__ == "__main__":

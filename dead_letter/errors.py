@@ -4,7 +4,8 @@ WritebackError
 └── DeadLetterError
     ├── UnknownLetter          no letter of that id, or the prefix fits several; the message lists them
     ├── StoreUnavailable       the store cannot be reached now; worth trying again
-    └── BadEdit                the edit cannot be made: the letter holds no event, or the field is not there
+    ├── BadEdit                the edit cannot be made: the letter holds no event, or the field is not there
+    └── LetterChanged          somebody else has changed the letter meanwhile, or is replaying it
 """
 
 from __future__ import annotations
@@ -26,3 +27,7 @@ class LetterRefused(DeadLetterError):
 
 class BadEdit(DeadLetterError):
     """The edit cannot be made on this letter."""
+
+
+class LetterChanged(DeadLetterError):
+    """Somebody else has changed the letter since it was looked at, or is replaying it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dead_letter.cli.context import current_store, ids_argument, now, who
+from dead_letter.cli.context import current_store, ids_argument, mark_found, now, who
 from dead_letter.cli.options import STATES, chosen, filter_options, reason_option
 from dead_letter.cli.parked import parked
 from dead_letter.cli.replay import discard, replay
@@ -122,6 +122,7 @@ def edit(
     if not revert and not any(change or change == "" for change in changes):
         raise click.UsageError("say what to change: --set, --set-json, --unset, --fields, --operation, ... or --revert")
     store = current_store(context)
+    mark_found(context, store, [store.get(letter).summary])
     stored = store.get(letter)
     if stored.summary.state != "open":
         raise BadEdit(f"letter {stored.summary.id} is {stored.summary.state}; only an open one can be edited")
@@ -131,7 +132,7 @@ def edit(
     plain = {name: value if name in texts else _json_or_text(value) for name, value in map(_assignment, put)}
     typed = {name: _json(value, f"--set-json {name}") for name, value in map(_assignment, put_json)}
     after = None if revert else edit_of(stored, put=plain | typed, **said)
-    store.edit(stored.summary.id, after, who=who(), now=now())
+    store.edit(stored.summary.id, after, seen=stored.summary.edited, who=who(), now=now())
     edited = current(store.get(stored.summary.id))
     if as_json:
         print_json({"id": stored.summary.id, "before": before and asdict(before), "after": edited and asdict(edited)})

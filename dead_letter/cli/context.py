@@ -6,6 +6,7 @@ import getpass
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,6 +47,17 @@ def selected(store: LetterStore, ids: tuple[str, ...], *, everything: bool, said
         wanted = list(dict.fromkeys(store.get(letter).summary.id for letter in ids))
         return list(store.in_order(chosen(now(), state=None, ids=wanted, **said)))
     return list(store.in_order(chosen(now(), state="open", **said)))
+
+
+def mark_found(context: CommandContext, store: LetterStore, letters: Sequence[Summary]) -> None:
+    """A replay that was killed may have sent some of these: then they are replayed, and not there to be changed."""
+    if all(letter.copying is None for letter in letters):
+        return
+    from dead_letter.replay import copies  # noqa: PLC0415
+    from dead_letter.replay.claim import Claim  # noqa: PLC0415
+
+    with Claim(store, who=who(), monotonic=time.monotonic) as claim:
+        copies.mark_found(context.log(), store, claim, letters, who=who(), now=now())
 
 
 def confirm(question: str) -> None:

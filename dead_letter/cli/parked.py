@@ -68,7 +68,7 @@ def close_overdue(context: CommandContext, store: LetterStore, told: Sequence[Cl
         return []
     log = context.log()
     with closing(log.producer(name="replay")) as producer:
-        return send(producer, log, several)
+        return send(producer, store, log, several)
 
 
 def tell_keys(several: Sequence[Closing]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from dead_letter.cli.context import (
     confirm_typed,
     current_store,
     ids_argument,
+    mark_found,
     now,
     selected,
     who,
@@ -37,8 +38,10 @@ from topics.cli.console import (
     say,
 )
 from topics.cli.context import CommandContext
+from topics.names import slug_of
 
 if TYPE_CHECKING:
+    from dead_letter.replay.claim import Claim
     from dead_letter.replay.closing import Closing
     from dead_letter.replay.replay import Item
     from dead_letter.replay.selection import Planned
@@ -73,22 +76,29 @@ def replay(
     **said: Any,
 ) -> int:
     """Put letters back onto their topics, in the order of their events."""
+    from dead_letter.replay.claim import Claim  # noqa: PLC0415
     from dead_letter.replay.closing import closings  # noqa: PLC0415
     from dead_letter.replay.selection import survey  # noqa: PLC0415
 
     store = current_store(context, needs_log=True)
-    letters = selected(store, ids, everything=everything, said=said)
-    planned = survey(context.log(), store, letters, superseded=superseded)
-    going = sum(item.goes for item in planned)
-    keys = closings(store, *_going(planned))
-    if not dry_run and not going:
-        keys = close_overdue(context, store)
-    if dry_run or not going:
-        return _print_plan(planned, keys, as_json=as_json)
-    if not ids and not yes:
-        _tell_plan(planned, keys)
-        confirm(f"Replay {going:,} letters?")
-    return _replay(context, store, planned, rate=rate, new_id=new_id, as_json=as_json)
+    letters = [letter.id for letter in selected(store, ids, everything=everything, said=said)]
+
+    def survey_now(claimed: Mapping[str, str]) -> list[Planned]:
+        held_back, now = context.held_back(), store.again(letters)
+        return survey(context.log(), store, now, claimed=claimed, held_back=held_back, superseded=superseded)
+
+    if dry_run:
+        planned = survey_now({letter: str(holder) for letter, holder in store.claims.holders(letters).items()})
+        return _print_plan(planned, closings(store, *_going(planned)), as_json=as_json)
+    with Claim(store, who=who(), monotonic=time.monotonic) as claim:
+        planned = survey_now(claim.take(letters))  # claimed first: what the plan rests on, nobody changes any more
+        claim.give_back([item.letter.id for item in planned if not item.goes])
+        if not any(item.goes for item in planned):
+            return _print_plan(planned, close_overdue(context, store), as_json=as_json)
+        if not ids and not yes:
+            _tell_plan(planned, closings(store, *_going(planned)))
+            confirm(f"Replay {sum(item.goes for item in planned):,} letters?")
+        return _replay(context, store, claim, planned, rate=rate, new_id=new_id, as_json=as_json)
 
 
 @click.command()
@@ -117,21 +127,28 @@ def discard(
     letters = {letter.id: letter for letter in selected(store, ids, everything=everything, said=said)}
     if letters and not yes:
         confirm_typed(f"discard {len(letters)}")
+    mark_found(context, store, list(letters.values()))
     done = store.discard(list(letters), why, who=who(), now=now())
+    claimed = store.claims.holders([letter for letter in letters if letter not in done])
     keys = [one for one in closings(store, [letters[letter] for letter in done]) if not one.flows]
     keys += close_overdue(context, store)
-    not_open = sorted(set(letters) - set(done))
+    not_open = sorted(set(letters) - set(done) - set(claimed))
     if as_json:
-        print_json({"discarded": done, "not_open": not_open, "keys": [asdict(one) for one in keys]})
+        whose = {letter: str(holder) for letter, holder in claimed.items()}
+        told = [asdict(one) for one in keys]
+        print_json({"discarded": done, "not_open": not_open, "claimed": whose, "keys": told})
     else:
-        say(f"{len(done):,} discarded" + (f", {len(not_open):,} were not open" if not_open else ""))
+        counts = {"discarded": len(done), "were not open": len(not_open), "claimed": len(claimed)}
+        say(", ".join(f"{count:,} {what}" for what, count in counts.items() if count or what == "discarded"))
+        _tell_claims(list(map(str, claimed.values())))
         tell_keys(keys)
-    return INCOMPLETE if not_open or any(one.trouble for one in keys) else OK
+    return INCOMPLETE if not_open or claimed or any(one.trouble for one in keys) else OK
 
 
 def _replay(
     context: CommandContext,
     store: LetterStore,
+    claim: Claim,
     planned: list[Planned],
     *,
     rate: float | None,
@@ -141,8 +158,13 @@ def _replay(
     from dead_letter.replay.replay import Replayer  # noqa: PLC0415
     from topics.cli.pace import Pace  # noqa: PLC0415
 
-    pace = Pace(time.monotonic, time.sleep, rate=rate, group=context.settings.group)  # noqa: TID251 - the edge
-    replayer = Replayer(context.log(), store, who=who(), now=now, pace=pace, new_id=new_id)
+    def held_back(topics: set[str]) -> str:
+        why = context.held_back()
+        return next((why[slug] for slug in map(slug_of, sorted(topics)) if slug and slug in why), "")
+
+    group = context.settings.group
+    pace = Pace(time.monotonic, time.sleep, rate=rate, group=group, held_back=held_back)  # noqa: TID251 - the edge
+    replayer = Replayer(context.log(), store, claim, who=who(), now=now, pace=pace, new_id=new_id)
     items: list[Item] = []
     told = ""
 
@@ -192,8 +214,9 @@ def _print_plan(planned: list[Planned], keys: Sequence[Closing], *, as_json: boo
     if as_json:
         print_json({"items": [_told(item) for item in planned], "keys": [asdict(one) for one in keys]})
     else:
-        rows = [{**_told(item), "id": item.letter.id[:12]} for item in planned]
-        print_listing(rows, as_json=False, columns=("id", "what", "fate", "why"), empty="No letter matches.")
+        rows = [{**_told(item), "id": item.letter.id[:12]} for item in planned if item.fate != "claimed"]
+        if rows or not planned:
+            print_listing(rows, as_json=False, columns=("id", "what", "fate", "why"), empty="No letter matches.")
         _tell_plan(planned, keys)
     return OK if all(item.goes for item in planned) else INCOMPLETE
 
@@ -208,4 +231,11 @@ def _tell_plan(planned: list[Planned], keys: Sequence[Closing]) -> None:
     counts = Counter(str(item.fate) for item in planned)
     if counts:
         note(", ".join(f"{count:,} {fate}" for fate, count in counts.items()))
+    _tell_claims([item.why for item in planned if item.fate == "claimed"])
     tell_keys(keys)
+
+
+def _tell_claims(whose: Sequence[str]) -> None:
+    """Who has the letters that were passed over."""
+    for who_has, count in Counter(whose).items():
+        note(f"  {count:,} x {who_has}; when that ends, what it did not send is open to everybody")

@@ -12,7 +12,7 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
 
 from dead_letter.replay.lineage import key_of, lineage_of_keys
-from dead_letter.store.parking import Parked
+from dead_letter.store.parking import Key, Parked
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
 from topics.errors import LogError
@@ -42,27 +42,30 @@ class Closing:
 def closings(
     store: LetterStore, letters: Iterable[Summary], going: Collection[str] = frozenset(), *, barred: bool = False
 ) -> list[Closing]:
-    """What is to be said of the keys of these letters that are parked; of the barred ones only, when ``barred``.
+    """What is to be said of the keys of these letters that are parked.
 
-    Letters in ``going`` count as done with.
+    Letters in ``going`` count as done with. ``barred``: only where replays are barred, and nothing is under way that
+    ends it.
     """
     keys = dict.fromkeys(key for key in map(key_of, letters) if key is not None)
     found = store.parking.find(keys)
     parked = [found[key] for key in keys if key in found]
-    return _closings(store, [one for one in parked if one.barred or not barred], going)
+    return _closings(store, [one for one in parked if not barred or (one.barred and one.closing is None)], going)
 
 
 def overdue(store: LetterStore) -> list[Closing]:
-    """For parked keys of which nothing is open: what let them go was not sent, or is still on its way."""
-    return [one for one in _closings(store, store.parking.parked(), frozenset()) if one.flows]
+    """For parked keys of which nothing is open: what lets them go was not sent."""
+    parked = [one for one in store.parking.parked() if one.closing != one.last]
+    return [one for one in _closings(store, parked, frozenset()) if one.flows]
 
 
-def lift(producer: Producer, log: Log, several: Sequence[Closing]) -> list[Closing]:
-    """Let replayed events pass again, and no key go: a replay that was cut off may have left them barred."""
-    return send(producer, log, [replace(one, names=NO_LETTER) for one in several])
+def lift(producer: Producer, store: LetterStore, log: Log, letters: Sequence[Summary]) -> None:
+    """Let replayed events of these pass again, and no key go: a replay that was cut off may have left them barred."""
+    barred = closings(store, letters, barred=True)
+    send(producer, store, log, [replace(one, names=NO_LETTER) for one in barred])
 
 
-def send(producer: Producer, log: Log, several: Sequence[Closing]) -> list[Closing]:
+def send(producer: Producer, store: LetterStore, log: Log, several: Sequence[Closing]) -> list[Closing]:
     """The same, acknowledged, or with what went wrong."""
     topics = log.topics(log.names.events_prefix)
     places = [Partition(log.names.events_topic(one.connection), one.partition) for one in several]
@@ -70,10 +73,12 @@ def send(producer: Producer, log: Log, several: Sequence[Closing]) -> list[Closi
         _send(producer, place, one) if place.number < topics.get(place.topic, 0) else None
         for place, one in zip(places, several, strict=True)
     ]
-    return [
+    sent = [
         replace(one, trouble=_trouble(place, future))
         for place, one, future in zip(places, several, flying, strict=True)
     ]
+    store.parking.closing_sent({Key(one.connection, one.record_key): one.names for one in sent if not one.trouble})
+    return sent
 
 
 def _send(producer: Producer, place: Partition, one: Closing) -> Future[Position] | LogError:

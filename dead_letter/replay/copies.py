@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from dead_letter.replay.claim import Claim
 from dead_letter.store.backlog import partitions_of, read_to_end
 from dead_letter.store.rows import Summary
+from dead_letter.store.store import LetterStore
 from topics.event.codec import REPLAY_LETTER, REPLAY_NUMBER
 from topics.log import Log, Partition, Position, Record
 
@@ -29,6 +31,23 @@ def find_copies(log: Log, letters: Iterable[Summary]) -> dict[str, Position]:
             if letter_id is not None:
                 found[letter_id] = Position(record.partition, record.offset)
     return found
+
+
+def mark_found(log: Log, store: LetterStore, claim: Claim, letters: Sequence[Summary], *, who: str, now: float) -> None:
+    """Mark those of these whose copies are out, before somebody edits or discards what has gone already."""
+    known = {letter.id: letter for letter in letters if letter.copying is not None}
+    others = claim.take(list(known))
+    details = {
+        letter: {
+            "number": copying.number,
+            "topic": place.partition.topic,
+            "partition": place.partition.number,
+            "offset": place.offset,
+        }
+        for letter, place in find_copies(log, known.values()).items()
+        if letter not in others and (copying := known[letter].copying) is not None
+    }
+    store.mark_replayed(details, epoch=claim.epoch, who=who, now=now)
 
 
 def _mark(record: Record) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 What is marked is done. A copy is announced in the store before it is sent, with the place from which it would be
 found, so that a replay which was cut off between copy and mark is cleared up by the next one instead of sent again.
+Only letters that this replay has claimed go, and each is compared once more in the announcement.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from dead_letter.replay.claim import Claim
 from dead_letter.replay.closing import ACK_SECONDS, Closing, closings, lift, send
 from dead_letter.replay.outgoing import Send, event_to_send, replay_number
 from dead_letter.replay.selection import Planned, target
@@ -26,9 +28,13 @@ from topics.names import MAX_REPLAYED_BYTES
 
 BATCH = 100
 
-Outcome = Literal["replayed", "found", "refused", "unknown", "unsent", "held"]
+Outcome = Literal["replayed", "found", "refused", "unknown", "unsent", "held", "taken", "unmarked"]
 """``found``: an earlier replay had copied it, now it is marked. ``unknown``: sent, but not acknowledged in time.
-``held``: one before it of its parked key did not go."""
+``held``: one before it of its parked key did not go. ``taken``: this replay was stopped for longer than its claim
+holds, and the letter may be somebody else's. ``unmarked``: the same, when its copy was out already."""
+
+TOO_LATE = "this replay was stopped for so long that its claim ended; "
+UNMARKED = "its event is on its topic, and somebody else has discarded or claimed the letter since"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +53,26 @@ Items = Generator[Item, None, None]
 class Replayer:
     """Takes what ``plan`` found eligible, in the order it is given, which is the order of the events.
 
-    ``who`` and ``now`` go to the trail. ``new_id``: an edited event is another event, not the corrected same one.
-    ``closed``: what the parked keys that were touched were told, as far as ``run`` has got.
+    ``claim``: which of them are this replay's; no others are touched. ``who`` and ``now`` go to the
+    trail. ``new_id``: an edited event is another event, not the corrected same one. ``closed``: what the parked keys
+    that were touched were told, as far as ``run`` has got.
     """
 
     def __init__(
-        self, log: Log, store: LetterStore, *, who: str, now: Callable[[], float], pace: Pace, new_id: bool = False
+        self,
+        log: Log,
+        store: LetterStore,
+        claim: Claim,
+        *,
+        who: str,
+        now: Callable[[], float],
+        pace: Pace,
+        new_id: bool = False,
     ) -> None:
         self.closed: list[Closing] = []
         self._log = log
         self._store = store
+        self._claim = claim
         self._who = who
         self._now = now
         self._pace = pace
@@ -75,7 +91,7 @@ class Replayer:
         self._turns = Turns(self._store, going)
         producer = self._log.producer(name="replay", max_record_bytes=MAX_REPLAYED_BYTES)
         try:
-            lift(producer, self._log, closings(self._store, going, barred=True))
+            lift(producer, self._store, self._log, going)
             yield from self._mark_copied([item for item in planned if item.fate == "copied"])
             yield from self._run(producer, eligible, waiting)
         finally:
@@ -99,14 +115,14 @@ class Replayer:
             self._close(producer, self._turns.through())
 
     def _mark_copied(self, planned: Sequence[Planned]) -> list[Item]:
-        items = [Item(item.letter.id, "found", item.why, item.copy) for item in planned]
+        items = {item.letter.id: Item(item.letter.id, "found", item.why, item.copy) for item in planned}
         self._mark(items, {item.letter.id: item.letter.copying.number for item in planned if item.letter.copying})
-        self._turns.past(item.letter for item in items)
-        return items
+        self._turns.past(items)
+        return list(items.values())
 
     def _close(self, producer: Producer, letters: Sequence[Summary]) -> None:
         if letters:
-            self.closed += send(producer, self._log, closings(self._store, letters))
+            self.closed += send(producer, self._store, self._log, closings(self._store, letters))
             self._turns.closed(letters)
 
     # -- one batch ----------------------------------------------------------------------------------------------------
@@ -115,10 +131,13 @@ class Replayer:
         letters = self._store.load(ids)
         numbers = {letter.summary.id: replay_number(letter) for letter in letters}
         sends, items = self._prepare(letters)
-        self._announce(sends, numbers)
+        items |= self._announce(sends, numbers)
         flying: dict[str, Future[Position]] = {}
         try:
-            for letter in (letter for letter in ids if letter in sends):
+            for letter in (letter for letter in ids if letter in sends and letter not in items):
+                if not self._claim.is_sure:
+                    items[letter] = Item(letter, "unsent", "the store does not confirm that this letter is still ours")
+                    continue
                 before = self._held(letter, flying)
                 if before:
                     items[letter] = Item(letter, "held", f"letter {before}, before it on its parked key, did not go")
@@ -134,7 +153,7 @@ class Replayer:
         finally:
             # also on Ctrl-C: what has left is waited for and marked, so that nobody need ask what became of it
             items |= {letter: self._settle(letter, future) for letter, future in flying.items()}
-            self._mark(list(items.values()), numbers)
+            self._mark(items, numbers)
         return [items[letter] for letter in ids if letter in items]
 
     def _prepare(self, letters: Sequence[Stored]) -> tuple[dict[str, Send], dict[str, Item]]:
@@ -148,14 +167,17 @@ class Replayer:
                 refused[letter.summary.id] = Item(letter.summary.id, "refused", str(error))
         return sends, refused
 
-    def _announce(self, sends: Mapping[str, Send], numbers: Mapping[str, int]) -> None:
-        """Where each copy would be found: from the present end of every partition it could go to."""
+    def _announce(self, sends: Mapping[str, Send], numbers: Mapping[str, int]) -> dict[str, Item]:
+        """Where each copy would be found: from the present end of every partition it could go to.
+
+        What must not be sent after all, as it is not this replay's any more.
+        """
         topics = sorted({send.topic for send in sends.values()})
         ends = {topic: self._log.end_offsets(partitions_of(self._log, topic)) for topic in topics}
         starts = {topic: {place.number: end for place, end in places.items()} for topic, places in ends.items()}
-        self._store.begin_copying(
-            {letter: Copying(numbers[letter], send.topic, starts[send.topic]) for letter, send in sends.items()}
-        )
+        copies = {letter: Copying(numbers[letter], send.topic, starts[send.topic]) for letter, send in sends.items()}
+        begun = self._store.begin_copying(copies, epoch=self._claim.epoch)
+        return {letter: Item(letter, "taken", TOO_LATE + "nothing was sent") for letter in sends if letter not in begun}
 
     def _held(self, letter: str, flying: Mapping[str, Future[Position]]) -> str:
         """The letter that keeps this one back; waits until that is known."""
@@ -173,7 +195,8 @@ class Replayer:
         except LogError as error:
             return Item(letter, "refused", str(error))
 
-    def _mark(self, items: Sequence[Item], numbers: Mapping[str, int]) -> None:
+    def _mark(self, items: dict[str, Item], numbers: Mapping[str, int]) -> None:
+        """Those of them whose copies the log has; an item whose letter cannot be marked any more says so."""
         details = {
             item.letter: {
                 "number": numbers[item.letter],
@@ -181,9 +204,10 @@ class Replayer:
                 "partition": item.copied_to.partition.number,
                 "offset": item.copied_to.offset,
             }
-            for item in items
+            for item in items.values()
             if item.copied_to is not None
         }
         if details:
-            self._store.mark_replayed(details, who=self._who, now=self._now())
+            left = self._store.mark_replayed(details, epoch=self._claim.epoch, who=self._who, now=self._now())
+            items |= {letter: replace(items[letter], outcome="unmarked", why=TOO_LATE + UNMARKED) for letter in left}
             self._turns.went(details)

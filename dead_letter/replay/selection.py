@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from dead_letter.letter.letter import FOREIGN
@@ -16,11 +17,13 @@ from dead_letter.store.store import LetterStore
 from topics.log import Log, Position
 from topics.names import Names, is_refresh, slug_of
 
-Fate = Literal["eligible", "ineligible", "superseded", "copied"]
-"""``copied``: an earlier replay was cut off behind the copy of this one; it only has to be marked."""
+Fate = Literal["eligible", "ineligible", "superseded", "copied", "claimed"]
+"""``copied``: an earlier replay was cut off behind the copy of this one; it only has to be marked. ``claimed``: another
+replay has it."""
 
 NEEDS_EDIT = {FOREIGN, "malformed"}
 BLOCKED = "blocked"
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,19 @@ class Planned:
         return self.fate in {"eligible", "copied"}
 
 
-def survey(log: Log, store: LetterStore, letters: Sequence[Summary], *, superseded: bool = False) -> list[Planned]:
+def survey(
+    log: Log,
+    store: LetterStore,
+    letters: Sequence[Summary],
+    *,
+    claimed: Mapping[str, str] = NONE,
+    held_back: Mapping[str, str] = NONE,
+    superseded: bool = False,
+) -> list[Planned]:
     """The plan for these letters, in the order of their events, from all that log, ledger and store know.
 
-    Changes nothing. ``superseded``: an operator says that older events shall go although a newer one went.
+    Changes nothing. ``claimed``: letters that other replays have, and whose. ``held_back``: connections whose events do
+    not go out now, and why. ``superseded``: an operator says that older events shall go although a newer one went.
     """
     kin = lineage(store, letters)
     return plan(
@@ -51,6 +63,8 @@ def survey(log: Log, store: LetterStore, letters: Sequence[Summary], *, supersed
         parked=set(store.parking.find({key for key in map(key_of, letters) if key is not None})),
         delivered={} if superseded else deliveries(log, store, letters, kin),
         copies=find_copies(log, letters),
+        claimed=claimed,
+        held_back=held_back,
         superseded=superseded,
     )
 
@@ -64,6 +78,8 @@ def plan(
     parked: Container[Key],
     delivered: Delivered,
     copies: Mapping[str, Position],
+    claimed: Mapping[str, str] = NONE,
+    held_back: Mapping[str, str] = NONE,
     superseded: bool = False,
 ) -> list[Planned]:
     """One answer per letter, in their order, which is that of their events.
@@ -72,15 +88,17 @@ def plan(
     that is not going in the same replay: the older event would undo the newer one. Messages never are. Where the order
     of a record matters (its key is parked, or the letter was blocked), nothing goes past an open letter before it.
     """
-    obstacles = {letter.id: _obstacle(letter, topics, names) for letter in letters}
-    may_go = {letter for letter, obstacle in obstacles.items() if not obstacle}
+    obstacles = {letter.id: _obstacle(letter, topics, names, held_back) for letter in letters}
+    may_go = {letter for letter, obstacle in obstacles.items() if not obstacle and letter not in claimed}
     ahead = _Ahead(kin)
     newest: dict[Queue, Summary | None] = {}
     planned: list[Planned] = []
     for letter in letters:
         before = ahead.of(letter) if letter.verdict == BLOCKED or key_of(letter) in parked else None
         obstacle = obstacles[letter.id] or (_waits(letter, before) if before else "")
-        if letter.id in copies and letter.state == "open":
+        if letter.id in claimed:
+            planned.append(Planned(letter, "claimed", claimed[letter.id]))
+        elif letter.id in copies and letter.state == "open":
             planned.append(Planned(letter, "copied", "an earlier replay had copied it", copies[letter.id]))
         elif obstacle:
             planned.append(Planned(letter, "ineligible", obstacle))
@@ -114,7 +132,7 @@ class _Ahead:
         return None
 
 
-def _obstacle(letter: Summary, topics: Mapping[str, int], names: Names) -> str:
+def _obstacle(letter: Summary, topics: Mapping[str, int], names: Names, held_back: Mapping[str, str]) -> str:
     if letter.state != "open":
         return f"it is {letter.state} already"
     if is_refresh(letter.topic) and letter.verdict == "malformed":
@@ -126,7 +144,7 @@ def _obstacle(letter: Summary, topics: Mapping[str, int], names: Names) -> str:
         return f"{topic} is no topic of events ({names.events_prefix}...)"
     if topic not in topics:
         return f"the topic {topic} does not exist: the connection is gone or was never made"
-    return ""
+    return held_back.get(slug_of(topic) or "", "")
 
 
 def target(letter: Summary, names: Names) -> str:

@@ -1,13 +1,14 @@
 """Parked keys: records whose event died, and whose later events wait in the dead letters behind it.
 
 A row is written before the letter, so a restart does not forget it. ``last`` is the newest letter that was diverted:
-closing names the last letter of a replay, and takes effect only if that is still the newest.
+closing names the last letter of a replay, and takes effect only if that is still the newest. ``closing`` is what the
+record names that lies on the topic for this key, until something is diverted again: no second one is needed.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from topics.event.unpark import NO_LETTER
 from topics.store import inserting, reading
 
 METADATA = MetaData()
@@ -42,6 +44,7 @@ PARKED = Table(
     Column("last", String(64), nullable=False),
     Column("barred", Boolean, nullable=False),
     Column("since", Float(53), nullable=False),
+    Column("closing", String(64)),
 )
 KEYS_AT_ONCE = 500
 
@@ -63,6 +66,7 @@ class Parked:
 
     What comes before that is not behind it, even when a crash has it read again. ``barred``: a replay died again.
     While barred, the replayed events behind the one that died are diverted as well, until their replay is closed.
+    ``closing``: the letter that a closing record names, which the log has and no worker has read yet.
     """
 
     connection: str
@@ -72,6 +76,7 @@ class Parked:
     last: str
     barred: bool
     since: float
+    closing: str | None = None
 
     @property
     def key(self) -> Key:
@@ -113,11 +118,19 @@ class Parking:
         key = Key(connection, record_key)
         row = {"key_hash": key.hash, **key._asdict(), "first": letter, "offset": offset, "last": letter}
         parking = inserting(self._engine, PARKED).values(**row, barred=barred, since=now)
-        changes = {"last": letter, "barred": or_(PARKED.c.barred, parking.excluded.barred)}
+        changes = {"last": letter, "barred": or_(PARKED.c.barred, parking.excluded.barred), "closing": None}
         parking = parking.on_conflict_do_update(index_elements=["key_hash"], set_=changes)
         with self._engine.begin() as transaction:
             first = transaction.execute(parking.returning(PARKED.c.first, PARKED.c.offset)).one()
         return str(first[0]), int(first[1])
+
+    def closing_sent(self, sent: Mapping[Key, str]) -> None:
+        """For each of these keys the log has a record that names this letter."""
+        with self._engine.begin() as transaction:
+            for key, letter in sent.items():
+                still = PARKED.c.barred if letter == NO_LETTER else PARKED.c.last == letter  # else it says nothing now
+                naming = update(PARKED).where(PARKED.c.key_hash == key.hash, still)
+                transaction.execute(naming.values(closing=letter))
 
     def close(self, connection: str, record_key: str, letter: str) -> bool:
         """The replay up to ``letter`` is through; True when nothing was diverted since and the key is free."""

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from dead_letter.errors import LetterRefused, UnknownLetter
+from dead_letter.errors import LetterChanged, LetterRefused, UnknownLetter
 from dead_letter.letter.letter import Letter
+from dead_letter.store.claims import Claims, changing, holders, is_free, is_held
 from dead_letter.store.filling import IDS_AT_ONCE, insert_letters, parts, set_mark
 from dead_letter.store.filters import EVERYTHING, Filter
 from dead_letter.store.parking import Parking
@@ -57,12 +58,14 @@ class Action:
 class LetterStore:
     """Synchronous and thread-safe. Raises ``topics.errors.StoreUnavailable`` while the database cannot be reached now.
 
-    ``who`` and ``now`` of every change go to the audit trail, in the transaction of the change. ``parking``: the
-    parked keys, in the same database.
+    ``who`` and ``now`` of every change go to the audit trail, in the transaction of the change. Whatever changes a
+    letter's state compares it in the same statement. ``parking``: the parked keys, ``claims``: which replay has which
+    letters, in the same database.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.parking = Parking(engine)
+        self.claims = Claims(engine)
         self._engine = engine
 
     # -- filling ------------------------------------------------------------------------------------------------------
@@ -168,6 +171,14 @@ class LetterStore:
                 return
             last = (page[-1].topic, page[-1].partition, page[-1].offset, page[-1].row)
 
+    def again(self, letters: Sequence[str]) -> builtins.list[Summary]:
+        """These as they are now."""
+        found: builtins.list[Summary] = []
+        with self._reading() as connection:
+            for part in parts(letters):
+                found += [to_summary(row) for row in connection.execute(select(*SUMMARY).where(_among(part)))]
+        return found
+
     def same_records(self, hashes: Sequence[str]) -> builtins.list[Summary]:
         """All letters, whatever their state, of these records (``Summary.record_hash``)."""
         found: builtins.list[Summary] = []
@@ -197,38 +208,72 @@ class LetterStore:
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
-    def edit(self, letter: str, edit: Edit | None, *, who: str, now: float) -> None:
-        """What a replay sends instead; None takes the edit back. The original stays as it is."""
-        after = edit and asdict(edit)
-        with self._writing() as connection:
-            before = connection.scalar(select(LETTERS.c.edited).where(LETTERS.c.id == letter))
-            connection.execute(update(LETTERS).where(LETTERS.c.id == letter).values(edited=after))
-            _write_down(connection, [letter], "edit", {"before": before, "after": after}, who, now)
+    def edit(self, letter: str, edit: Edit | None, *, seen: Edit | None, who: str, now: float) -> None:
+        """What a replay sends instead of the original, which stays as it is; None takes an earlier edit back.
 
-    def begin_copying(self, copies: Mapping[str, Copying]) -> None:
-        """Said before a copy is sent, so that a crash between the copy and its mark can be cleared up."""
-        with self._writing() as connection:
+        ``seen``: the earlier edit that this one was made on. Raises ``LetterChanged`` when there is another by now,
+        when the letter is not open any more, and while it is being replayed.
+        """
+        mine = LETTERS.c.id == letter
+        with changing(self._engine) as connection:
+            row = connection.execute(select(LETTERS.c.state, LETTERS.c.edited).where(mine)).one()
+            holder = holders(connection, [letter]).get(letter)
+            if holder is not None:
+                raise LetterChanged(f"letter {letter}: {holder}; edit it when that has ended, if it is open then")
+            if row.state != "open":
+                raise LetterChanged(f"letter {letter} is {row.state}; only an open one can be edited")
+            if row.edited != (seen and asdict(seen)):
+                raise LetterChanged(f"letter {letter} was edited meanwhile: writeback dead-letters show {letter[:12]}")
+            connection.execute(update(LETTERS).where(mine).values(edited=edit and asdict(edit)))
+            _write_down(connection, [letter], "edit", {"before": row.edited, "after": edit and asdict(edit)}, who, now)
+
+    def begin_copying(self, copies: Mapping[str, Copying], *, epoch: int) -> set[str]:
+        """Said before a copy is sent, so that a crash between the copy and its mark can be cleared up.
+
+        Which of them may be sent: those that are open, and that the replay of this epoch has.
+        """
+        begun = set()
+        with changing(self._engine) as connection:
             for letter, copying in copies.items():
-                connection.execute(update(LETTERS).where(LETTERS.c.id == letter).values(copying=asdict(copying)))
+                mine = (LETTERS.c.id == letter) & (LETTERS.c.state == "open") & is_held(connection, epoch)
+                if connection.execute(update(LETTERS).where(mine).values(copying=asdict(copying))).rowcount:
+                    begun.add(letter)
+        return begun
 
-    def mark_replayed(self, details: Mapping[str, Mapping[str, Any]], *, who: str, now: float) -> None:
-        """Said after the log has acknowledged the copies; ``details`` per letter go to the trail."""
+    def mark_replayed(
+        self, details: Mapping[str, Mapping[str, Any]], *, epoch: int, who: str, now: float
+    ) -> builtins.list[str]:
+        """Said after the log has acknowledged the copies; ``details`` per letter go to the trail.
+
+        Returns those that stay as they are, though their copies are out: the time of this replay was up before it said
+        this, and somebody has discarded them since, or replays them.
+        """
         values = {"state": "replayed", "copying": None, "replays": LETTERS.c.replays + 1}
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             for letter, detail in details.items():
-                connection.execute(update(LETTERS).where(LETTERS.c.id == letter).values(values))
+                mine = (LETTERS.c.id == letter) & (LETTERS.c.state == "open") & (LETTERS.c.claimed_by == epoch)
+                connection.execute(update(LETTERS).where(mine).values(values))
                 _write_down(connection, [letter], "replay", detail, who, now)
+            query = select(LETTERS.c.id).where(LETTERS.c.state != "replayed")
+            return [one for part in parts(list(details)) for one in connection.scalars(query.where(_among(part)))]
 
     def discard(self, letters: Sequence[str], reason: str, *, who: str, now: float) -> builtins.list[str]:
-        """Give these up; they stay readable. Only open ones can be; returns those that were."""
+        """Give these up; they stay readable. Only open ones that no replay has can be; returns those that were."""
         done: builtins.list[str] = []
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             for part in parts(letters):
-                query = select(LETTERS.c.id).where(LETTERS.c.id.in_(part), LETTERS.c.state == "open")
-                open_ones = list(connection.scalars(query.with_for_update()))
-                connection.execute(update(LETTERS).where(LETTERS.c.id.in_(open_ones)).values(state="discarded"))
-                _write_down(connection, open_ones, "discard", {"reason": reason}, who, now)
-                done += open_ones
+                free = _among(part) & (LETTERS.c.state == "open") & is_free(connection)
+                discarding = update(LETTERS).where(free).values(state="discarded").returning(LETTERS.c.id)
+                given_up = set(connection.scalars(discarding))
+                _write_down(
+                    connection,
+                    [letter for letter in part if letter in given_up],
+                    "discard",
+                    {"reason": reason},
+                    who,
+                    now,
+                )
+                done += [letter for letter in part if letter in given_up]
         return done
 
     def note(self, letter: str, text: str, *, who: str, now: float) -> None:
@@ -266,6 +311,10 @@ def _refusing() -> Iterator[None]:
         yield
     except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
         raise LetterRefused(f"the store does not take it: {str(error)[:500]}") from error
+
+
+def _among(letters: Sequence[str]) -> ColumnElement[bool]:
+    return LETTERS.c.id.in_(letters)
 
 
 def _write_down(  # noqa: PLR0917 - a row of the trail, in the order of its columns

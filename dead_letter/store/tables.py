@@ -58,6 +58,7 @@ LETTERS = Table(
     Column("edited", JSON(none_as_null=True)),
     Column("replays", Integer, nullable=False),
     Column("copying", JSON(none_as_null=True)),
+    Column("claimed_by", BigInteger),
     UniqueConstraint("letter_partition", "letter_offset", "letter_timestamp_ms", name="dead_letters_position"),
     Index("dead_letters_state", "state", "connection"),
     Index("dead_letters_fingerprint", "fingerprint"),
@@ -67,7 +68,20 @@ LETTERS = Table(
 )
 """``letter_*``: where the letter lies in ``writeback.dead-letter``; ``topic`` ... ``timestamp_ms``: where its event
 lay. ``record_hash``: of connection, object and key, None without a key. ``copying``: a replay was begun and not yet
-marked as done."""
+marked as done. ``claimed_by``: the epoch of the replay that has it, as long as that has a row below."""
+
+REPLAYS = Table(
+    "dead_letter_replays",
+    METADATA,
+    Column("epoch", _SERIAL, primary_key=True, autoincrement=True),
+    Column("who", String(255), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("process", BigInteger, nullable=False),
+    Column("started", Float(53), nullable=False),
+    Column("expires", Float(53), nullable=False),
+    sqlite_autoincrement=True,  # an epoch is never used again
+)
+"""The replays that run now; times by the database's clock."""
 
 ACTIONS = Table(
     "dead_letter_actions",

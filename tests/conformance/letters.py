@@ -12,7 +12,7 @@ from dead_letter.letter.letter import Attempt, raw
 from dead_letter.store.filters import Filter
 from dead_letter.store.rows import Copying, Edit
 from dead_letter.store.store import Arrival, LetterStore
-from tests.dead_letter.samples import START, a_letter, a_record, an_event, arrivals, as_record
+from tests.dead_letter.samples import START, a_letter, a_record, an_event, arrivals, as_record, claimed, replayed
 from topics.log import Headers, Partition, Record
 
 
@@ -165,7 +165,7 @@ class LetterStoreContract:
         letter = a_letter()
         store.save(letter)
         edit = Edit("update", "contact", "1", {"email": "ada@x.org"})
-        store.edit(letter.id, edit, **OPERATOR)
+        store.edit(letter.id, edit, seen=None, **OPERATOR)
 
         stored = store.get(letter.id)
         assert (stored.summary.edited, stored.letter) == (edit, letter)
@@ -178,11 +178,13 @@ class LetterStoreContract:
         letter = a_letter()
         store.save(letter)
         copying = Copying(1, "writeback.events.hubspot", {0: 42, 1: 0})
-        store.begin_copying({letter.id: copying})
+        epoch = claimed(store).epoch
+        begun_ones = store.begin_copying({letter.id: copying}, epoch=epoch)
         begun = store.get(letter.id).summary
-        store.mark_replayed({letter.id: {"offset": 42}}, **OPERATOR)
+        left = store.mark_replayed({letter.id: {"offset": 42}}, epoch=epoch, **OPERATOR)
         marked = store.get(letter.id).summary
 
+        assert (begun_ones, left) == ({letter.id}, [])
         assert (begun.state, begun.copying) == ("open", copying)
         assert (marked.state, marked.copying, marked.replays) == ("replayed", None, 1)
         assert [action.what for action in store.trail(letter.id)] == ["replay"]
@@ -191,7 +193,7 @@ class LetterStoreContract:
         """A letter that went is not given up afterwards, and what was given up can still be read."""
         open_one, gone = a_letter(0), a_letter(1)
         store.save_batch(arrivals(open_one, gone))
-        store.mark_replayed({gone.id: {}}, **OPERATOR)
+        replayed(store, gone, {})
         done = store.discard([open_one.id, gone.id, "unknown"], "test data", **OPERATOR)
 
         assert done == [open_one.id]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import update
+
 from dead_letter.letter.letter import Attempt, Letter, encode, letter_id
-from dead_letter.store.store import Arrival
+from dead_letter.replay.claim import Claim
+from dead_letter.store.filters import Filter
+from dead_letter.store.store import Arrival, LetterStore
+from dead_letter.store.tables import REPLAYS
 from topics.event import codec
 from topics.event.event import Event, Operation
 from topics.log import Partition, Record
@@ -51,6 +57,23 @@ def as_record(letter: Letter, offset: int = 0, timestamp_ms: int | None = None) 
     """The record of ``writeback.dead-letter`` that the letter is written as."""
     written = 5_000 + offset if timestamp_ms is None else timestamp_ms
     return Record(Partition(DEFAULT.dead_letter, 0), offset, written, *encode(letter))
+
+
+def claimed(store: LetterStore) -> Claim:
+    """All that is open, for a replay, as if the time of every replay before it were up; without its thread."""
+    with store._engine.begin() as connection:
+        connection.execute(update(REPLAYS).values(expires=0))
+    claim = Claim(store, who="ada", monotonic=lambda: 0.0)
+    claim.epoch = store.claims.begin("ada", "here", 1)
+    claim.take([letter.id for letter in store.in_order(Filter(state="open"))])
+    return claim
+
+
+def replayed(store: LetterStore, letter: Letter, detail: Mapping[str, Any]) -> None:
+    """A replay has sent it."""
+    epoch = claimed(store).epoch
+    store.mark_replayed({letter.id: detail}, epoch=epoch, who="ada", now=START)
+    store.claims.end(epoch)
 
 
 def arrivals(*letters: Letter, start: int = 0) -> list[Arrival]:

@@ -13,7 +13,7 @@ from dead_letter.replay.selection import survey
 from dead_letter.store.archive import Archive, catch_up
 from dead_letter.store.filters import Filter
 from dead_letter.store.store import LetterStore
-from tests.dead_letter.samples import START, a_letter, a_record, an_event
+from tests.dead_letter.samples import START, a_letter, a_record, an_event, claimed
 from tests.kafka_broker import Broker
 from topics.cli.pace import Pace
 from topics.event import codec
@@ -61,7 +61,9 @@ def test_there_and_back(log: Log, slug: str, store: LetterStore) -> None:
     catch_up(log, store)
     kept = list(store.in_order(Filter(connection=slug)))
     pace = Pace(lambda: 0.0, lambda _: None, lag_limit=1_000_000)
-    items = list(Replayer(log, store, who="ada", now=lambda: START, pace=pace).run(survey(log, store, kept)))
+    items = list(
+        Replayer(log, store, claimed(store), who="ada", now=lambda: START, pace=pace).run(survey(log, store, kept))
+    )
 
     assert [stored.letter for stored in store.load([summary.id for summary in kept])] == letters
     assert {item.outcome for item in items} == {"replayed"}
@@ -89,7 +91,7 @@ def test_the_largest_letter(log: Log, slug: str, store: LetterStore) -> None:
     assert store.get(nothing.id).letter == nothing
     planned = survey(log, store, list(store.in_order(Filter(ids=[largest.id]))))
     pace = Pace(lambda: 0.0, lambda _: None)
-    [item] = Replayer(log, store, who="ada", now=lambda: START, pace=pace).run(planned)
+    [item] = Replayer(log, store, claimed(store), who="ada", now=lambda: START, pace=pace).run(planned)
     assert (item.outcome, item.why) == ("replayed", "")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,15 +20,22 @@ def _load() -> Settings:
     return load_settings()
 
 
+def _none(_: CommandContext) -> Mapping[str, str]:
+    return {}
+
+
 class CommandContext:
     """Handed to every command as ``ctx.obj`` by the front door, which closes it when the command ends.
 
     ``settings`` raises ``SettingsError`` (exit code 2); ``log()`` and ``store()`` open once and give the same object
-    ever after.
+    ever after. ``held_back``: how the front door finds what it says.
     """
 
-    def __init__(self, load: Callable[[], Settings] = _load) -> None:
+    def __init__(
+        self, load: Callable[[], Settings] = _load, *, held_back: Callable[[CommandContext], Mapping[str, str]] = _none
+    ) -> None:
         self._load = load
+        self._held_back = held_back
         self.debug = False
         """``--debug`` was given."""
         self._open = ExitStack()
@@ -42,6 +49,10 @@ class CommandContext:
 
     def store(self) -> Engine:
         return self._store
+
+    def held_back(self) -> Mapping[str, str]:
+        """Connections whose events do not go out now, by slug: in which state they are, why, and what ends it."""
+        return self._held_back(self)
 
     @cached_property
     def _log(self) -> Log:

@@ -27,7 +27,10 @@ class _Lag(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """``rate``: events per second at the most, None: as fast as the topic's lag allows. Told the time."""
+    """``rate``: events per second at the most, None: as fast as the topic's lag allows. Told the time.
+
+    ``held_back``: which of these topics no worker takes events from now, and why; empty when there is none.
+    """
 
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
@@ -35,6 +38,7 @@ class Pace:
     lag_limit: int = LAG_LIMIT
     patience_s: float = LAG_PATIENCE_S
     group: str = DEFAULT.worker_group
+    held_back: Callable[[set[str]], str] = lambda _: ""
 
     def wait_for_rate(self) -> None:
         if self.rate:
@@ -42,6 +46,8 @@ class Pace:
 
     def wait_for_room(self, log: Log, topics: set[str], waiting: Callable[[str], None]) -> str:
         """Until the workers have less than the limit before them; why not, when nobody works on it."""
+        if why := self.held_back(topics):
+            return why
         least, since = self._lag(log, topics), self.monotonic()
         lag = least
         while lag.records >= self.lag_limit:
@@ -49,6 +55,8 @@ class Pace:
                 return f"{lag.topic} has {lag.records:,} events waiting that do not get fewer: is a worker running?"
             waiting(f"{lag.topic} has {lag.records:,} events waiting")
             self.sleep(LAG_LOOK_S)
+            if why := self.held_back(topics):
+                return why
             lag = self._lag(log, topics)
             if lag.records < least.records:
                 least, since = lag, self.monotonic()

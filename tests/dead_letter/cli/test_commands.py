@@ -44,6 +44,7 @@ class CommandLine:
         self.log = open_log(self._settings.log)
         self.log.ensure_topics([*DEFAULT.system_topics, DEFAULT.events_spec("hubspot")])
         self.err = ""
+        self.held_back: dict[str, str] = {}
 
     def bury(self, *letters: Letter) -> None:
         producer = self.log.producer(max_record_bytes=MAX_LETTER_BYTES)
@@ -53,7 +54,7 @@ class CommandLine:
 
     def say(self, *args: str, code: int = OK) -> str:
         self._capsys.readouterr()
-        got = run(dead_letters, CommandContext(lambda: self._settings), args)
+        got = run(dead_letters, CommandContext(lambda: self._settings, held_back=lambda _: self.held_back), args)
         out, self.err = self._capsys.readouterr()
         assert got == code, self.err
         return out
@@ -423,7 +424,7 @@ def test_discard(desk: CommandLine) -> None:
     again = desk.json("discard", FIRST.id, "--reason", "again", "--yes", code=INCOMPLETE)
 
     assert done == "1 discarded\n"
-    assert again == {"discarded": [], "not_open": [FIRST.id], "keys": []}
+    assert again == {"discarded": [], "not_open": [FIRST.id], "claimed": {}, "keys": []}
     assert [letter["id"] for letter in desk.json("list", "--state", "discarded")] == [FIRST.id]
     assert "test data" in desk.say("show", FIRST.id)
 
@@ -476,3 +477,31 @@ def test_without_the_log_the_store_is_shown(desk: CommandLine, monkeypatch: pyte
 def test_moments(text: str | None, seconds: float | None) -> None:
     """Spans count back from now; dates are UTC unless they say another zone."""
     assert moment(text, START) == seconds
+
+
+def test_a_replay_to_a_connection_that_is_held_back(desk: CommandLine) -> None:
+    """It names the state and the command that ends it at once, and however often it is tried nothing is left behind."""
+    desk.park(*WAITING)
+    again = a_letter(9, event=an_event(key="it's", n=9), replay_of=WAITING[0].id, replay_number=1)
+    desk.park(again)
+    why = "hubspot is quarantined: too many refusals; `writeback connections resume hubspot` lets it go on"
+    desk.held_back = {"hubspot": why}
+    for _ in range(2):
+        desk.say("replay", "--all", "--yes", code=INCOMPLETE)
+    place = Partition(TOPIC, 0)
+    told = desk.json("replay", "--all", "--dry-run", code=INCOMPLETE)
+
+    assert {item["why"] for item in told["items"]} == {why}
+    assert desk.log.end_offsets([place]) == {place: 0}
+    desk.held_back = {}
+    assert "3 replayed" in desk.say("replay", "--all", "--yes")
+
+
+def test_an_overdue_closing_is_sent_once(desk: CommandLine) -> None:
+    """While the record that lets a key go waits on its topic, no other command puts a second one there."""
+    desk.park(WAITING[0])
+    desk.say("discard", WAITING[0].id, "--yes", "--reason", "gone")
+    for _ in range(3):
+        desk.say("replay", WAITING[0].id, code=INCOMPLETE)
+
+    assert desk.closing_records() == [WAITING[0].id]

@@ -17,7 +17,7 @@ from dead_letter.store.filters import Filter
 from dead_letter.store.rows import Edit
 from dead_letter.store.store import LetterStore
 from tests.dead_letter.replay.test_replay import OPEN, TOPIC, Dying, OtherLog, Time, on_topic, refusing
-from tests.dead_letter.samples import START, a_letter, a_record, an_event, arrivals
+from tests.dead_letter.samples import START, a_letter, a_record, an_event, arrivals, claimed, replayed
 from topics.cli.pace import Pace
 from topics.errors import LogUnavailable, RecordRefused
 from topics.event import codec
@@ -68,7 +68,7 @@ class Parked:
     def replayer(self, log: Any = None) -> Replayer:
         time = Time()
         pace = Pace(time.monotonic, time.sleep)
-        return Replayer(log or self.log, self.store, who="ada", now=lambda: START, pace=pace)
+        return Replayer(log or self.log, self.store, claimed(self.store), who="ada", now=lambda: START, pace=pace)
 
     def said(self) -> list[str]:
         """What lies on the topic: numbers of events, and letters that closing records name."""
@@ -114,7 +114,7 @@ def test_the_closing_record_goes_to_the_partition_of_the_events(parked: Parked) 
 def test_an_edit_that_moves_the_event_frees_the_record_that_it_had(parked: Parked) -> None:
     """The key that was parked is the original's."""
     letter = parked.dies(3)
-    parked.store.edit(letter.id, Edit("update", "contact", "99", {"n": 3}), who="ada", now=START)
+    parked.store.edit(letter.id, Edit("update", "contact", "99", {"n": 3}), seen=None, who="ada", now=START)
     parked.replay()
 
     assert [unpark.record_key for record in on_topic(parked.log) if (unpark := unpark_of(record))] == ["contact/7"]
@@ -240,7 +240,7 @@ def _deliver(log: Log, event: Event, *, offset: int, of: Parked) -> None:
     """The copy of the first letter was delivered; as if it lay at this offset."""
     [letter] = of.store.list(Filter(state="replayed"))
     detail = {"number": 1, "topic": TOPIC, "partition": 0, "offset": offset}
-    of.store.mark_replayed({letter.id: detail}, who="ada", now=START)
+    of.store.mark_replayed({letter.id: detail}, epoch=0, who="ada", now=START)
     said = Result(event.id, "delivered", "hubspot", "contact", "update", "7", TOPIC, 0, offset, 1, START)
     with closing(log.producer()) as producer:
         producer.send(DEFAULT.results, key=None, value=pack([said]))
@@ -336,7 +336,7 @@ def test_a_closing_that_was_never_sent_is_found(parked: Parked) -> None:
     parked.dies(4, key="8")
     nothing = overdue(parked.store)
     detail = {"number": 1, "topic": TOPIC, "partition": 0, "offset": 0}
-    parked.store.mark_replayed({letter.id: detail}, who="ada", now=START)
+    replayed(parked.store, letter, detail)
 
     assert nothing == []
     assert [(one.record_key, one.names) for one in overdue(parked.store)] == [("contact/7", letter.id)]
@@ -346,10 +346,10 @@ def test_a_closing_of_a_connection_that_is_gone(parked: Parked, log: Log) -> Non
     """It is told, and nothing is made anew for it."""
     letter = parked.dies(3)
     detail = {"number": 1, "topic": TOPIC, "partition": 0, "offset": 0}
-    parked.store.mark_replayed({letter.id: detail}, who="ada", now=START)
+    replayed(parked.store, letter, detail)
     log.delete_topic(TOPIC)
     with closing(log.producer()) as producer:
-        [one] = send(producer, log, overdue(parked.store))
+        [one] = send(producer, parked.store, log, overdue(parked.store))
     assert f"there is no {TOPIC}[0]" in one.trouble
     assert TOPIC not in log.topics()
 

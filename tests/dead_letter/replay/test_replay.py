@@ -15,7 +15,7 @@ from dead_letter.replay.selection import survey
 from dead_letter.store.filters import Filter
 from dead_letter.store.rows import Edit
 from dead_letter.store.store import LetterStore
-from tests.dead_letter.samples import START, a_letter, a_record, an_event, arrivals, as_record
+from tests.dead_letter.samples import START, a_letter, a_record, an_event, arrivals, as_record, claimed
 from topics.cli.pace import Pace
 from topics.errors import LogUnavailable, RecordRefused
 from topics.event import codec
@@ -47,9 +47,8 @@ class Time:
 
 def replayer(log: Log, store: LetterStore, time: Time | None = None, *, new_id: bool = False, **pace: Any) -> Replayer:
     time = time or Time()
-    return Replayer(
-        log, store, who="ada", now=lambda: START, pace=Pace(time.monotonic, time.sleep, **pace), new_id=new_id
-    )
+    claim, paced = claimed(store), Pace(time.monotonic, time.sleep, **pace)
+    return Replayer(log, store, claim, who="ada", now=lambda: START, pace=paced, new_id=new_id)
 
 
 def replay(log: Log, store: LetterStore, filters: Filter = OPEN) -> list[Item]:
@@ -161,7 +160,7 @@ def test_an_edited_letter_sends_its_edit(log: Log, store: LetterStore) -> None:
     event = event.model_copy(update={"options": event.options.model_copy(update={"short": True})})
     record = replace(a_record(3, event), partition=Partition(TOPIC, 1))
     store.save(letter := a_letter(event=event, record=record))
-    store.edit(letter.id, Edit("upsert", "contact", "1", {"email": "x"}), who="ada", now=START)
+    store.edit(letter.id, Edit("upsert", "contact", "1", {"email": "x"}), seen=None, who="ada", now=START)
     replay(log, store)
     [copy] = on_topic(log)
     sent = codec.decode(copy)
@@ -175,7 +174,7 @@ def test_an_edited_letter_with_a_new_id(log: Log, store: LetterStore) -> None:
     """Where the vendor remembers ids, a correction can go as another event."""
     event = an_event()
     store.save(letter := a_letter(event=event))
-    store.edit(letter.id, Edit("update", "contact", "1", {"b": 2}), who="ada", now=START)
+    store.edit(letter.id, Edit("update", "contact", "1", {"b": 2}), seen=None, who="ada", now=START)
     list(replayer(log, store, new_id=True).run(survey(log, store, list(store.in_order(OPEN)))))
 
     assert codec.decode(on_topic(log)[0]).id != event.id
@@ -187,7 +186,7 @@ def test_a_malformed_letter_goes_once_it_is_an_event(log: Log, store: LetterStor
     broken = a_letter(record=record, verdict="malformed", object=None, operation=None, event_id=None, event_key=None)
     store.save(broken)
     before = fates(log, store)
-    store.edit(broken.id, Edit("add", "contact", "9", {"a": 1}), who="ada", now=START)
+    store.edit(broken.id, Edit("add", "contact", "9", {"a": 1}), seen=None, who="ada", now=START)
     replay(log, store)
 
     assert before == ["ineligible"]
@@ -198,7 +197,7 @@ def test_a_letter_of_others_goes_to_the_topic_of_its_connection(store: LetterSto
     """A foreign record has no topic of ours: edited, it goes to the connection's, wherever its key belongs."""
     letter = a_letter(record=Record(Partition("orders", 5), 3, 4, b"k", b"v"), verdict="foreign")
     store.save(letter)
-    store.edit(letter.id, Edit("add", "contact", None, {"a": 1}), who="ada", now=START)
+    store.edit(letter.id, Edit("add", "contact", None, {"a": 1}), seen=None, who="ada", now=START)
     send = event_to_send(store.get(letter.id), {TOPIC: 2}, DEFAULT)
 
     assert (send.topic, send.partition) == (TOPIC, None)
@@ -313,7 +312,7 @@ def test_ctrl_c_marks_what_went_and_the_same_command_goes_on(log: Log, store: Le
 class Dying(LetterStore):
     """Dies after the log has the copies and before they are marked."""
 
-    def mark_replayed(self, *args: Any, **kwargs: Any) -> None:
+    def mark_replayed(self, *args: Any, **kwargs: Any) -> list[str]:
         raise SystemExit
 
 

@@ -16,6 +16,7 @@ from dead_letter.replay.selection import survey
 from dead_letter.store.archive import catch_up
 from dead_letter.store.filters import Filter
 from dead_letter.store.store import LetterStore
+from tests.dead_letter.samples import claimed
 from tests.worker.refresher.stand import QUICK, Stand, until
 from topics import names
 from topics.cli.pace import Pace
@@ -174,7 +175,7 @@ async def test_given_up(stand: Stand, tmp_path: Path) -> None:
         kept = list(store.in_order(Filter(connection="odoo")))
         pace = Pace(lambda: 0.0, lambda _: None, lag_limit=1_000)
         planned = survey(stand.log, store, kept)
-        items = list(Replayer(stand.log, store, who="ada", now=lambda: 0.0, pace=pace).run(planned))
+        items = list(Replayer(stand.log, store, claimed(store), who="ada", now=lambda: 0.0, pace=pace).run(planned))
         assert [item.outcome for item in items] == ["replayed", "replayed"]
         await until(lambda: len(stand.finished()) == 7)
         await until(lambda: stand.lag() == 0)

@@ -1,0 +1,302 @@
+"""Two operators at once, as two processes of the command line: every pair of what they, the worker and the archive do.
+
+All of them get going at the same moment, over the same letters. Whatever the order turns out to be, a letter has one
+fate, the trail tells it, and its event is sent as often as it says.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from dead_letter.letter.letter import Letter, encode
+from dead_letter.store.filters import Filter
+from dead_letter.store.rows import Summary
+from dead_letter.store.store import LetterStore
+from tests.dead_letter.samples import a_letter, an_event
+from topics.event import codec
+from topics.event.unpark import unpark_of
+from topics.log import Partition, Record
+from topics.names import DEFAULT, MAX_LETTER_BYTES
+from topics.open import open_log
+from topics.store import open_store
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+
+STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+TOPIC = "writeback.events.hubspot"
+LETTERS = 40
+
+COMMAND = """
+import dead_letter.cli.commands, dead_letter.cli.replay, dead_letter.replay.replay, dead_letter.store.archive
+import json, sys
+from dead_letter.store import claims
+claims.TTL_SECONDS = float(sys.argv[1])
+from topics.cli.console import run
+from topics.cli.context import CommandContext
+from topics.settings import Settings
+context = CommandContext(lambda: Settings(**json.loads(sys.argv[2])))
+print("ready", flush=True)
+sys.stdin.readline()
+sys.exit(max(run(dead_letter.cli.commands.dead_letters, context, command) for command in json.loads(sys.argv[3])))
+"""
+PARK = """
+import json, sys
+from dead_letter.store.parking import Parking
+from topics.settings import Settings
+from topics.store import open_store
+parking = Parking(open_store(Settings(**json.loads(sys.argv[2])).store))
+print("ready", flush=True)
+sys.stdin.readline()
+for letter, key, offset in json.loads(sys.argv[3]):
+    parking.park("hubspot", key, letter, offset=offset, barred=False, now=1.0)
+"""
+ARCHIVE = """
+import json, sys
+from dead_letter.store.archive import catch_up
+from dead_letter.store.store import LetterStore
+from topics.settings import Settings
+from topics.store import open_store
+settings = Settings(**json.loads(sys.argv[2]))
+store, log = LetterStore(open_store(settings.store)), settings.open_log()
+print("ready", flush=True)
+sys.stdin.readline()
+store.rewind(0)
+catch_up(log, store)
+log.close()
+"""
+
+
+class Operators:
+    """A log with letters on it, a store, and processes that work on them."""
+
+    def __init__(self, folder: Path, store: str) -> None:
+        self.settings = {"log": f"sqlite:///{folder}/log.db", "store": store}
+        self.log = open_log(self.settings["log"])
+        self.log.ensure_topics([*DEFAULT.system_topics, DEFAULT.events_spec("hubspot")])
+        self.engine = open_store(store)
+        self.store = LetterStore(self.engine)
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def bury(self, letters: Sequence[Letter]) -> None:
+        producer = self.log.producer(max_record_bytes=MAX_LETTER_BYTES)
+        for letter in letters:
+            producer.send(DEFAULT.dead_letter, **encode(letter)._asdict())
+        producer.close(60.0)
+
+    def start(self, program: str, said: object, *, ttl: float = 30.0) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", program, str(ttl), json.dumps(self.settings), json.dumps(said)]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+        self.processes.append(process)
+        return process
+
+    def go(self, *processes: subprocess.Popen[str]) -> None:
+        """All at once, when each has loaded what it needs."""
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n", process.stdout.read()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+
+    def finish(self, *processes: subprocess.Popen[str]) -> list[str]:
+        """What each has said; none has failed in a way that it does not explain."""
+        said = [process.communicate(timeout=120)[0] for process in processes]
+        for process, words in zip(processes, said, strict=True):
+            assert process.returncode in {0, 1, 3}, words
+            assert "Traceback" not in words, words
+        return said
+
+    def sent(self) -> list[Record]:
+        """Every event that was put back onto its topic."""
+        place = Partition(TOPIC, 0)
+        end = self.log.end_offsets([place])[place]
+        records: list[Record] = []
+        reader = self.log.reader({place: 0})
+        while len(records) < end:
+            records += reader.poll(5.0)
+        reader.close()
+        return [record for record in records if unpark_of(record) is None]
+
+    def letters(self) -> list[Summary]:
+        return list(self.store.in_order(Filter()))
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+        self.engine.dispose()
+        self.log.close()
+
+
+@pytest.fixture(params=STORES)
+def operators(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Operators]:
+    store = f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    operators = Operators(tmp_path, store)
+    yield operators
+    operators.close()
+
+
+def letters_of(count: int) -> list[Letter]:
+    return [a_letter(offset, event=an_event(key=str(offset), n=offset)) for offset in range(count)]
+
+
+def commands(letters: Sequence[Letter]) -> dict[str, tuple[str, object]]:
+    """What each of them does to all of these letters, again and again where one command takes one letter."""
+    return {
+        "replay": (COMMAND, [["replay", "--all", "--yes"]]),
+        "discard": (COMMAND, [["discard", "--all", "--yes", "--reason", "test"]]),
+        "edit": (COMMAND, [["edit", letter.id, "--set", "edited=1"] for letter in letters]),
+        "note": (COMMAND, [["note", letter.id, "a note"] for letter in letters]),
+        "park": (PARK, [[letter.id, f"contact/{letter.event_key}", letter.record.offset] for letter in letters]),
+        "unpark": (COMMAND, [["discard", letters[0].id, "--yes", "--reason", "lets the key go"]] * 3),
+        "archive": (ARCHIVE, None),
+    }
+
+
+ACTIONS = list(commands([a_letter()]))
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations_with_replacement(ACTIONS, 2)))
+def test_every_pair(one: str, other: str, operators: Operators) -> None:
+    """Each letter has one fate, which its trail tells; what was discarded was not sent, what was sent was sent once."""
+    letters = letters_of(LETTERS)
+    operators.bury(letters)
+    some = letters if "edit" not in (one, other) and "note" not in (one, other) else letters[:8]
+    if "unpark" in {one, other}:
+        operators.store.parking.park("hubspot", "contact/0", letters[0].id, offset=0, barred=False, now=1.0)
+    processes = [operators.start(*commands(some)[what]) for what in (one, other)]
+    operators.go(*processes)
+    said = operators.finish(*processes)
+
+    _reckon(operators, said)
+    fates = Counter(letter.state for letter in operators.letters())
+    assert fates.total() == LETTERS
+    if "replay" in {one, other} and not {"discard", "unpark"} & {one, other}:
+        assert fates["replayed"] == LETTERS or "edit" in {one, other} or "park" in {one, other}, said
+    if {one, other} == {"note"}:
+        notes = Counter(len(operators.store.trail(letter.id)) for letter in some)
+        assert notes == {2: len(some)}
+
+
+def _reckon(operators: Operators, said: Sequence[str]) -> None:
+    copies = Counter(event.replay.letter for event in map(codec.decode, operators.sent()) if event.replay)
+    for letter in operators.letters():
+        trail = [action.what for action in operators.store.trail(letter.id)]
+        ends = [what for what in trail if what in {"replay", "discard"}]
+        expected = {"open": [], "replayed": ["replay"], "discarded": ["discard"]}[letter.state]
+        assert ends == expected, (letter.id, letter.state, trail, said)
+        assert copies[letter.id] == (letter.state == "replayed"), (letter.id, letter.state, trail, said)
+        after = trail[trail.index(ends[0]) + 1 :] if ends else []
+        assert "edit" not in after, (letter.id, trail, said)
+    sent = {
+        event.replay.letter: event.fields.get("edited") for event in map(codec.decode, operators.sent()) if event.replay
+    }
+    edited = {letter.id for letter in operators.letters() if letter.edited is not None}
+    assert {letter for letter, field in sent.items() if field is not None} == edited & set(sent)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_replays_side_by_side(count: int, operators: Operators) -> None:
+    """So many replays of everything: each letter goes once, and who came too late is told whose they are."""
+    operators.bury(letters_of(900))
+    processes = [operators.start(COMMAND, [["replay", "--all", "--yes"]]) for _ in range(count)]
+    operators.go(*processes)
+    said = operators.finish(*processes)
+
+    _reckon(operators, said)
+    assert len(operators.sent()) == 900
+    assert sum(_counted(words, "replayed") for words in said) == 900
+    assert sum("is replaying it (process" in words or "No letter matches" in words for words in said) == count - 1
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_replays_that_are_killed(count: int, operators: Operators) -> None:
+    """kill -9 of each in turn, at whatever it is doing: nothing is sent twice, and nothing is stuck for longer."""
+    operators.bury(letters_of(600))
+    replay = [["replay", "--all", "--yes", "--rate", "200"]]
+    for _ in range(2):
+        processes = [operators.start(COMMAND, replay, ttl=8.0) for _ in range(count)]
+        operators.go(*processes)
+        for process in processes:
+            time.sleep(0.7)
+            process.kill()
+            process.communicate()
+        time.sleep(8.5)
+    last = operators.start(COMMAND, [["replay", "--all", "--yes"]])
+    operators.go(last)
+    said = operators.finish(last)
+
+    _reckon(operators, said)
+    assert len(operators.sent()) == 600
+    assert Counter(letter.state for letter in operators.letters()) == {"replayed": 600}
+
+
+def test_what_is_claimed_cannot_be_discarded(operators: Operators) -> None:
+    """The discard says whose the letters are; once that replay is over, what it left is open to everybody."""
+    operators.bury(letters_of(300))
+    replay = operators.start(COMMAND, [["replay", "--all", "--yes", "--rate", "60"]])
+    operators.go(replay)
+    _wait_for_claims(operators)
+    discard = operators.start(COMMAND, [["discard", "--all", "--yes", "--reason", "too late"]])
+    edit = operators.start(COMMAND, [["edit", operators.letters()[-1].id, "--set", "n=1"]])
+    operators.go(discard, edit)
+    discarded, edited = operators.finish(discard, edit)
+    operators.finish(replay)
+
+    assert "0 discarded" in discarded
+    assert "is replaying it (process" in discarded
+    assert "is replaying it (process" in edited
+    assert Counter(letter.state for letter in operators.letters()) == {"replayed": 300}
+
+
+def test_a_replay_that_slept_through_its_time(operators: Operators) -> None:
+    """Stopped for longer than its claim holds, it sends nothing more of what somebody else has discarded since."""
+    operators.bury(letters_of(400))
+    replay = operators.start(COMMAND, [["replay", "--all", "--yes", "--rate", "50"]], ttl=3.0)
+    operators.go(replay)
+    _wait_for_claims(operators)
+    time.sleep(1.0)
+    replay.send_signal(19)  # SIGSTOP
+    time.sleep(4.0)
+    discard = operators.start(COMMAND, [["discard", "--all", "--yes", "--reason", "gone"]])
+    operators.go(discard)
+    operators.finish(discard)
+    replay.send_signal(18)  # SIGCONT
+    [said] = operators.finish(replay)
+
+    assert "its claim ended" in said or "does not confirm" in said, said
+    states = {letter.id: letter.state for letter in operators.letters()}
+    copies = [event.replay.letter for event in map(codec.decode, operators.sent()) if event.replay]
+    discarded_and_sent = [letter for letter in copies if states[letter] == "discarded"]
+    assert len(copies) == len(set(copies))
+    assert len(discarded_and_sent) <= 1, said  # the one that was on its way when it was stopped
+
+
+def _wait_for_claims(operators: Operators) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if operators.store.claims.holders([letter.id for letter in operators.letters()]):
+            return
+        time.sleep(0.1)
+    raise AssertionError("nothing was claimed")
+
+
+def _counted(said: str, what: str) -> int:
+    for line in said.splitlines():
+        for part in line.split(", "):
+            number, _, word = part.partition(" ")
+            if word == what and number.replace(",", "").isdigit():
+                return int(number.replace(",", ""))
+    return 0
