@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from worker.demo.reckoning import expected_contacts, reckon
-from worker.demo.scripts import ALERTS, NEW_LEADS, STAGES
+from worker.demo.reckoning import expected_contacts, reckon, reckon_warehouse
+from worker.demo.scripts import ALERTS, NEW_LEADS, REFRESH, STAGES
 from worker.demo.show import Show
 from worker.demo.stage import Sandbox, Stage, StageError
 
@@ -41,8 +41,9 @@ def demo(folder: Path | None) -> int:
     """Show the main job at work on this machine, and reckon every event.
 
     Starts a sandbox SaaS that answers like HubSpot and Slack, with throttling, 503s, time-outs and an outage of three
-    seconds; imports a CSV, streams alerts, replays the dead letters, and checks all against what the sandbox really
-    received. Exit code 1 if a single event is missing, doubled or out of order.
+    seconds; imports a CSV, streams alerts, replays the dead letters, loads the changes into a warehouse again, and
+    checks all against what the sandbox really received. Exit code 1 if a single event is missing, doubled or out of
+    order, or the warehouse differs.
     """
     if folder is not None:
         return _play(folder.resolve())
@@ -65,6 +66,7 @@ def _play(folder: Path) -> int:
         waiting.wait(DELIVERY_SECONDS)
         corrected, given_up = _mend(stage, show)
         show.follow(stage, SLUGS, within=DELIVERY_SECONDS)
+        _refresh(stage, show)
         stage.stop(worker)
         emitted = _emitted(stage) - len(corrected) - 1  # replays are the same events again
         contacts = expected_contacts(folder / "contacts.csv", corrected, given_up)
@@ -72,6 +74,7 @@ def _play(folder: Path) -> int:
         reckoning = reckon(
             crm, chat, hubspot.ledger(), stage.results(), emitted=emitted, contacts=contacts, discarded=len(given_up)
         )
+        reckon_warehouse(reckoning, stage.json("refreshes"), stage.warehouse_rows("hubspot", "contact"), contacts)
         show.title(f"The reckoning, after {time.monotonic() - began:.0f} s")
         show.reckoning(reckoning)
         answers = _answers(hubspot) + _answers(slack)
@@ -144,6 +147,17 @@ def _mend(stage: Stage, show: Show) -> tuple[dict[str, str], set[str]]:
             _type(stage, show, *edit, "--set", f"email={email}", "--key", email, quiet=len(corrected) > 1)
     _type(stage, show, "dead-letters", "replay", "--all", "--yes")
     return corrected, given_up
+
+
+def _refresh(stage: Stage, show: Show) -> None:
+    """The changes come back into the warehouse: asked for a hundred and one times, loaded once."""
+    show.title("One refresh, however often it is asked for: the changes are in the warehouse")
+    show.say("[dim]# refresh.py[/dim]")
+    show.output(REFRESH)
+    script = stage.script(REFRESH, name="refresh")
+    if script.wait(DELIVERY_SECONDS):
+        raise StageError(f"refresh.py failed: see {stage.folder}")
+    _type(stage, show, "refreshes")
 
 
 def _type(stage: Stage, show: Show, *arguments: str, quiet: bool = False) -> None:

@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from topics.event.refresh import OPERATION as REFRESH
 from topics.event.result import Result
 from worker.demo.scripts import ALERTS_PER_CHANNEL, CHANNELS, LAST_STAGE, NEW, STAGED
+
+REFRESHES = 101
+MOST_RUNS = 2
 
 
 @dataclass
@@ -64,9 +68,30 @@ def reckon(
     return reckoning
 
 
+def reckon_warehouse(
+    reckoning: Reckoning,
+    runs: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    contacts: dict[str, dict[str, str]],
+) -> None:
+    """The table of contacts is what the CRM holds, and it took one run (two, where the machine paused in between)."""
+    reckoning.expect("refreshes asked for", REFRESHES, sum(run["requests"] for run in runs))
+    by_email = {row["email"]: row for row in rows}
+    same = sum(
+        email in by_email and all(by_email[email].get(name) == value for name, value in contact.items())
+        for email, contact in contacts.items()
+    )
+    reckoning.expect("rows in the warehouse", len(contacts), len(rows))
+    reckoning.expect("rows exactly as in the CRM", len(contacts), same)
+    if not all(run["state"] == "ok" for run in runs) or len(runs) > MOST_RUNS:
+        states = ", ".join(run["state"] for run in runs)
+        reckoning.faults.append(f"{len(runs)} runs for one burst of requests: {states}")
+
+
 def _outcomes(reckoning: Reckoning, results: list[Result], emitted: int, discarded: int) -> None:
-    delivered = {result.id for result in results if result.outcome == "delivered"}
-    dead = {result.id for result in results if result.outcome == "dead"} - delivered
+    events = [result for result in results if result.operation != REFRESH]
+    delivered = {result.id for result in events if result.outcome == "delivered"}
+    dead = {result.id for result in events if result.outcome == "dead"} - delivered
     reckoning.expect("events with an outcome", emitted, len(delivered | dead))
     reckoning.expect("given up by an operator", discarded, len(dead))
 

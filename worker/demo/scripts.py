@@ -1,4 +1,4 @@
-"""The three scripts of the demo: what a user of ``pq`` writes."""
+"""The four scripts of the demo: what a user of ``pq`` writes."""
 
 from __future__ import annotations
 
@@ -38,6 +38,15 @@ receipts = [
 for receipt in receipts:
     print(receipt["status"], end=" ")
 """
+REFRESH = """\
+import pq
+
+for _ in range(100):
+    pq.refresh_connection(connection_name="Hubspot")
+result = pq.refresh_connection(connection_name="Hubspot", is_async=False)
+print(result)
+"""
+
 ALERTS_PER_CHANNEL = 8
 CHANNELS = ("qa", "alerts", "ops")
 STAGED = slice(200, 240)

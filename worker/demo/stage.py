@@ -17,12 +17,14 @@ from typing import Any, Self
 from urllib.request import Request, urlopen
 
 from cryptography.fernet import Fernet
+from sqlalchemy import MetaData, Table, select, text
 
 from topics.errors import WritebackError
 from topics.event.result import Result, unpack
 from topics.log import Log, Partition
 from topics.names import DEFAULT, Names
 from topics.open import open_log
+from topics.warehouse import attached, open_warehouse, warehouse_url
 
 WRITEBACK = (sys.executable, "-m", "writeback")
 STOP_SECONDS = 30.0
@@ -149,6 +151,15 @@ class Stage:
             for record in reader.poll(5.0):
                 found += unpack(record.value)
         reader.close()
+        return found
+
+    def warehouse_rows(self, schema: str, table: str) -> list[dict[str, Any]]:
+        """A table of the warehouse as it is now."""
+        engine = open_warehouse(warehouse_url(self._env["WRITEBACK_WAREHOUSE"]))
+        with attached(engine, [schema]) as connection:
+            rows = connection.execute(select(text("*")).select_from(Table(table, MetaData(), schema=schema)))
+            found = [dict(row) for row in rows.mappings()]
+        engine.dispose()
         return found
 
 
