@@ -302,6 +302,7 @@ class Worker:
         self._router.adopt(fresh)
         self._pauses.release(fresh, "full")
         self._pauses.release(fresh, "crowded")
+        self.dirty(fresh)  # nothing of what was announced is sent now
 
     def quarantine(self, slug: str, reason: str) -> None:
         logger().error("connection.quarantined", connection=slug, reason=reason)
@@ -381,7 +382,7 @@ class Worker:
         elif not assignment.crowded:
             self._pauses.release(assignment, "crowded")
         dispatcher = self._router.intake(assignment.partition).dispatcher
-        if dispatcher is not None and dispatcher.lane.release_marked(assignment):
+        if dispatcher is not None and dispatcher.lane.committed(assignment):
             dispatcher.pump()
         if assignment.wants_commit:
             self._committer.dirty(assignment)  # the next window, while this one is being sent

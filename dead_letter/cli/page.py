@@ -133,6 +133,8 @@ def _head(stored: Stored, stands: Standing) -> str:
 
 def _attempts(stored: Stored) -> str:
     attempts = stored.letter.attempts
+    if not attempts and stored.summary.verdict == "unknown-outcome":
+        return "No attempt is known to have ended: the reason says whether one began."
     if not attempts:
         return "No attempt was made."
     lines = [f"{'#':>3}  {'when':<20}  {'outcome':<10}  {'HTTP':>4}  {'ms':>8}  reason"]

@@ -18,8 +18,9 @@ def answer(body: bytes = b"{}", *, status: str = "200 OK", headers: str = "") ->
 
 
 class _Conversation(asyncio.Protocol):
-    def __init__(self, asked: Answer) -> None:
+    def __init__(self, asked: Answer, latency: float) -> None:
         self._asked = asked
+        self._latency = latency
         self._unread = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -36,14 +37,24 @@ class _Conversation(asyncio.Protocol):
                 return
             method, path, _ = lines[0].split(" ", 2)
             body, self._unread = self._unread[end + 4 : whole], self._unread[whole:]
-            self._transport.write(self._asked(method, path, body))
+            self._later(self._asked(method, path, body))
+
+    def _later(self, answered: bytes) -> None:
+        if self._latency:
+            asyncio.get_running_loop().call_later(self._latency, self._write, answered)
+        else:
+            self._write(answered)
+
+    def _write(self, answered: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answered)
 
 
 @contextmanager
-def serving(asked: Answer) -> Iterator[str]:
-    """Its URL, while it listens."""
+def serving(asked: Answer, *, latency: float = 0.0) -> Iterator[str]:
+    """Its URL, while it listens. ``latency``: seconds from a request to its answer."""
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(loop.create_server(lambda: _Conversation(asked), "127.0.0.1", 0))
+    server = loop.run_until_complete(loop.create_server(lambda: _Conversation(asked, latency), "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,12 +49,13 @@ from worker.lane.assignment import Assignment, Delivery
 from worker.lane.parking import KeyPark
 from worker.ports import DispatchContext
 from worker.progress.offsets import Progress
+from worker.settlement.committer import begin_round
 from worker.settlement.ledger import Ledger
 from worker.settlement.outcomes import Outcomes
 from worker.settlement.publisher import RetryingPublisher
 
 SLUG = "sim"
-PARTITION = Partition(names.DEFAULT.events_topic(SLUG), 0)
+TOPIC = names.DEFAULT.events_topic(SLUG)
 
 FUNCTIONS = {
     # an upsert may be repeated; an add can be asked about; a note cannot, and is not tried twice; a message and an
@@ -85,7 +87,8 @@ class Vendor:
     """What the destination really did, call by call, in order.
 
     ``calls``: the number of the call in which an event was done first; ``unanswered``: events of whose call a worker
-    heard nothing while it lived; ``after_letter``: what was done although its letter was there.
+    heard nothing while it lived; ``after_letter``: what was done although its letter was there; ``answered``: how many
+    commits had begun when a worker heard that an event was done.
     """
 
     def __init__(self, dice: random.Random, odds: Odds) -> None:
@@ -97,6 +100,8 @@ class Vendor:
         self.dead_lettered: set[str] = set()
         self.after_letter: set[str] = set()
         self.life = 0
+        self.commits = 0
+        self.answered: dict[str, int] = {}
         self.known: set[str] = set()
         self.out_until = 0.0
 
@@ -168,6 +173,10 @@ class SimConnector:
         else:
             call.answer.set_result(self._verdicts(call))
 
+    def under_way(self) -> set[str]:
+        """The events of calls that are not answered."""
+        return {event.id for call in self.calls if not call.answer.done() and not call.find for event in call.events}
+
     def cut_off(self) -> None:
         """The worker dies: what was under way happened, or not."""
         for call in self.calls:
@@ -230,6 +239,7 @@ class SimConnector:
         if event.operation is Operation.ADD and event.object == "contact" and event.id in self._vendor.known:
             return Rejected("exists", conflict=True)
         self._vendor.perform(event, number)
+        self._vendor.answered[event.id] = self._vendor.commits
         return Delivered(id=event.id)
 
 
@@ -289,7 +299,7 @@ class SimShelf:
 
 @dataclass
 class World:
-    """One partition, its committed state, and whoever owns it now.
+    """One connection, its partitions, their committed state, and whoever owns them now.
 
     ``crash_at``: the one step at which the worker dies; without it, it does so at random ones.
     """
@@ -314,29 +324,39 @@ class World:
         self.keys = self.dice.choice([6, 40])
         self.clock = FakeClock(seed=self.seed)
         self.vendor = Vendor(self.dice, self.odds)
-        self.records = [self._record(offset) for offset in range(self.events)]
-        self.committed: Commit | None = None
+        self.records: dict[Partition, list[Record]] = {
+            Partition(TOPIC, number): [] for number in range(self.dice.choice([1, 1, 8]))
+        }
+        for number in range(self.events):
+            self._emit(number)
+        self.committed: dict[Partition, Commit] = {}
+        self.durable = 0
+        self.suspects: set[str] = set()
+        self.cut_off: set[str] = set()
         self.producer = SimProducer(self.vendor)
         self.crashes = 0
         self.steps = 0
         self._start()
 
-    def _record(self, offset: int) -> Record:
+    def _emit(self, number: int) -> None:
         object_name, operation = self.dice.choice(list(FUNCTIONS))
-        fields: dict[str, Any] = {f"e{offset}": True}
+        fields: dict[str, Any] = {f"e{number}": True}
         if self.dice.random() < 0.05:
             fields["poison"] = True
         elif self.dice.random() < 0.1:
             fields["moody"] = True
+        key = self.dice.randrange(self.keys)
         event = Event(
-            id=f"e{offset}",
+            id=f"e{number}",
             operation=operation,
             connection=SLUG,
             object=object_name,
-            key=f"k{self.dice.randrange(self.keys)}",
+            key=f"k{key}",
             fields=fields,
         )
-        return Record(PARTITION, offset, 0, *codec.encode(event))
+        partition = Partition(TOPIC, zlib.crc32(event.record_key.encode()) % len(self.records))
+        log = self.records[partition]
+        log.append(Record(partition, len(log), 0, *codec.encode(event)))
 
     def _start(self) -> None:
         self.vendor.life += 1
@@ -349,14 +369,19 @@ class World:
         self.outcomes = outcomes = Outcomes(self.ledger, letters, replies, self.clock, ours.worker_group)
         self.connector = SimConnector(self.vendor, self.clock, self.concurrency)
         park = KeyPark(SLUG, self.shelf, self.shelf.rows.values()) if self.shelf else None
-        connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, {"coalesce": self.coalesce}, 1, "active", "", 1)
+        policy = {"coalesce": self.coalesce}
+        connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, policy, len(self.records), "active", "", 1)
         context = DispatchContext(self, outcomes, self.clock, RetryPolicy())
         self.dispatcher = Dispatcher(connection, self.connector, context, park)  # type: ignore[arg-type]
-        self._own(Assignment(PARTITION, Progress(self.committed)))
+        self.to_commit: dict[Assignment, None] = {}
+        self.assignments: dict[Partition, Assignment] = {}
+        self.position: dict[Partition, int] = {}
+        for partition in self.records:
+            self._own(Assignment(partition, Progress(self.committed.get(partition))))
 
     def _own(self, assignment: Assignment) -> None:
-        self.assignment = assignment
-        self.position = assignment.progress.start
+        self.assignments[assignment.partition] = assignment
+        self.position[assignment.partition] = assignment.progress.start
         self.dispatcher.adopt(assignment)
 
     # -- ports.WorkerPort ----------------------------------------------------------------------------------------------
@@ -364,9 +389,11 @@ class World:
     def awake(self) -> bool:
         return True
 
-    def dirty(self, assignment: Assignment) -> None: ...
+    def dirty(self, assignment: Assignment) -> None:
+        self.to_commit[assignment] = None
 
-    def urgent(self, assignment: Assignment) -> None: ...
+    def urgent(self, assignment: Assignment) -> None:
+        self.to_commit[assignment] = None
 
     def finished(self, delivery: Delivery) -> None: ...
 
@@ -387,12 +414,13 @@ class World:
         self.dispatcher.disown(assignment)
         assignment.closed = True
         self._own(fresh)
+        self.dirty(fresh)
 
     # -- history ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         for _ in range(60_000):
-            if self.committed is not None and self.committed.offset == self.events:
+            if all(not log or self._committed(partition) == len(log) for partition, log in self.records.items()):
                 break
             await self._step()
         else:
@@ -401,6 +429,10 @@ class World:
             )
         await self.dispatcher.close()
         self._read()
+
+    def _committed(self, partition: Partition) -> int:
+        commit = self.committed.get(partition)
+        return commit.offset if commit else 0
 
     async def _step(self) -> None:
         roll = self.dice.random()
@@ -421,24 +453,27 @@ class World:
             await asyncio.sleep(0)
 
     def _feed(self) -> None:
-        if self.assignment.holds:
+        assignment = self.dice.choice(list(self.assignments.values()))
+        if assignment.holds:
             return
-        for record in self.records[self.position : self.position + self.dice.randrange(1, 6)]:
-            self.position += 1
-            if not self.assignment.progress.receive(record.offset):
+        position = self.position[assignment.partition]
+        for record in self.records[assignment.partition][position : position + self.dice.randrange(1, 6)]:
+            self.position[assignment.partition] += 1
+            if not assignment.progress.receive(record.offset):
+                self.dirty(assignment)
                 continue
             event = codec.decode(record)
             function = self.dispatcher.function(event)
-            end = self.dispatcher.announced_letter(record, function, self.assignment)
+            end = self.dispatcher.announced_letter(record, function, assignment)
             if end is not None:
-                self._letter_again(record, event, end)
+                self._letter_again(assignment, record, event, end)
             else:
-                self.dispatcher.accept(record, event, function, self.assignment)
+                self.dispatcher.accept(record, event, function, assignment)
         self.dispatcher.pump()
 
-    def _letter_again(self, record: Record, event: Event, end: Bury) -> None:
-        assignment = self.assignment
+    def _letter_again(self, assignment: Assignment, record: Record, event: Event, end: Bury) -> None:
         assignment.progress.announce_letter(record.offset, end.cause)
+        self.dirty(assignment)
         announced = assignment.known()
 
         async def bury() -> None:
@@ -447,49 +482,71 @@ class World:
             assignment.settling -= 1
             if not assignment.closed:
                 assignment.progress.done(record.offset)
+                self.dirty(assignment)
 
         assignment.settling += 1
         self.dispatcher.spawn(bury())
 
     async def _commit(self) -> None:
-        self.assignment.mark()
+        """A round of the committer."""
+        assignments = [assignment for assignment in self.to_commit if not assignment.closed]
+        self.to_commit = {}
+        self.vendor.commits += 1
+        begun = self.vendor.commits
+        begin_round(assignments)
         results = self.ledger.take()
-        commit, announced = self.assignment.progress.snapshot(), self.assignment.progress.sent_to
-        begun = self.assignment.round
+        commits = [(assignment, assignment.progress.snapshot(), assignment.round) for assignment in assignments]
         await self.ledger.publish(results)
-        if self.dice.random() < 0.02:
-            return  # the commit is lost on its way
-        self.committed = commit
-        self.assignment.confirmed(announced, begun)
-        if self.dispatcher.lane.release_marked(self.assignment):
+        if self.dice.random() < 0.02:  # the commit is lost on its way
+            self.to_commit.update(dict.fromkeys(assignments))
+            return
+        self.durable = begun
+        released = False
+        for assignment, commit, number in commits:
+            self.committed[assignment.partition] = commit
+            assignment.confirmed(number)
+            released |= self.dispatcher.lane.committed(assignment)
+            if assignment.wants_commit:
+                self.dirty(assignment)
+        if released:
             self.dispatcher.pump()
 
     async def _crash(self) -> None:
         self.crashes += 1
+        self._check_suspects()
         self.connector.cut_off()
-        self.assignment.closed = True
-        self.assignment.leave()
-        for task in list(self.assignment.calls.values()):
-            task.cancel()
+        self._cancel()
         self.ledger.take()
         await self.dispatcher.close()
         self.clock.advance(self.dice.uniform(0, 10))
         self._start()
 
+    def _cancel(self) -> None:
+        for assignment in self.assignments.values():
+            assignment.closed = True
+            assignment.leave()
+            for task in list(assignment.calls.values()):
+                task.cancel()
+
     async def _revoke(self) -> None:
         """In good order: what is under way may finish, the rest is cut off, then the commit."""
         self.crashes += 1
-        self.dispatcher.disown(self.assignment)
+        assignments = list(self.assignments.values())
+        for assignment in assignments:
+            self.dispatcher.disown(assignment)
         for _ in range(self.dice.randrange(5)):
             self.connector.answer_one()
             await asyncio.sleep(0)
+        self.cut_off |= self.connector.under_way()
         self.connector.cut_off()
-        for task in list(self.assignment.calls.values()):
-            task.cancel()
+        for assignment in assignments:
+            for task in list(assignment.calls.values()):
+                task.cancel()
         await asyncio.sleep(0)
-        self.assignment.closed = True
+        for assignment in assignments:
+            assignment.closed = True
         await self.ledger.publish(self.ledger.take())
-        self.committed = self.assignment.progress.last()
+        self.committed = {assignment.partition: assignment.progress.last() for assignment in assignments}
         await self.dispatcher.close()
         self._start()
 
@@ -503,6 +560,29 @@ class World:
 
     # -- reckoning --------------------------------------------------------------------------------------------------
 
+    def _check_suspects(self) -> None:
+        """The worker dies now. What the next one suspects is what was out and one window, both of this worker.
+
+        Beside what nobody heard the end of, and what an earlier crash has left. Never what was heard to be done
+        before the last commit began.
+        """
+        suspects = {event.id: event for event in self._suspected() if event.id not in self.suspects}
+        known = {name for name in suspects if self.vendor.answered.get(name, self.durable) < self.durable}
+        assert not known, f"answered before the last commit, and suspected: {known}"
+        new = [event for name, event in suspects.items() if name not in self.vendor.unanswered | self.cut_off]
+        calls = sum(1 / FUNCTIONS[event.object, event.operation].batch_max for event in new)
+        assert calls < 2 * self.concurrency + 1, f"{calls} calls are suspected, {self.concurrency} at once"
+        self.suspects |= suspects.keys()
+
+    def _suspected(self) -> Iterator[Event]:
+        for partition, log in self.records.items():
+            heir = Progress(self.committed.get(partition))
+            for record in log[heir.start :]:
+                event = codec.decode(record)
+                repeatable = FUNCTIONS[event.object, event.operation].idempotent
+                if heir.receive(record.offset) and heir.suspected(record.offset) and not repeatable:
+                    yield event
+
     def check(self) -> None:
         ended = {result.id for result in self.results}
         expected = {f"e{offset}" for offset in range(self.events)}
@@ -515,6 +595,8 @@ class World:
         self._check_superseded(superseded, delivered)
         self._check_doubles()
         self._check_crashes()
+        unknown = {letter.event_id for letter in self.letters if letter.verdict == "unknown-outcome"}
+        assert unknown <= self.vendor.unanswered | self.suspects | self.cut_off, "dead-lettered, and never in doubt"
         assert not self.vendor.after_letter, f"dead-lettered, and done all the same: {self.vendor.after_letter}"
         if self.shelf and not self.coalesce:  # one call for several has an end for all of them, also an unknown one
             self._check_parked()
@@ -525,15 +607,16 @@ class World:
         first: dict[str, int] = {}
         for letter in self.letters:
             assert letter.event_id is not None
-            key, offset = codec.decode(letter.record).record_key, letter.record.offset
-            first[key] = min(first.get(key, offset), offset)
+            key, number = codec.decode(letter.record).record_key, int(letter.event_id[1:])
+            first[key] = min(first.get(key, number), number)
         for _, event in self.vendor.performed:
-            offset = int(event.id[1:])
-            assert offset <= first.get(event.record_key, offset), f"{event.id} went past the letter of its key"
+            number = int(event.id[1:])
+            assert number <= first.get(event.record_key, number), f"{event.id} went past the letter of its key"
 
     def _check_superseded(self, superseded: set[str], delivered: set[str]) -> None:
         """Only a deletion makes a change superfluous, one that was made."""
-        events = {f"e{record.offset}": codec.decode(record) for record in self.records}
+        decoded = (codec.decode(record) for log in self.records.values() for record in log)
+        events = {event.id: event for event in decoded}
         for event_id in superseded - delivered:
             event = events[event_id]
             assert any(

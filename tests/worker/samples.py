@@ -46,7 +46,7 @@ class Feed:
     def __init__(self, lane: Lane, to: Assignment | None = None) -> None:
         self.lane = lane
         self.assignment = to or assignment()
-        lane.assignments[self.assignment.partition] = self.assignment
+        lane.adopt(self.assignment)
         self._offsets = itertools.count(self.assignment.progress.start)
 
     def put(

@@ -38,6 +38,7 @@ from worker.destination.destination import Destination
 from worker.dispatch.dispatch import Dispatcher
 from worker.dispatch.settle import Settler
 from worker.progress.metadata import LetterCause, Memory, Tries, decode, encode
+from worker.progress.offsets import Progress
 from worker.settlement import deletion
 from worker.settlement.outcomes import Outcomes
 from worker.worker import Worker
@@ -454,7 +455,7 @@ async def test_what_a_dead_worker_may_have_sent_is_asked_about(
     saas = bench.connect()
     saas.finding = lambda _: finding
     bench.emit(event(0, operation=Operation.ADD), event(1, operation=Operation.ADD))
-    await leave(bench, Commit(0, encode(0, Memory(sent_to=1))))
+    await leave(bench, Commit(0, encode(0, Memory(announced=[(0, 1)]))))
 
     async with bench.working():
         await bench.eventually(lambda: bench.committed() == 2)
@@ -469,7 +470,7 @@ async def test_what_a_dead_worker_may_have_sent_and_nobody_can_tell(bench: Bench
     """A delete that cannot be asked about is dead-lettered, not repeated; what can be repeated is."""
     saas = bench.connect()
     bench.emit(event(0, operation=Operation.DELETE), event(1))
-    await leave(bench, Commit(0, encode(0, Memory(sent_to=2))))
+    await leave(bench, Commit(0, encode(0, Memory(announced=[(0, 2)]))))
 
     async with bench.working():
         await bench.eventually(lambda: bench.committed() == 2)
@@ -478,6 +479,41 @@ async def test_what_a_dead_worker_may_have_sent_and_nobody_can_tell(bench: Bench
     (letter,) = bench.letters()
     assert (letter.verdict, letter.possible_duplicate) == ("unknown-outcome", True)
     assert "it may have happened" in letter.reason
+
+
+async def test_a_letter_of_a_crash_says_when_the_call_began(bench: Bench) -> None:
+    """Or that it may not have begun: the last commit knew it as announced and no more."""
+    bench.connect()
+    bench.emit(event(0, operation=Operation.DELETE), event(1, operation=Operation.DELETE))
+    memory = Memory(announced=[(0, 2)], begun={0: 1_764_403_403.0})
+    await leave(bench, Commit(0, encode(0, memory)))
+
+    async with bench.working():
+        await bench.eventually(lambda: bench.committed() == 2)
+
+    reasons = {letter.record.offset: letter.reason for letter in bench.letters()}
+    assert "it began at 2025-11-29 08:03:23 UTC" in reasons[0]
+    assert "it may not have begun" in reasons[1]
+
+
+@pytest.mark.parametrize("answer", [Rejected("no such field"), Down("refused"), Throttled(60.0)], ids=repr)
+async def test_while_nothing_can_go_out_nothing_is_suspected(bench: Bench, answer: Verdict) -> None:
+    """Quarantined, down or throttled: what was announced and not sent is taken back, whenever the worker dies."""
+    saas = bench.connect()
+    saas.answer = lambda _: answer
+    bench.emit(*(event(number, operation=Operation.DELETE) for number in range(600)))
+
+    def suspected() -> int:
+        commit = bench.log.committed(names.WORKER_GROUP, [ACME])[ACME]
+        heir = Progress(commit)
+        return sum(heir.receive(offset) and heir.suspected(offset) for offset in range(heir.start, 600))
+
+    async with bench.working():
+        await bench.eventually(lambda: bool(saas.seen))  # a commit had announced it
+        await bench.eventually(lambda: suspected() == 0)
+        await asyncio.sleep(0.5)
+        assert suspected() == 0
+        assert bench.committed() < 600
 
 
 # -- one end per event ------------------------------------------------------------------------------------------------
@@ -552,7 +588,7 @@ async def test_what_a_dead_worker_condemned_is_not_called(
     """Its letter may be there already: it is written again, under the same verdict, whatever would be found out now."""
     saas = bench.connect(policy={"on_dead": on_dead})
     bench.emit(event(0), event(1))
-    await leave(bench, Commit(0, encode(0, Memory(sent_to=1, tries={0: Tries(1, letter_cause=letter_cause)}))))
+    await leave(bench, Commit(0, encode(0, Memory(announced=[(0, 1)], tries={0: Tries(1, letter_cause=letter_cause)}))))
 
     async with bench.working():
         await bench.eventually(lambda: bench.committed() == 2)
@@ -659,7 +695,7 @@ async def test_what_a_dead_worker_did_is_not_done_again(bench: Bench) -> None:
     """Done beyond the watermark is in the commit."""
     saas = bench.connect()
     bench.emit(*(event(number) for number in range(6)))
-    await leave(bench, Commit(1, encode(1, Memory(sent_to=6, done=[(2, 4), (5, 6)]))))
+    await leave(bench, Commit(1, encode(1, Memory(announced=[(1, 6)], done=[(2, 4), (5, 6)]))))
 
     async with bench.working():
         await bench.eventually(lambda: bench.committed() == 6)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, assert_never
 
 from connectors.contract import (
@@ -72,6 +73,19 @@ FOUND_OUT: Mapping[str, str] = {
 def announced_letter(letter_cause: LetterCause) -> Bury:
     """An earlier owner announced the letter: it may be written already, so there is nothing left to find out."""
     return Bury(letter_cause, FOUND_OUT[letter_cause] + LOST_EVIDENCE)
+
+
+def may_have_happened(began: float | None) -> Bury:
+    """A call that cannot be repeated, of an owner that is gone.
+
+    ``began``: seconds since the epoch; 0: it was announced, and nobody knows whether it began.
+    """
+    if began:
+        moment = datetime.fromtimestamp(began, UTC)
+        what = f"a worker was lost while this call was under way: it began at {moment:%Y-%m-%d %H:%M:%S} UTC"
+    else:
+        what = "a worker was lost when this call was about to begin: it may not have begun"
+    return Bury("unknown-outcome", f"{what}; it may have happened, and the vendor cannot be asked")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,24 +12,20 @@ from connectors.errors import Unreachable
 from topics.event.event import Event
 from topics.log import Record
 from worker.clock import Timer
-from worker.decide.decide import Bury, announced_letter
+from worker.decide.decide import Bury, announced_letter, may_have_happened
 from worker.destination.destination import Destination
 from worker.dispatch.settle import Settler
 from worker.lane.assignment import Assignment, Batch, Delivery
 from worker.lane.functions import Functions, suspected
 from worker.lane.lane import Lane
 from worker.lane.parking import CLOSING, KeyPark
+from worker.lane.window import LONGEST_WAIT
 from worker.log_events import logger
 from worker.ports import Call, DispatchContext
 
-MAY_HAVE_HAPPENED = (
-    "a worker died while this call may have been under way; it may have happened, and the vendor cannot be asked"
-)
 NEVER_IN_A_LANE = frozenset({"malformed", "unknown-function", "unknown-connection"})
 AT_ONCE = 0.001
 """Seconds: no request over a network is answered in less."""
-WINDOW_SECONDS = 0.1
-"""What is announced ahead of calls that cannot be repeated: what the lane can send in this time."""
 
 
 class Dispatcher:
@@ -72,12 +68,12 @@ class Dispatcher:
 
     def adopt(self, assignment: Assignment) -> None:
         """A partition of this connection is ours."""
-        self.lane.assignments[assignment.partition] = assignment
-        self._share()
+        self.lane.adopt(assignment)
+        self.destination.share()
 
     def disown(self, assignment: Assignment) -> None:
         self.lane.drop(assignment)
-        self._share()
+        self.destination.share()
 
     def function(self, event: Event) -> Function:
         """Raises ``connectors.errors.UnknownFunction``."""
@@ -92,7 +88,7 @@ class Dispatcher:
         if tries is not None and tries.letter_cause and (self.park is None or tries.letter_cause in NEVER_IN_A_LANE):
             return announced_letter(tries.letter_cause)
         if self.park is None and _given_up(function) and suspected(record, function, assignment):
-            return Bury("unknown-outcome", MAY_HAVE_HAPPENED)
+            return may_have_happened(assignment.progress.began(record.offset))
         return None
 
     def accept(self, record: Record, event: Event, function: Function, assignment: Assignment) -> None:
@@ -114,15 +110,6 @@ class Dispatcher:
             else:
                 delivery.doubtful = True
         self.lane.add(delivery, now, due)
-
-    def _share(self) -> None:
-        self.destination.share()
-        rate = self.destination.throttle.rate
-        calls = 2 * self.destination.limits.concurrency
-        if rate is not None:
-            calls = min(calls, max(1, int(rate * WINDOW_SECONDS)))
-        for assignment in self.lane.assignments.values():
-            assignment.window = calls
 
     # -- out --------------------------------------------------------------------------------------------------------
 
@@ -148,12 +135,12 @@ class Dispatcher:
         destination = self.destination
         throttle, breaker = destination.throttle, destination.breaker
         alarm = self.lane.release_due(now)
+        wait = 0.0
         while self.lane.ready and self.out < int(throttle.concurrency):
             if destination.paused or not breaker.allows(self.out) or not self._worker.awake():
                 break
             wait = throttle.wait(now)
             if wait > 0:
-                alarm = now + wait if alarm is None else min(alarm, now + wait)
                 break
             batch = self.lane.take(int(throttle.concurrency))
             if batch is None:
@@ -163,11 +150,14 @@ class Dispatcher:
             if batch.deliveries:
                 throttle.spend(now)
                 yield batch
-            else:
-                batch.assignment.slots.pop(id(batch), None)
+        if self.lane.unannounced:
+            wait = throttle.wait(now)
+        if wait > 0:
+            soon = now + (wait if wait <= LONGEST_WAIT else wait - LONGEST_WAIT / 2)  # in time to announce it
+            alarm = soon if alarm is None else min(alarm, soon)
         if breaker.state == "open" and not self._probing:
             alarm = breaker.probe_at if alarm is None else min(alarm, breaker.probe_at)
-        self._announce()
+        self._announce(wait)
         self._alarm(alarm)
 
     def _sift(self, batch: Batch, park: KeyPark) -> None:
@@ -182,16 +172,25 @@ class Dispatcher:
             elif delivery.letter_cause:
                 self._settler.bury(delivery, announced_letter(delivery.letter_cause), NO_EVIDENCE)
             elif delivery.suspect and not delivery.calls and _given_up(delivery.function):
-                self._settler.bury(delivery, Bury("unknown-outcome", MAY_HAVE_HAPPENED), NO_EVIDENCE)
+                began = delivery.assignment.progress.began(delivery.offset)
+                self._settler.bury(delivery, may_have_happened(began), NO_EVIDENCE)
             else:
                 going.append(delivery)
-        batch.assignment.out -= len(batch.deliveries) - len(going)
-        batch.deliveries = going
+        self.lane.keep_back(batch, going)
 
-    def _announce(self) -> None:
-        """Calls wait to be announced: soon, and at once when nothing else is ready, or when all slots are taken."""
-        if self.destination.paused:
-            return
+    def _announce(self, wait: float) -> None:
+        """Calls wait to be announced: soon, and at once when nothing else is ready, or when all slots are taken.
+
+        While none can go out (for the next ``wait`` seconds, or for as long as the destination is) none is announced.
+        """
+        destination, window = self.destination, self.lane.window
+        window.shut = destination.paused or destination.breaker.state == "open" or wait > LONGEST_WAIT
+        if window.shut:
+            for assignment in self.lane.withdraw():
+                self._worker.dirty(assignment)
+            if destination.paused:
+                return
+        window.limit(int(destination.throttle.concurrency), destination.throttle.rate)
         held = self.lane.held
         tell = self._worker.dirty if self.lane.ready and not held else self._worker.urgent
         for assignment in self.lane.assignments.values():
@@ -245,6 +244,8 @@ class Dispatcher:
             delivery.calls += 1
             if not delivery.first_at:
                 delivery.first_at = at
+            if not delivery.function.idempotent:
+                delivery.assignment.progress.begin(delivery.offset, at)
             events.append(delivery.outgoing)
         try:
             verdicts = await self.connector.deliver(events)

@@ -188,7 +188,7 @@ class Router:
         dispatcher.pump()
 
     def _accept(self, dispatcher: Dispatcher, assignment: Assignment, record: Record) -> None:
-        if not assignment.open or not assignment.progress.receive(record.offset):
+        if not assignment.open or not self._new(assignment, record):
             return
         event: Event | None = None
         try:
@@ -213,6 +213,13 @@ class Router:
                 dispatcher.destination.received(hopeless=False)
                 self._budget.took(record.size)
                 dispatcher.accept(record, event, function, assignment)
+
+    def _new(self, assignment: Assignment, record: Record) -> bool:
+        """False when an earlier owner has done it: the offset may move past it."""
+        new = assignment.progress.receive(record.offset)
+        if not new:
+            self._undertaker.dirty(assignment)
+        return new
 
     def _refuse(
         self,
@@ -247,7 +254,7 @@ class Router:
         dispatcher.accept(record, event, CLOSING, assignment)
 
     def _unknown(self, intake: ConnectionIntake, assignment: Assignment, record: Record) -> None:
-        if not assignment.open or not assignment.progress.receive(record.offset):
+        if not assignment.open or not self._new(assignment, record):
             return
         event: Event | None = None
         try:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Literal
 
 from connectors.contract import Evidence, Function
 from dead_letter.letter.letter import Attempt
 from topics.event.event import Event
 from topics.log import Partition, Record
+from worker.lane.window import ROUNDING, SendWindow
 from worker.progress.metadata import LetterCause
 from worker.progress.offsets import Progress
 
@@ -28,8 +29,9 @@ class Delivery:
     """An event in a lane.
 
     ``next`` is the event behind this one on the same key, which waits for it. ``round``: the first commit that knows
-    the event before it to be done. ``spent``: attempts that counted. ``outgoing`` is what is sent by calling
-    ``sends``: the event, or one call for it and ``absorbed``, the ones behind it; ``alone``: not together with others.
+    the event before it to be done, for which a deletion waits. ``spent``: attempts that counted. ``outgoing`` is what
+    is sent by calling ``sends``: the event, or one call for it and ``absorbed``, the ones behind it; ``alone``: not
+    together with others.
     ``letter_cause``: the verdict of its letter, as an earlier owner has announced it.
     """
 
@@ -139,19 +141,19 @@ class Assignment:
     While ``catching_up`` its records wait: which of its keys are parked is being read.
     Per key only a chain: ``_tails`` holds its last event, every event knows the next. A key's head is out or ready or
     waiting for a moment; the others wait for the head. ``out``: events whose call is under way; ``settling``: events
-    whose letter or reply is; ``round``: commits begun, each knowing all that was done before it; ``window``: calls
-    announced at once; ``unmarked`` wait to be announced, ``unknowing`` for a commit that knows what went before them;
-    ``holds``: why it is paused. ``slots``: calls that count (``functions.counts``), from their start until a commit
-    knows how they ended: a crash repeats these and no others.
+    whose letter or reply is; ``round``: commits begun, each knowing all that was done before it; ``holds``: why it is
+    paused. Of the calls that cannot be repeated, ``unannounced`` wait for a commit to begin, ``announced`` for that one
+    to be durable; ``ahead`` is what was announced and is not under way, ``sending`` what is, both in calls of the
+    connection's ``window``, by which ``turn`` it comes. ``unknowing``: deletions that wait for a commit which knows
+    what went before them. ``slots``: calls that count (``functions.counts``), from their start until a commit knows how
+    they ended: a crash repeats these and no others.
     """
 
     def __init__(self, partition: Partition, progress: Progress) -> None:
         self.partition = partition
         self.progress = progress
-        self.committed_sent_to = progress.sent_to
         self.round = 0
         self.committed_round = 0
-        self._inherited = progress.sent_to
         self._last_done = 0
         self.open = True
         self.closed = False
@@ -160,24 +162,24 @@ class Assignment:
         self.bytes = 0
         self.out = 0
         self.settling = 0
-        self.window = 1
         self.crowded = False
         self.holds: set[str] = set()
         self.calls: dict[int, asyncio.Task[None]] = {}
         self.ready: dict[tuple[int, bool, Action], Ready] = {}
-        self.unmarked: deque[Delivery] = deque()
+        self.window: SendWindow | None = None
+        self.turn = 0
+        self.ahead = 0.0
+        self.sending = 0.0
+        self.unannounced: deque[Delivery] = deque()
+        self.announced: deque[tuple[int, Delivery]] = deque()
         self.unknowing: deque[Delivery] = deque()
         self.slots: dict[int, Batch] = {}
         self._tails: dict[str, Delivery] = {}
         self._waits: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def again(self) -> Assignment:
-        """The same partition, read again from the first undone by the same owner; paused stays paused.
-
-        What was announced counts only as far as it was committed.
-        """
+        """The same partition, read again from the first undone by the same owner; paused stays paused."""
         fresh = Assignment(self.partition, self.progress.again())
-        fresh.committed_sent_to = self.committed_sent_to
         fresh._last_done = 1
         fresh.holds = self.holds
         fresh.slots = {name: batch for name, batch in self.slots.items() if batch.known < math.inf}
@@ -194,18 +196,13 @@ class Assignment:
         """Nothing is under way: no call, no letter, no reply."""
         return not self.out and not self.settling
 
-    def mark(self) -> None:
-        """Begin a commit round: announce the next ``window`` calls that cannot be repeated.
-
-        They start when it is committed.
-        """
+    def begin_round(self) -> None:
+        """A commit begins: what is done now, and announced by then, it knows."""
         self.round += 1
-        if (room := self.room) > 0:
-            self.progress.mark(1 + max(delivery.offset for delivery in islice(self.unmarked, room)))
 
-    def confirmed(self, sent_to: int, number: int) -> None:
-        """That round is committed, and what it announced; whoever waited for it may go on."""
-        self.committed_sent_to, self.committed_round = sent_to, number
+    def confirmed(self, number: int) -> None:
+        """That round is committed; whoever waited for it may go on."""
+        self.committed_round = number
         while self._waits and self._waits[0][0] <= number:
             _, wait = self._waits.popleft()
             if not wait.done():
@@ -221,15 +218,16 @@ class Assignment:
         return wait
 
     def leave(self) -> None:
-        """Start nothing more of it, and wait for no commit."""
+        """Start nothing more of it, announce nothing, and wait for no commit."""
         self.open = False
+        self.window = None
         while self._waits:
             self._waits.popleft()[1].cancel()
 
     def let_go(self) -> None:
         """Keep none of its events. Each knows its assignment: left to the collector, they would stay for minutes."""
         self.progress.let_go()
-        for waiting in (self.ready, self.unmarked, self.unknowing, self._tails):
+        for waiting in (self.ready, self.unannounced, self.announced, self.unknowing, self._tails):
             waiting.clear()
 
     def free(self) -> bool:
@@ -247,22 +245,46 @@ class Assignment:
     @property
     def wants_commit(self) -> bool:
         """A call waits for the next one."""
-        return bool(self.unknowing) or self.room > 0
+        return bool(self.unknowing) or bool(self.unannounced and self.window and self.window.room)
 
-    @property
-    def room(self) -> int:
-        """How many more events may be announced now.
+    # -- calls that cannot be repeated ------------------------------------------------------------------------------
 
-        What was announced and has not gone out yet counts: after a crash all of it is under suspicion, sent or not.
-        """
-        if not self.unmarked:
-            return 0
-        announced = sum(
-            len(ready.heads)
-            for ready in self.ready.values()
-            if ready.action == "deliver" and ready.heads and not ready.heads[0].function.idempotent
-        )
-        return self.window * self.unmarked[0].function.batch_max - announced
+    def announce(self, calls: float) -> float:
+        """Announce, by the commit that has begun, the next that make about so many calls; how many they are."""
+        before = self.ahead
+        while self.unannounced and self.ahead - before < calls - ROUNDING:
+            delivery = self.unannounced.popleft()
+            self.progress.announce(delivery.offset)
+            self.announced.append((self.round, delivery))
+            self.ahead += 1 / delivery.sends.batch_max
+        return self.ahead - before
+
+    def sends(self, batch: Batch) -> None:
+        """Its call is about to begin."""
+        calls = len(batch.deliveries) / batch.function.batch_max
+        self.ahead -= calls
+        self.sending += calls
+
+    def sent(self, batch: Batch, deliveries: Sequence[Delivery]) -> None:
+        """The call of these is over, or was none: what came of it is said by other means than the announcement."""
+        self.sending -= len(deliveries) / batch.function.batch_max
+        for delivery in deliveries:
+            self.progress.withdraw(delivery.offset)
+
+    def sends_again(self, batch: Batch) -> None:
+        """They go out once more, at once: no commit has been in between, so they are still announced."""
+        self.ahead += len(batch.deliveries) / batch.function.batch_max
+        for delivery in batch.deliveries:
+            self.progress.announce(delivery.offset)
+
+    def withdraw(self, deliveries: Sequence[Delivery]) -> None:
+        """Their calls do not begin now: they wait to be announced again, before the others."""
+        for delivery in deliveries:
+            self.progress.withdraw(delivery.offset)
+            self.ahead -= 1 / delivery.sends.batch_max
+        self.unannounced.extendleft(sorted(deliveries, key=lambda delivery: -delivery.offset))
+
+    # -- records in and out -----------------------------------------------------------------------------------------
 
     def took(self, size: int) -> None:
         """A record is in memory, in the lane or on its way to the dead letters."""
@@ -277,8 +299,7 @@ class Assignment:
         """Take a record in; True when it is the head of its key and may be offered."""
         self.took(delivery.size)
         self.progress.carry(delivery.offset, delivery)
-        # what was announced before we read it, was so by a commit that does not know what we did before it on its key
-        delivery.round = self.round + 1 if delivery.offset < self._inherited else self._last_done
+        delivery.round = self._last_done
         tail = self._tails.get(delivery.key)
         self._tails[delivery.key] = delivery
         if tail is None:

@@ -12,10 +12,12 @@ import itertools
 import math
 from collections import deque
 
+from connectors.contract import Function
 from topics.event.event import Operation
 from worker.lane.assignment import Action, Assignment, Batch, Delivery, Ready
 from worker.lane.coalesce import gather
 from worker.lane.functions import counts
+from worker.lane.window import SendWindow
 
 FIND_MAX = 100
 """Events asked about in one ``find``; connectors split further where the vendor takes fewer."""
@@ -29,6 +31,7 @@ class Lane:
 
     def __init__(self, *, coalesce: bool = False) -> None:
         self.assignments: dict[object, Assignment] = {}
+        self.window = SendWindow(self.assignments)
         self.held = False
         self._coalesce = coalesce
         self._live: deque[Ready] = deque()
@@ -51,6 +54,11 @@ class Lane:
         """Events that wait for their moment."""
         return len(self._waiting)
 
+    def adopt(self, assignment: Assignment) -> None:
+        """Its events are in this lane."""
+        self.assignments[assignment.partition] = assignment
+        assignment.window = self.window
+
     def add(self, delivery: Delivery, now: float, due: float = 0.0) -> None:
         """A record from the log. ``due``: not before this moment (a retry that an earlier owner had planned)."""
         if delivery.assignment.add(delivery):
@@ -64,38 +72,64 @@ class Lane:
             action = "find"  # an earlier owner may have made this call
         if due > now:
             heapq.heappush(self._waiting, (due, next(self._sequence), action, delivery))
-        elif action == "deliver" and not self.marked(delivery):
-            assignment = delivery.assignment
-            (assignment.unknowing if delivery.sends.idempotent else assignment.unmarked).append(delivery)
+        elif action == "deliver" and not delivery.sends.idempotent:
+            delivery.assignment.unannounced.append(delivery)
+        elif action == "deliver" and self._behind(delivery):
+            delivery.assignment.unknowing.append(delivery)
         else:
             self._make_ready(delivery, action)
 
-    def marked(self, delivery: Delivery) -> bool:
-        """May this call start?
+    def _behind(self, delivery: Delivery) -> bool:
+        """A deletion waits for a commit that knows the event before it on its key to be done.
 
-        One that cannot be repeated waits for a commit that announces it (``sent_to``) and that knows the event before
-        it on its key to be done: or a crash would repeat that one behind this one. A deletion waits for that too: what
-        is repeated behind it would find no record, and be dead-lettered.
+        Or a crash would repeat that one behind this one, where it would find no record, and be dead-lettered. A call
+        that cannot be repeated waits for that as well: the commit that announces it begins later.
         """
-        function, assignment = delivery.sends, delivery.assignment
-        if function.idempotent and function.operation is not Operation.DELETE:
-            return True
-        announced = function.idempotent or delivery.offset < assignment.committed_sent_to
-        return announced and delivery.round <= assignment.committed_round
+        deletion = delivery.sends.operation is Operation.DELETE
+        return deletion and delivery.round > delivery.assignment.committed_round
 
-    def release_marked(self, assignment: Assignment) -> bool:
-        """After a commit: let go what it covers; True when something was let go, or a slot is free again."""
+    def committed(self, assignment: Assignment) -> bool:
+        """After a commit: let go what waited for it; True when something was let go, or a slot is free again."""
         released = assignment.free()
-        for waiting in (assignment.unmarked, assignment.unknowing):
-            while waiting and self.marked(waiting[0]):  # the next commit always covers the first
-                self._make_ready(waiting.popleft(), "deliver")
-                released = True
+        announced = assignment.announced
+        while announced and announced[0][0] <= assignment.committed_round:
+            self._make_ready(announced.popleft()[1], "deliver")
+            released = True
+        unknowing = assignment.unknowing
+        while unknowing and not self._behind(unknowing[0]):  # the next commit always covers the first
+            self._make_ready(unknowing.popleft(), "deliver")
+            released = True
         return released
+
+    def withdraw(self) -> list[Assignment]:
+        """Nothing can go out: no call that cannot be repeated is announced any more. Gives whose commit says so."""
+        parts = [part for part in self._parts if _is_announced(part.function, part.action)]
+        self._parts = deque(part for part in self._parts if part not in parts)
+        withdrawn = []
+        for assignment in self.assignments.values():
+            back = [delivery for _, delivery in assignment.announced]
+            assignment.announced.clear()
+            for ready in assignment.ready.values():
+                if ready.heads and _is_announced(ready.heads[0].sends, ready.action):
+                    back += ready.heads
+                    ready.heads.clear()
+            back += [delivery for part in parts if part.assignment is assignment for delivery in part.deliveries]
+            if back:
+                assignment.withdraw(back)
+                withdrawn.append(assignment)
+        self._live = deque(ready for ready in self._live if ready.heads)
+        self._backfill = deque(ready for ready in self._backfill if ready.heads)
+        return withdrawn
 
     @property
     def ready(self) -> bool:
         """Something can go out now."""
         return bool(self._live or self._backfill or self._parts)
+
+    @property
+    def unannounced(self) -> bool:
+        """A call that cannot be repeated waits for a commit."""
+        return any(assignment.unannounced for assignment in self.assignments.values())
 
     def release_due(self, now: float) -> float | None:
         """Let go what is due; the moment of the next one, or None."""
@@ -175,11 +209,27 @@ class Lane:
         """
         middle = (len(batch.deliveries) + 1) // 2
         for part in (batch.deliveries[:middle], batch.deliveries[middle:]):
-            self._parts.append(Batch(batch.assignment, batch.function, batch.action, part))
+            half = Batch(batch.assignment, batch.function, batch.action, part)
+            self._parts.append(half)
+            if _is_announced(half.function, half.action):
+                half.assignment.sends_again(half)
+
+    def keep_back(self, batch: Batch, going: list[Delivery]) -> None:
+        """Of a batch that was taken only these are sent."""
+        out = set(going)
+        kept = [delivery for delivery in batch.deliveries if delivery not in out]
+        batch.assignment.out -= len(kept)
+        if _is_announced(batch.function, batch.action):
+            batch.assignment.sent(batch, kept)
+        batch.deliveries = going
+        if not going:
+            batch.assignment.slots.pop(id(batch), None)
 
     def returned(self, batch: Batch, now: float) -> None:
         """The call of a batch is over, whatever it brought; the interval of its keys begins."""
         batch.assignment.out -= len(batch.deliveries)
+        if _is_announced(batch.function, batch.action):
+            batch.assignment.sent(batch, batch.deliveries)
         if batch.function.key_interval and batch.action == "deliver":
             for delivery in batch.deliveries:
                 self._pace(delivery, now)
@@ -224,4 +274,11 @@ class Lane:
         batch.assignment.out += len(batch.deliveries)
         if counted:
             batch.assignment.slots[id(batch)] = batch
+        if _is_announced(batch.function, batch.action):
+            batch.assignment.sends(batch)
         return batch
+
+
+def _is_announced(function: Function, action: Action) -> bool:
+    """A call that cannot be repeated begins only when a commit has announced it."""
+    return action == "deliver" and not function.idempotent

@@ -2,34 +2,46 @@
 
 ``1`` + base64 of (deflated or not) varints: ``sent_to``, what is done beyond the watermark as runs or as a bitset
 (whichever is shorter: one stuck record before 50,000 successes is a few bytes, ten thousand in random order are
-1,250), the attempts of what is unfinished, and for which of that a letter was announced. The caller ignores metadata
-that is not ours, or of a later version that we cannot read, with a warning: the cost is a repetition, never a loss.
+1,250), the attempts of what is unfinished, for which of that a letter was announced, and which calls that cannot be
+repeated are under way or about to begin.
+
+The last two came later. A text ends where it has nothing more to say, and an older reader does not look behind what it
+knows: it takes everything below ``sent_to``, which is above all that is announced, for announced. The caller ignores
+metadata that is not ours, or of a later version that we cannot read, with a warning: the cost is a repetition, never a
+loss.
 """
 
 from __future__ import annotations
 
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate, chain, islice, pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, chain, pairwise
 from typing import Literal, get_args
 
 from topics.log import METADATA_BUDGET
+from worker.progress.packing import (
+    get,
+    get_all,
+    get_ascending,
+    get_ranges,
+    put,
+    put_all,
+    put_ascending,
+    put_ranges,
+)
+from worker.progress.ranges import Range, below, of, union
 
 VERSION = "1"
 CROWDED = METADATA_BUDGET * 3 // 4
 """Characters from which on no new records are taken from the partition."""
 _DEFLATE_FROM = 128
-_RUNS, _BITS = 0, 1
 LetterCause = Literal[
     "", "rejected", "exhausted", "unknown-outcome", "blocked", "malformed", "unknown-function", "unknown-connection"
 ]
 _CAUSES: tuple[LetterCause, ...] = get_args(LetterCause)
 """By their code."""
-
-Range = tuple[int, int]
-"""Offsets [start, end)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +61,16 @@ class Tries:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """``sent_to``: no call that cannot be repeated was ever made for an offset at or above it."""
+    """What is known of the offsets from the watermark on.
 
-    sent_to: int = 0
+    ``announced``: a call that cannot be repeated is under way or about to begin for these, and for nothing else that
+    is not done and not in doubt; ``begun``: since when, in seconds since the epoch, where one was under way.
+    """
+
+    announced: Sequence[Range] = ()
     done: Sequence[Range] = ()
     tries: Mapping[int, Tries] = field(default_factory=dict)
+    begun: Mapping[int, float] = field(default_factory=dict)
 
 
 class ForeignMetadata(ValueError):
@@ -61,33 +78,16 @@ class ForeignMetadata(ValueError):
 
 
 def encode(watermark: int, memory: Memory) -> str:
-    """At most ``METADATA_BUDGET`` characters: what does not fit is left out.
-
-    The attempts of what is not announced as a letter first, then all of them, then the highest runs.
-    """
-    if not memory.done and not memory.tries and memory.sent_to <= watermark:
+    """At most ``METADATA_BUDGET`` characters: what does not fit is left out."""
+    if not memory.done and not memory.tries and not memory.announced:
         return ""
-    done = list(memory.done)
-    text = _pack(watermark, memory.sent_to, done, memory.tries)
-    if len(text) > METADATA_BUDGET:
-        announced = {
-            offset: Tries(0, doubt=entry.doubt, letter_cause=entry.letter_cause)
-            for offset, entry in memory.tries.items()
-            if entry.letter_cause
-        }
-        text = _pack(watermark, memory.sent_to, done, announced)
-    if len(text) > METADATA_BUDGET:
-        text = _pack(watermark, memory.sent_to, done, {})
-    while len(text) > METADATA_BUDGET and done:
-        done = done[: len(done) * 3 // 4]
-        text = _pack(watermark, memory.sent_to, done, {})
-    return text
+    return next(text for text in (_pack(watermark, less) for less in _less_and_less(watermark, memory)) if _fits(text))
 
 
 def decode(watermark: int, text: str) -> Memory:
     """Raises ``ForeignMetadata``."""
     if not text:
-        return Memory(sent_to=watermark)
+        return Memory()
     if text[0] != VERSION:
         raise ForeignMetadata(f"commit metadata of version {text[0]!r}; this worker reads {VERSION!r}")
     try:
@@ -99,20 +99,63 @@ def decode(watermark: int, text: str) -> Memory:
         raise ForeignMetadata(f"commit metadata that cannot be read: {error!r}") from error
 
 
-def _pack(watermark: int, sent_to: int, done: Sequence[Range], tries: Mapping[int, Tries]) -> str:
+# -- what is left out when there is no room --------------------------------------------------------------------------
+
+
+def _fits(text: str) -> bool:
+    return len(text) <= METADATA_BUDGET
+
+
+def _less_and_less(watermark: int, memory: Memory) -> Iterator[Memory]:
+    """First the moments at which calls began, then the attempts of what is not announced as a letter, then all of them.
+
+    Doubts that go with the attempts are announced instead. At last what is done is forgotten from above, and everything
+    that may have been done or announced there is taken for announced.
+    """
+    yield memory
+    if memory.begun:
+        yield replace(memory, begun={})
+    doubts = of(offset for offset, entry in memory.tries.items() if entry.doubt)
+    memory = replace(memory, begun={}, announced=union([*memory.announced, *doubts]))
+    letters = {
+        offset: Tries(0, doubt=entry.doubt, letter_cause=entry.letter_cause)
+        for offset, entry in memory.tries.items()
+        if entry.letter_cause
+    }
+    if letters:
+        yield replace(memory, tries=letters)
+    yield replace(memory, tries={})
+    ends = [watermark, *sorted(end for _, end in chain(memory.done, memory.announced))]
+    kept = len(ends)
+    while kept > 1:
+        kept = kept * 3 // 4
+        known = ends[kept - 1]
+        announced = union([*below(memory.announced, known), (known, ends[-1])])
+        yield Memory(announced, below(memory.done, known))
+
+
+# -- the text ----------------------------------------------------------------------------------------------------------
+
+
+def _pack(watermark: int, memory: Memory) -> str:
+    tries = memory.tries
     out = bytearray()
-    _put(out, max(0, sent_to - watermark))
-    _put_done(out, watermark, done)
+    sent_to = max((end for _, end in memory.announced), default=watermark)
+    put(out, max(0, sent_to - watermark))
+    put_ranges(out, watermark, memory.done)
     base = int(min((t.first_at for t in tries.values() if t.first_at), default=0))
-    _put(out, base)
-    _put(out, len(tries))
+    put(out, base)
+    put(out, len(tries))
     offsets = sorted(tries)
     entries = [tries[offset] for offset in offsets]
-    _put_all(out, (offset - before for before, offset in pairwise([watermark, *offsets])))
-    _put_all(out, (entry.spent << 1 | entry.doubt for entry in entries))
-    _put_all(out, (max(0, round(entry.first_at) - base) for entry in entries))
-    _put_all(out, (max(0, round(entry.due) - base) if entry.due else 0 for entry in entries))
-    _put_causes(out, entries)
+    put_ascending(out, watermark, offsets)
+    put_all(out, (entry.spent << 1 | entry.doubt for entry in entries))
+    put_all(out, (max(0, round(entry.first_at) - base) for entry in entries))
+    put_all(out, (max(0, round(entry.due) - base) if entry.due else 0 for entry in entries))
+    announced = memory.begun or list(memory.announced) not in ([], [(watermark, sent_to)])
+    _put_causes(out, entries, more=bool(announced))
+    if announced:
+        _put_announced(out, watermark, memory)
     flag, body = 0, bytes(out)
     if len(body) >= _DEFLATE_FROM:
         deflated = zlib.compress(body, 1)
@@ -121,50 +164,35 @@ def _pack(watermark: int, sent_to: int, done: Sequence[Range], tries: Mapping[in
     return VERSION + b64encode(bytes((flag,)) + body).decode()
 
 
-def _put_causes(out: bytearray, entries: Sequence[Tries]) -> None:
-    """Which entries, and their codes. Came later: texts without it end here, and old readers look no further."""
+def _put_causes(out: bytearray, entries: Sequence[Tries], *, more: bool) -> None:
+    """Which entries, and their codes; nothing when there is none, unless ``more`` follows."""
     announced = [
         (place, _CAUSES.index(entry.letter_cause)) for place, entry in enumerate(entries) if entry.letter_cause
     ]
-    if announced:
-        _put(out, len(announced))
-        _put_all(out, (place - before for before, place in pairwise([0, *(place for place, _ in announced)])))
-        _put_all(out, (code for _, code in announced))
+    if announced or more:
+        put(out, len(announced))
+        put_all(out, (place - before for before, place in pairwise([0, *(place for place, _ in announced)])))
+        put_all(out, (code for _, code in announced))
 
 
-def _put_done(out: bytearray, watermark: int, done: Sequence[Range]) -> None:
-    runs = bytearray()
-    _put(runs, len(done))
-    ends = [watermark, *(end for _, end in done)]
-    _put_all(runs, (start - before for before, (start, _) in zip(ends, done, strict=False)))
-    _put_all(runs, (end - start for start, end in done))
-    span = ends[-1] - watermark
-    if len(runs) <= span // 8 + 4:
-        out.append(_RUNS)
-        out += runs
-        return
-    bits = 0
-    for start, end in done:
-        bits |= ((1 << (end - start)) - 1) << (start - watermark)
-    out.append(_BITS)
-    _put(out, span)
-    out += bits.to_bytes((span + 7) // 8, "little")
+def _put_announced(out: bytearray, watermark: int, memory: Memory) -> None:
+    """Which offsets; of the calls under way the offset, and the seconds between the last one's beginning and theirs."""
+    put_ranges(out, watermark, memory.announced)
+    offsets = sorted(memory.begun)
+    last = round(max(memory.begun.values(), default=0.0))
+    put(out, len(offsets))
+    put(out, last)
+    put_ascending(out, watermark, offsets)
+    put_all(out, (last - round(memory.begun[offset]) for offset in offsets))
 
 
 def _unpack(watermark: int, source: Iterator[int]) -> Memory:
-    sent_to = watermark + _get(source)
-    kind = next(source)
-    if kind == _RUNS:
-        done = list(_get_runs(watermark, source))
-    elif kind == _BITS:
-        span = _get(source)
-        bits = int.from_bytes(bytes(next(source) for _ in range((span + 7) // 8)), "little")
-        done = list(_runs_of(watermark, span, bits))
-    else:
-        raise ValueError(f"map of kind {kind}")
-    base = _get(source)
-    count = _get(source)
-    deltas, spents, firsts, dues = (_get_all(count, source) for _ in range(4))
+    sent_to = watermark + get(source)
+    done = get_ranges(watermark, source)
+    base = get(source)
+    count = get(source)
+    offsets = get_ascending(count, watermark, source)
+    spents, firsts, dues = (get_all(count, source) for _ in range(3))
     causes = _get_causes(count, source)
     tries = {
         offset: Tries(
@@ -174,11 +202,10 @@ def _unpack(watermark: int, source: Iterator[int]) -> Memory:
             bool(spent & 1),
             letter_cause,
         )
-        for offset, spent, first, due, letter_cause in zip(
-            _summed(watermark, deltas), spents, firsts, dues, causes, strict=True
-        )
+        for offset, spent, first, due, letter_cause in zip(offsets, spents, firsts, dues, causes, strict=True)
     }
-    return Memory(sent_to, done, tries)
+    announced, begun = _get_announced(watermark, sent_to, source)
+    return Memory(announced, done, tries, begun)
 
 
 def _get_causes(count: int, source: Iterator[int]) -> list[LetterCause]:
@@ -186,66 +213,19 @@ def _get_causes(count: int, source: Iterator[int]) -> list[LetterCause]:
     first = next(source, None)
     if first is None:
         return causes
-    announced = _get(chain((first,), source))
-    places, codes = _get_all(announced, source), _get_all(announced, source)
+    announced = get(chain((first,), source))
+    places, codes = get_all(announced, source), get_all(announced, source)
     for place, code in zip(accumulate(places), codes, strict=True):
         known = code < len(_CAUSES)  # a later version's cause: a letter all the same
         causes[place] = _CAUSES[code] if known else "unknown-outcome"
     return causes
 
 
-def _summed(start: int, deltas: Sequence[int]) -> Iterator[int]:
-    return islice(accumulate(deltas, initial=start), 1, None)
-
-
-def _get_runs(watermark: int, source: Iterator[int]) -> Iterable[Range]:
-    count = _get(source)
-    gaps, lengths = _get_all(count, source), _get_all(count, source)
-    cursor = watermark
-    for gap, length in zip(gaps, lengths, strict=True):
-        start = cursor + gap
-        cursor = start + length
-        yield start, cursor
-
-
-def _runs_of(watermark: int, span: int, bits: int) -> Iterable[Range]:
-    digits = f"{bits:b}".rjust(span, "0")[::-1]
-    start = digits.find("1")
-    while start >= 0:
-        end = digits.find("0", start)
-        if end < 0:
-            end = span
-        yield watermark + start, watermark + end
-        start = digits.find("1", end)
-
-
-def _put(out: bytearray, number: int) -> None:
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-
-
-def _put_all(out: bytearray, numbers: Iterable[int]) -> None:
-    """A column: what is alike stands together, so that it deflates."""
-    for number in numbers:
-        _put(out, number)
-
-
-def _get_all(count: int, source: Iterator[int]) -> list[int]:
-    numbers = []
-    for _ in range(count):
-        numbers.append(_get(source))  # noqa: PERF401 - a generator would turn the end of the text into another error
-    return numbers
-
-
-def _get(source: Iterator[int]) -> int:
-    number = shift = 0
-    while True:
-        byte = next(source)
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number
-        shift += 7
-        if shift > 63:
-            raise ValueError("number too long")
+def _get_announced(watermark: int, sent_to: int, source: Iterator[int]) -> tuple[list[Range], dict[int, float]]:
+    first = next(source, None)
+    if first is None:
+        return ([(watermark, sent_to)] if sent_to > watermark else []), {}
+    announced = get_ranges(watermark, chain((first,), source))
+    count, last = get(source), get(source)
+    offsets, ago = get_ascending(count, watermark, source), get_all(count, source)
+    return announced, {offset: float(last - seconds) for offset, seconds in zip(offsets, ago, strict=True)}

@@ -7,13 +7,13 @@ take the same way: forget what waits, keep this memory, read again from the wate
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 
 from topics.log import Commit
-from worker.progress.metadata import LetterCause, Memory, Range, Tries, decode, encode
+from worker.progress.metadata import LetterCause, Memory, Tries, decode, encode
+from worker.progress.ranges import Range, Ranges, from_on, of, union
 
 
 class Progress:
@@ -29,10 +29,10 @@ class Progress:
 
     def _remember(self, start: int, memory: Memory) -> None:
         self.start = start
-        self.sent_to = max(memory.sent_to, start)
-        self._suspected_to = self.sent_to
-        self._prior = list(memory.done)
-        self._prior_starts = [start for start, _ in self._prior]
+        self._suspects = Ranges(memory.announced)
+        self._suspects_begun = dict(memory.begun)
+        self._announced: dict[int, float] = {}
+        self._prior = Ranges(memory.done)
         self._tries = dict(memory.tries)
         self._pending: OrderedDict[int, object] = OrderedDict()
         self._top = self.start
@@ -85,17 +85,25 @@ class Progress:
 
     def suspected(self, offset: int) -> bool:
         """True when a call for this offset may have happened: an earlier owner's, or one of ours that was cut off."""
+        return self.began(offset) is not None
+
+    def began(self, offset: int) -> float | None:
+        """When the call that may have happened began, in seconds since the epoch; None when there was none.
+
+        0: an earlier owner was about to make it, and nobody knows whether it began.
+        """
         tries = self._tries.get(offset)
-        return offset < self._suspected_to or (tries is not None and tries.doubt)
+        if tries is not None and tries.doubt:
+            return tries.first_at
+        return self._suspects_begun.get(offset, 0.0) if offset in self._suspects else None
 
     def again(self) -> Progress:
-        """The same progress, to be read again from the watermark by the same owner.
+        """The same progress, to be read again from the watermark by the same owner, who has no call under way.
 
         What it never sent is not suspected, so nothing may be left out here, as a commit leaves out what is too long.
         """
         fresh = Progress(None)
-        fresh._remember(*self._memory())
-        fresh._suspected_to = self._suspected_to
+        fresh._remember(*self._memory(ours=False))
         return fresh
 
     def tries(self, offset: int) -> Tries | None:
@@ -110,24 +118,32 @@ class Progress:
 
         True when one of its calls may have happened.
         """
-        before = self._tries.get(offset, Tries(0))
+        before = self._tries.get(offset) or Tries(0, self.began(offset) or 0.0)
         doubt = before.doubt or letter_cause == "unknown-outcome"
         self._tries[offset] = replace(before, due=0.0, doubt=doubt, letter_cause=letter_cause)
         return doubt
 
-    def mark(self, sent_to: int) -> None:
-        """Announce calls that cannot be repeated, up to this offset; they may start when it is committed."""
-        if sent_to > self._top:
-            raise ValueError(f"sent_to {sent_to} is beyond what was received ({self._top})")
-        self.sent_to = max(self.sent_to, sent_to)
+    def announce(self, offset: int) -> None:
+        """A call that cannot be repeated is about to begin; it may when this is committed."""
+        self._announced[offset] = 0.0
+
+    def begin(self, offset: int, now: float) -> None:
+        """The call that was announced begins."""
+        self._announced[offset] = now
+
+    def withdraw(self, offset: int) -> None:
+        """Its call is over, and what it left is said by other means; or it does not begin now."""
+        self._announced.pop(offset, None)
 
     def done(self, offset: int) -> None:
         del self._pending[offset]
         self._tries.pop(offset, None)
+        self._announced.pop(offset, None)
+        self._suspects_begun.pop(offset, None)
         self._highest_done = max(self._highest_done, offset + 1)
 
     def snapshot(self) -> Commit:
-        watermark, memory = self._memory()
+        watermark, memory = self._memory(ours=True)
         return Commit(watermark, encode(watermark, memory))
 
     def last(self) -> Commit:
@@ -135,24 +151,25 @@ class Progress:
 
         What was announced and never sent is not suspected by the next owner; what may have happened has its doubt.
         """
-        watermark, memory = self._memory()
-        known = replace(memory, sent_to=max(self._suspected_to, watermark))
-        commit = Commit(watermark, encode(watermark, known))
-        if len(decode(watermark, commit.metadata).tries) < len(memory.tries):  # no room for every doubt
-            return self.snapshot()
-        return commit
+        watermark, memory = self._memory(ours=False)
+        return Commit(watermark, encode(watermark, memory))
 
-    def _memory(self) -> tuple[int, Memory]:
+    def _memory(self, *, ours: bool) -> tuple[int, Memory]:
+        """``ours``: with the calls that this owner has announced."""
         watermark = self.watermark
+        announced = from_on(self._suspects.ranges, watermark)
+        begun = {offset: at for offset, at in self._suspects_begun.items() if offset >= watermark}
+        if ours and self._announced:
+            announced = union([*announced, *of(self._announced)])
+            begun.update((offset, at) for offset, at in self._announced.items() if at)
         tries = {offset: entry for offset, entry in self._tries.items() if offset >= watermark}
-        return watermark, Memory(self.sent_to, list(self._done_ranges(watermark)), tries)
+        return watermark, Memory(announced, list(self._done_ranges(watermark)), tries, begun)
 
     def _done_before(self, offset: int) -> bool:
-        if offset >= self._prior[-1][1]:  # read again past all that an earlier owner did: forget it
-            self._prior, self._prior_starts = [], []
+        if offset >= self._prior.end:  # read again past all that an earlier owner did: forget it
+            self._prior = Ranges(())
             return False
-        place = bisect_right(self._prior_starts, offset) - 1
-        return place >= 0 and offset < self._prior[place][1]
+        return offset in self._prior
 
     def _done_ranges(self, watermark: int) -> Iterator[Range]:
         """What is done above the watermark.
@@ -169,6 +186,4 @@ class Progress:
         else:
             if expected < self._top:
                 yield expected, self._top
-        for start, end in self._prior:
-            if end > self._top:
-                yield max(start, self._top), end
+        yield from from_on(self._prior.ranges, self._top)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection
 
 from topics.errors import CommitFenced, LogUnavailable
 from topics.log import Commit, Consumer, Partition
 from worker.clock import Clock, Timer
 from worker.counters import COMMIT_SECONDS, Histogram
 from worker.lane.assignment import Assignment
+from worker.lane.window import SendWindow
 from worker.log_events import logger
 from worker.progress.metadata import CROWDED
 from worker.settlement.ledger import Ledger
@@ -82,10 +84,9 @@ class Committer:
         """One round; what fails stays dirty."""
         assignments = {a.partition: a for a in self._dirty if not a.closed}
         self._dirty.clear()
-        for assignment in assignments.values():
-            assignment.mark()
+        begin_round(assignments.values())
         commits = {partition: assignment.progress.snapshot() for partition, assignment in assignments.items()}
-        announced = {p: (assignment.progress.sent_to, assignment.round) for p, assignment in assignments.items()}
+        rounds = {partition: assignment.round for partition, assignment in assignments.items()}
         try:
             await self._ledger.flush()
         except BaseException:
@@ -96,15 +97,15 @@ class Committer:
             if self._last.get(partition) != commit:
                 changed[partition] = commit
             else:  # the log knows all of it already: whoever waits for this round need not wait for another
-                self._done(assignments[partition], commit, announced[partition])
+                self._done(assignments[partition], commit, rounds[partition])
         for part in _requests(changed):
-            await self._request(part, assignments, announced)
+            await self._request(part, assignments, rounds)
 
     async def _request(
         self,
         part: dict[Partition, Commit],
         assignments: dict[Partition, Assignment],
-        announced: dict[Partition, tuple[int, int]],
+        rounds: dict[Partition, int],
     ) -> None:
         began = self._clock.monotonic()
         try:
@@ -122,13 +123,13 @@ class Committer:
             return
         self.seconds.observe(self._clock.monotonic() - began)
         for partition, commit in part.items():
-            self._done(assignments[partition], commit, announced[partition])
+            self._done(assignments[partition], commit, rounds[partition])
 
-    def _done(self, assignment: Assignment, commit: Commit, announced: tuple[int, int]) -> None:
+    def _done(self, assignment: Assignment, commit: Commit, number: int) -> None:
         if assignment.closed:
             return
         self._last[assignment.partition] = commit
-        assignment.confirmed(*announced)
+        assignment.confirmed(number)
         assignment.crowded = len(commit.metadata) >= CROWDED
         self._committed(assignment)
 
@@ -140,6 +141,17 @@ class Committer:
     def forget(self, assignment: Assignment) -> None:
         self._dirty.discard(assignment)
         self._last.pop(assignment.partition, None)
+
+
+def begin_round(assignments: Collection[Assignment]) -> None:
+    """With this commit the next calls that cannot be repeated are announced, each connection's in its own window."""
+    together: defaultdict[SendWindow, list[Assignment]] = defaultdict(list)
+    for assignment in assignments:
+        assignment.begin_round()
+        if assignment.window is not None:
+            together[assignment.window].append(assignment)
+    for window, its in together.items():
+        window.announce(its)
 
 
 def _requests(commits: dict[Partition, Commit]) -> list[dict[Partition, Commit]]:

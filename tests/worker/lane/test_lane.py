@@ -18,7 +18,9 @@ from topics.log import Commit
 from worker.lane.assignment import Batch
 from worker.lane.lane import FIND_MAX, Lane
 from worker.progress.metadata import Memory, encode
+from worker.progress.offsets import Progress
 
+PAIRS = replace(ADD, batch_max=2)
 BATCHED = replace(UPSERT, batch_max=10)
 UPDATE = Function("contact", Operation.UPDATE, batch_max=10, idempotent=True)
 DELETE = Function("contact", Operation.DELETE, batch_max=10, idempotent=True)
@@ -288,9 +290,20 @@ def test_halves_go_before_anything_else() -> None:
 def commit(lane: Lane, feed: Feed) -> bool:
     """A round of the committer."""
     to = feed.assignment
-    to.mark()
-    to.confirmed(to.progress.sent_to, to.round)
-    return lane.release_marked(to)
+    to.begin_round()
+    lane.window.announce([to])
+    to.confirmed(to.round)
+    return lane.committed(to)
+
+
+def announced(feed: Feed) -> list[int]:
+    """Offsets that the next owner would suspect, if the worker died behind its next commit."""
+    heir = Progress(feed.assignment.progress.snapshot())
+    return [offset for offset in range(heir.start, feed.assignment.progress.top) if heir.suspected(offset)]
+
+
+def window(lane: Lane, calls: int) -> None:
+    lane.window.calls = lane.window.ahead = calls
 
 
 def test_what_cannot_be_repeated_waits_for_its_announcement() -> None:
@@ -302,7 +315,7 @@ def test_what_cannot_be_repeated_waits_for_its_announcement() -> None:
 
     assert drain(lane) == [[1]]
     assert commit(lane, feed)
-    assert feed.assignment.committed_sent_to == 1
+    assert announced(feed) == [0]
     assert drain(lane) == [[0]]
 
 
@@ -310,13 +323,18 @@ def test_announcements_go_a_window_at_a_time() -> None:
     """Only what can be sent soon is announced: the rest would be under suspicion after a crash for nothing."""
     lane = Lane()
     feed = Feed(lane)
-    feed.assignment.window = 3
+    window(lane, 3)
     for number in range(8):
         feed.put(f"k{number}", ADD)
 
     sent = []
     while commit(lane, feed):
-        sent.append(len(drain(lane)))
+        batches = []
+        while (batch := lane.take()) is not None:
+            batches.append(batch)
+        sent.append(len(batches))
+        for batch in batches:
+            finish(lane, batch)
 
     assert sent == [3, 3, 2]
 
@@ -325,27 +343,29 @@ def test_what_is_announced_and_not_sent_counts() -> None:
     """A destination that takes nothing now does not get the whole lane announced, window by window."""
     lane = Lane()
     feed = Feed(lane)
-    feed.assignment.window = 3
+    window(lane, 3)
     for number in range(50):
         feed.put(f"k{number}", ADD)
     for _ in range(10):
         commit(lane, feed)
 
-    assert feed.assignment.committed_sent_to == 3
-    assert feed.assignment.room == 0
-    lane.take()
-    assert feed.assignment.room == 1
+    assert announced(feed) == [0, 1, 2]
+    assert lane.window.room == 0
+    batch = lane.take()
+    assert lane.window.room == 0
+    finish(lane, batch)
+    assert lane.window.room == 1
 
 
 def test_the_next_of_a_key_waits_for_the_commit_that_knows_the_last() -> None:
-    """Announced already, but a crash now would repeat the one before it behind it."""
+    """A crash now would repeat the one before it behind it."""
     lane = Lane()
     feed = Feed(lane)
     feed.put("a", ADD)
     feed.put("a", ADD)
     feed.put("b", ADD)
-    feed.assignment.window = 9
-    commit(lane, feed)  # announces everything up to b
+    window(lane, 9)
+    commit(lane, feed)
     batch = lane.take()
     assert offsets(batch) == [0]
     finish(lane, batch)
@@ -369,7 +389,7 @@ def test_a_deletion_waits_for_the_commit_that_knows_the_change_before_it() -> No
     assert drain(lane) == []
     assert feed.assignment.wants_commit
     assert commit(lane, feed)
-    assert feed.assignment.committed_sent_to == 0
+    assert announced(feed) == []
     assert drain(lane) == [[1, 2]]
 
 
@@ -385,7 +405,7 @@ def test_a_deletion_with_nothing_before_it_starts_at_once() -> None:
 def test_what_an_earlier_owner_announced_waits_for_one_commit() -> None:
     """Its announcement does not know what we did before it on its key."""
     lane = Lane()
-    feed = Feed(lane, assignment(Commit(0, encode(0, Memory(sent_to=5)))))
+    feed = Feed(lane, assignment(Commit(0, encode(0, Memory(announced=[(0, 5)])))))
     feed.put("a", ADD)
 
     assert drain(lane) == []
@@ -393,18 +413,109 @@ def test_what_an_earlier_owner_announced_waits_for_one_commit() -> None:
     assert drain(lane) == [[0]]
 
 
-def test_a_reread_counts_only_what_was_committed() -> None:
-    """What was announced in memory is not announced; read again, it waits for the commit."""
+def test_what_is_read_again_is_announced_again() -> None:
+    """Its owner knows that it was not sent: nobody suspects it, and it waits for a commit of its own."""
     lane = Lane()
     feed = Feed(lane)
     feed.put("a", ADD)
-    feed.assignment.mark()  # the commit is under way, and not back
+    commit(lane, feed)
 
     again = Feed(Lane(), feed.assignment.again())
     again.put("a", ADD)
 
-    assert again.assignment.committed_sent_to == 0
+    assert announced(again) == []
     assert drain(again.lane) == []
+    assert commit(again.lane, again)
+    assert drain(again.lane) == [[0]]
+
+
+def test_what_was_not_done_is_announced_no_longer() -> None:
+    """The vendor said no, and it goes again later: meanwhile a crash suspects nothing."""
+    lane = Lane()
+    feed = Feed(lane)
+    delivery = feed.put("a", ADD)
+    commit(lane, feed)
+    batch = lane.take()
+    assert batch is not None
+    assert announced(feed) == [0]
+    lane.returned(batch, 0.0)
+    lane.offer(delivery, 0.0, due=5.0)
+    assert announced(feed) == []
+
+    lane.release_due(5.0)
+
+    assert drain(lane) == []
+    assert commit(lane, feed)
+    assert announced(feed) == [0]
+    assert drain(lane) == [[0]]
+
+
+def test_halves_of_a_refused_batch_stay_announced() -> None:
+    """They go out at once, without a commit in between."""
+    lane = Lane()
+    feed = Feed(lane)
+    window(lane, 2)
+    for number in range(8):
+        feed.put(f"k{number}", PAIRS)
+    commit(lane, feed)
+    batch = lane.take()
+    assert batch is not None
+    lane.returned(batch, 0.0)
+    lane.bisect(batch)
+
+    assert announced(feed) == [0, 1, 2, 3]
+    assert lane.window.room == 0
+    assert drain(lane) == [[0], [1], [2, 3]]
+
+
+def test_while_nothing_can_go_out_nothing_is_announced() -> None:
+    """Ready, waiting for their commit or halves of a refused batch: all of it is taken back, and goes in its order."""
+    lane = Lane()
+    feed = Feed(lane)
+    window(lane, 4)
+    for number in range(8):
+        feed.put(f"k{number}", PAIRS)
+    commit(lane, feed)
+    batch = lane.take()
+    assert batch is not None
+    lane.returned(batch, 0.0)
+    lane.bisect(batch)
+    feed.assignment.begin_round()
+    lane.window.announce([feed.assignment])
+
+    lane.window.shut = True
+    assert lane.withdraw() == [feed.assignment]
+    assert lane.withdraw() == []
+
+    assert announced(feed) == []
+    assert not commit(lane, feed)
+    assert drain(lane) == []
+    lane.window.shut = False
+    assert commit(lane, feed)
+    assert drain(lane) == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+def test_partitions_share_one_window() -> None:
+    """A call for each in turn, and none is passed over when there is room for one call only."""
+    lane = Lane()
+    feeds = [Feed(lane, assignment(number=number)) for number in range(3)]
+    for feed in feeds:
+        for number in range(9):
+            feed.put(f"k{number}", ADD)
+    window(lane, 4)
+    for feed in feeds:
+        feed.assignment.begin_round()
+    lane.window.announce([feed.assignment for feed in feeds])
+    assert [announced(feed) for feed in feeds] == [[0, 1], [0], [0]]
+
+    order = []
+    for _ in range(4):
+        window(lane, lane.window.calls + 1)
+        before = [len(announced(feed)) for feed in feeds]
+        lane.window.announce([feed.assignment for feed in feeds])
+        order += [place for place, feed in enumerate(feeds) if len(announced(feed)) > before[place]]
+
+    assert order == [1, 2, 0, 1]
 
 
 # -- slots of calls that count ----------------------------------------------------------------------------------------
@@ -414,7 +525,7 @@ def slotted(count: int, function: Function = ADD) -> tuple[Lane, Feed, list[Batc
     """Two of so many adds are out, the limit; the others are announced."""
     lane = Lane()
     feed = Feed(lane)
-    feed.assignment.window = count
+    window(lane, count)
     for number in range(count):
         feed.put(f"k{number}", function)
     commit(lane, feed)
@@ -437,11 +548,11 @@ def test_a_slot_is_free_when_a_commit_knows_the_end() -> None:
     assert lane.take(2) is None
     assert lane.held
 
-    feed.assignment.mark()
+    feed.assignment.begin_round()
     end(lane, second)  # behind the snapshot: this commit does not know it
-    feed.assignment.confirmed(feed.assignment.progress.sent_to, feed.assignment.round)
+    feed.assignment.confirmed(feed.assignment.round)
 
-    assert lane.release_marked(feed.assignment)
+    assert lane.committed(feed.assignment)
     assert offsets(lane.take(2)) == [2]
     assert lane.take(2) is None
     assert commit(lane, feed)
@@ -466,7 +577,7 @@ def test_a_call_that_can_be_asked_about_takes_no_slot() -> None:
     """The vendor says whether it happened: a crash doubles none of them."""
     lane = Lane()
     feed = Feed(lane)
-    feed.assignment.window = 9
+    window(lane, 9)
     for number in range(5):
         feed.put(f"k{number}", replace(ADD, findable=True))
     commit(lane, feed)
@@ -478,6 +589,7 @@ def test_a_call_that_can_be_asked_about_takes_no_slot() -> None:
 def test_slots_are_the_connections() -> None:
     """Two partitions together have as many as the connection may have calls at once."""
     lane, feed, _ = slotted(2)
+    window(lane, 3)
     other = Feed(lane, assignment(number=1))
     other.put("a", ADD)
     commit(lane, other)
@@ -509,8 +621,8 @@ def test_a_reread_keeps_the_slots_of_what_no_commit_knows() -> None:
 
     again = feed.assignment.again()
     assert [offsets(batch) for batch in again.slots.values()] == [[0]]
-    again.mark()
-    again.confirmed(again.progress.sent_to, again.round)
+    again.begin_round()
+    again.confirmed(again.round)
 
     assert again.free()
     assert again.slots == {}
@@ -521,7 +633,7 @@ def test_a_suspect_is_asked_about_first() -> None:
     lane = Lane()
     feed = Feed(lane)
     delivery = feed.put("a", replace(ADD, findable=True))
-    feed.assignment.unmarked.clear()
+    feed.assignment.unannounced.clear()
     delivery.suspect = True
     lane.offer(delivery, 0.0)
 

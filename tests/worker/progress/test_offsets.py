@@ -53,9 +53,14 @@ class Partition(RuleBasedStateMachine):
         offset = data.draw(st.sampled_from(sorted(self.received)))
         self.progress.tried(offset, Tries(spent, 1_700_000_000.0, 0.0, doubt))
 
-    @rule(data=st.data())
-    def announce(self, data: st.DataObject) -> None:
-        self.progress.mark(data.draw(st.integers(self.start, self.progress.top)))
+    @precondition(lambda self: self.received)
+    @rule(data=st.data(), goes=st.booleans())
+    def announce(self, data: st.DataObject, *, goes: bool) -> None:
+        offset = data.draw(st.sampled_from(sorted(self.received)))
+        if goes:
+            self.progress.announce(offset)
+        else:
+            self.progress.withdraw(offset)
 
     @rule()
     def commit(self) -> None:
@@ -117,33 +122,59 @@ def test_a_snapshot_is_the_whole_memory() -> None:
         progress.receive(offset)
     for offset in (100, 101, 105, 107, 108):
         progress.done(offset)
-    progress.mark(106)
+    for offset in (103, 104, 109):
+        progress.announce(offset)
+    progress.begin(104, 1_700_000_030.0)
     progress.tried(103, Tries(2, 1_700_000_000.0, 1_700_000_060.0, doubt=True))
 
     heir = Progress(progress.snapshot())
 
     assert heir.start == heir.watermark == 102
-    assert heir.sent_to == 106
+    assert {offset: heir.began(offset) for offset in range(102, 110) if heir.suspected(offset)} == {
+        103: 1_700_000_000.0,
+        104: 1_700_000_030.0,
+        109: 0.0,
+    }
     assert heir.tries(103) == Tries(2, 1_700_000_000.0, 1_700_000_060.0, doubt=True)
     assert [offset for offset in range(102, 110) if heir.receive(offset)] == [102, 103, 104, 106, 109]
     assert heir.snapshot() == progress.snapshot()
 
 
-def test_only_what_was_announced_is_suspected() -> None:
-    """Below ``sent_to`` a dead owner may have made the call; at and above it nobody has."""
+def test_only_what_is_announced_is_suspected() -> None:
+    """A dead owner may have made the call for these, and for no other: nothing below them, nothing that is over."""
     progress = Progress(None)
     for offset in range(10):
         progress.receive(offset)
-    progress.mark(4)
+    for offset in (2, 3, 7, 8):
+        progress.announce(offset)
+    progress.done(3)
+    progress.withdraw(7)
 
     heir = Progress(progress.snapshot())
 
-    assert [heir.suspected(offset) for offset in range(10)] == [True] * 4 + [False] * 6
+    assert [offset for offset in range(10) if heir.suspected(offset)] == [2, 8]
     assert not any(progress.suspected(offset) for offset in range(10))
 
 
+def test_a_suspicion_is_handed_on_until_it_is_settled() -> None:
+    """The next owner dies as well, before it came to this event: the one after it still knows."""
+    progress = Progress(Commit(0, encode(0, Memory([(1, 3)], begun={2: 1_700_000_000.0}))))
+    for offset in range(3):
+        progress.receive(offset)
+    progress.done(0)
+
+    heir = Progress(progress.snapshot())
+
+    assert [heir.began(offset) for offset in (1, 2)] == [0.0, 1_700_000_000.0]
+    heir.receive(1)
+    heir.receive(2)
+    heir.done(1)
+    heir.done(2)
+    assert heir.snapshot() == Commit(3)
+
+
 def test_doubt_outlives_a_reread() -> None:
-    """A call of ours that was cut off is suspected, though its offset was never announced."""
+    """A call of ours that was cut off is suspected, though its announcement is over."""
     progress = Progress(None)
     progress.receive(0)
     progress.receive(1)
@@ -161,14 +192,14 @@ def test_a_reread_by_the_same_owner_suspects_nothing_new() -> None:
     progress = Progress(None)
     for offset in range(5):
         progress.receive(offset)
-    progress.mark(5)
+        progress.announce(offset)
     progress.done(0)
 
     again = progress.again()
 
     assert again.start == 1
-    assert again.sent_to == 5
     assert not any(again.suspected(offset) for offset in range(1, 5))
+    assert again.snapshot() == Commit(1)
 
 
 def test_a_reread_forgets_nothing_that_a_commit_has_no_room_for() -> None:
@@ -188,10 +219,10 @@ def test_a_reread_forgets_nothing_that_a_commit_has_no_room_for() -> None:
 
 def test_a_partition_given_up_in_good_order_is_not_under_suspicion() -> None:
     """What was announced and not sent goes out again unasked; what may have happened, or was inherited, does not."""
-    progress = Progress(Commit(0, encode(0, Memory(sent_to=2))))
+    progress = Progress(Commit(0, encode(0, Memory(announced=[(0, 2)]))))
     for offset in range(6):
         progress.receive(offset)
-    progress.mark(6)
+        progress.announce(offset)
     progress.tried(4, Tries(0, 1_700_000_000.0, doubt=True))
 
     heir = Progress(progress.last())
@@ -200,18 +231,17 @@ def test_a_partition_given_up_in_good_order_is_not_under_suspicion() -> None:
     assert all(Progress(progress.snapshot()).suspected(offset) for offset in range(6))
 
 
-def test_doubts_that_do_not_fit_are_covered_by_the_announcement() -> None:
-    """No room for every doubt: then everything that was announced is suspected."""
+def test_doubts_that_do_not_fit_are_announced() -> None:
+    """No room for every attempt: that a call may have happened is said all the same, and of no other."""
     dice = random.Random(5)
     progress = Progress(None)
     for offset in range(5_000):
         progress.receive(offset)
-        progress.tried(offset, Tries(1, 1_700_000_000.0 + dice.randrange(900), 0.0, doubt=bool(dice.randrange(2))))
-    progress.mark(5_000)
+        progress.tried(offset, Tries(1, 1_700_000_000.0 + dice.randrange(900), 0.0, doubt=offset % 3 == 0))
 
-    heir = Progress(progress.last())
-
-    assert all(heir.suspected(offset) for offset in range(5_000))
+    for commit in (progress.last(), progress.snapshot()):
+        heir = Progress(commit)
+        assert [offset for offset in range(5_000) if heir.suspected(offset)] == list(range(0, 5_000, 3))
 
 
 def test_what_is_condemned_stays_so() -> None:
@@ -233,15 +263,6 @@ def test_what_is_condemned_stays_so() -> None:
         ]
     progress.done(0)
     assert Progress(progress.snapshot()).tries(0) is None
-
-
-def test_a_mark_beyond_what_was_received_is_a_bug() -> None:
-    """An event that arrives after a crash is never under suspicion."""
-    progress = Progress(None)
-    progress.receive(0)
-
-    with pytest.raises(ValueError, match="beyond what was received"):
-        progress.mark(2)
 
 
 def test_offsets_that_the_log_skips_count_as_done() -> None:

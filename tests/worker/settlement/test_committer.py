@@ -195,9 +195,10 @@ async def test_only_what_changed_is_committed() -> None:
 
 
 async def test_the_rounds_announcement_counts_when_it_is_committed() -> None:
-    """What was marked later than the round began is not in its commit, and does not count as if it were."""
+    """What waits since the round began is not in its commit, and does not count as if it were."""
     worker = WorkerPort()
     feed = Feed(Lane())
+    feed.lane.window.calls = feed.lane.window.ahead = 9
     feed.put("a", ADD)
     worker.committer.dirty(feed.assignment)
     worker.log.slow = True
@@ -205,12 +206,14 @@ async def test_the_rounds_announcement_counts_when_it_is_committed() -> None:
     committing = asyncio.create_task(worker.committer.commit())
     await turns()
     feed.put("b", ADD)
-    feed.assignment.progress.mark(2)
     worker.log.unacknowledged[0].set_result(Position(feed.assignment.partition, 0))
     await committing
 
-    assert feed.assignment.committed_sent_to == 1
-    assert feed.assignment.committed_round == 1
+    assert feed.lane.committed(feed.assignment)
+    batch = feed.lane.take()
+    assert batch is not None
+    assert [delivery.offset for delivery in batch.deliveries] == [0]
+    assert feed.lane.take() is None
 
 
 @pytest.mark.parametrize("error", [CommitFenced("not ours"), LogUnavailable("away")])
