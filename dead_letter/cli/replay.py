@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from dead_letter.store.store import LetterStore
 
 
+UNKNOWN_OUTCOME = "unknown-outcome"
+
+
 @click.command()
 @ids_argument
 @filter_options
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second at the most.")
 @click.option("--superseded", is_flag=True, help="Also those that a later event has overtaken.")
 @click.option("--new-id", is_flag=True, help="Edited events get a new id: they are other events.")
-@yes_option
+@click.option("--yes", is_flag=True, help="Do not ask, not even before what may have happened is repeated.")
 @json_option
 @pass_context
 def replay(
@@ -75,7 +78,11 @@ def replay(
     as_json: bool,
     **said: Any,
 ) -> int:
-    """Put letters back onto their topics, in the order of their events."""
+    """Put letters back onto their topics, in the order of their events.
+
+    Where the outcome is unknown (unknown-outcome) the event may have been carried out: you are asked before it is
+    repeated, and without a terminal, or with --json, --yes is needed.
+    """
     from dead_letter.replay.claim import Claim  # noqa: PLC0415
     from dead_letter.replay.closing import closings  # noqa: PLC0415
     from dead_letter.replay.selection import survey  # noqa: PLC0415
@@ -95,9 +102,8 @@ def replay(
         claim.give_back([item.letter.id for item in planned if not item.goes])
         if not any(item.goes for item in planned):
             return _print_plan(planned, close_overdue(context, store), as_json=as_json)
-        if not ids and not yes:
-            _tell_plan(planned, closings(store, *_going(planned)))
-            confirm(f"Replay {sum(item.goes for item in planned):,} letters?")
+        if not yes:
+            _ask(planned, closings(store, *_going(planned)), named=bool(ids), as_json=as_json)
         return _replay(context, store, claim, planned, rate=rate, new_id=new_id, as_json=as_json)
 
 
@@ -203,6 +209,24 @@ def _tell_outcome(items: Sequence[Item], left: Sequence[Planned], keys: Sequence
     for why, count in reasons.most_common(10):
         note(f"  {count:,} x {why}")
     tell_keys(keys)
+
+
+def _ask(planned: list[Planned], keys: Sequence[Closing], *, named: bool, as_json: bool) -> None:
+    """Letters that were ``named`` go without a question, but for those whose event may have been carried out."""
+    going = sum(item.goes for item in planned)
+    doubtful = sum(item.fate == "eligible" and item.letter.verdict == UNKNOWN_OUTCOME for item in planned)
+    if not doubtful and named:
+        return
+    if doubtful and as_json:
+        raise click.UsageError(f"{_may_repeat(doubtful)}: look at the destination first, then say --yes")
+    _tell_plan(planned, keys)
+    if doubtful:
+        note(f"{_may_repeat(doubtful)}: look at the destination first, and discard what is there.")
+    confirm(f"Replay {going:,} letters{' all the same' if doubtful else ''}?")
+
+
+def _may_repeat(doubtful: int) -> str:
+    return f"{doubtful:,} of them may have been carried out already (unknown-outcome), and a replay does it again"
 
 
 def _going(planned: Sequence[Planned]) -> tuple[list[Summary], set[str]]:

@@ -504,7 +504,7 @@ async def test_while_nothing_can_go_out_nothing_is_suspected(bench: Bench, answe
     bench.emit(*(event(number, operation=Operation.DELETE) for number in range(600)))
 
     def suspected() -> int:
-        commit = bench.log.committed(names.WORKER_GROUP, [ACME])[ACME]
+        commit = bench.log.committed(names.DEFAULT.worker_group, [ACME])[ACME]
         heir = Progress(commit)
         return sum(heir.receive(offset) and heir.suspected(offset) for offset in range(heir.start, 600))
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -14,7 +16,7 @@ from dead_letter.cli.options import moment
 from dead_letter.letter.letter import Attempt, Letter, encode
 from dead_letter.store.parking import Parking
 from tests.dead_letter.samples import START, a_letter, a_record, an_event
-from topics.cli.console import FAILED, INCOMPLETE, OK, USAGE, run
+from topics.cli.console import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, run
 from topics.cli.context import CommandContext
 from topics.errors import LogUnavailable
 from topics.event import codec
@@ -290,6 +292,42 @@ def test_replay_by_filter_asks_first(desk: CommandLine) -> None:
     assert "--yes" in asked
     assert [item["outcome"] for item in items] == ["replayed", "replayed"]
     assert [letter["id"] for letter in desk.json("list")] == [THIRD.id]
+
+
+@pytest.fixture
+def unknown() -> Letter:
+    return replace(FIRST, verdict="unknown-outcome", reason="a worker was lost while this call was under way")
+
+
+def test_what_may_have_happened_is_not_repeated_unasked(desk: CommandLine, unknown: Letter) -> None:
+    """Not even when it is named, for a machine, or where nobody can be asked; with --yes it is."""
+    desk.bury(unknown, THIRD)
+    for options in ((), ("--json",)):
+        desk.say("replay", unknown.id, THIRD.id, *options, code=USAGE)
+        assert "1 of them may have been carried out already" in desk.err
+        assert "--yes" in desk.err
+    assert desk.sent() == []
+
+    items = desk.json("replay", unknown.id, THIRD.id, "--yes")["items"]
+
+    assert [item["outcome"] for item in items] == ["replayed", "replayed"]
+
+
+@pytest.mark.parametrize(("said", "sent"), [("n\n", 0), ("y\n", 1)])
+def test_a_person_is_asked_about_what_may_have_happened(
+    desk: CommandLine, unknown: Letter, monkeypatch: pytest.MonkeyPatch, said: str, sent: int
+) -> None:
+    """On a terminal: what it is about, and a question; only a yes repeats it."""
+    desk.bury(unknown)
+    person, terminal = os.openpty()
+    os.write(person, said.encode())
+    with os.fdopen(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        desk.say("replay", unknown.id, code=OK if sent else INTERRUPTED)
+    os.close(person)
+
+    assert "look at the destination first" in desk.err
+    assert len(desk.sent()) == sent
 
 
 def test_replay_of_some(desk: CommandLine) -> None:

@@ -9,7 +9,7 @@ from worker.refresher.coverage import joined, undone
 
 
 def commit(watermark: int, *done: tuple[int, int]) -> Commit:
-    return Commit(watermark, encode(watermark, Memory(sent_to=watermark, done=done)))
+    return Commit(watermark, encode(watermark, Memory(done=done)))
 
 
 @pytest.mark.parametrize(
