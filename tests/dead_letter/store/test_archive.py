@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,7 +178,7 @@ async def test_a_stop_during_an_outage_is_prompt(log: Log, store_engine: Engine)
 
 
 async def test_letters_that_the_store_has_for_long_leave_the_topic(
-    log: Log, store: LetterStore, monkeypatch: pytest.MonkeyPatch
+    log: Log, store: LetterStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They stay in the store; younger ones stay in the topic; an empty store begins with what is left."""
     monkeypatch.setattr(store_archive, "DELETE_SECONDS", 0.01)
@@ -192,7 +193,9 @@ async def test_letters_that_the_store_has_for_long_leave_the_topic(
             await asyncio.sleep(0.02)
 
     assert store.count() == 4
-    assert starts(LetterStore(open_store("sqlite://")), log, [PLACE]) == {PLACE: 2}
+    empty = open_store(f"sqlite:///{tmp_path}/empty.db")
+    assert starts(LetterStore(empty), log, [PLACE]) == {PLACE: 2}
+    empty.dispose()
 
 
 def test_pauses_grow() -> None:
