@@ -74,8 +74,9 @@ def open_warehouse(url: URL) -> Engine:
     except NoSuchModuleError as error:
         name = url.get_backend_name()
         raise SettingsError(f"there is no database {name!r} that SQLAlchemy knows here; {_hint(name)}") from error
-    except ModuleNotFoundError as error:
-        raise SettingsError(f"the warehouse needs a driver that is not installed: {_hint(error.name or '')}") from error
+    except ImportError as error:
+        missing = error.name or url.get_backend_name()
+        raise SettingsError(f"the warehouse needs a driver that is not installed: {_hint(missing)}") from error
 
 
 @contextmanager

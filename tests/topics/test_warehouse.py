@@ -38,7 +38,7 @@ def test_what_is_no_warehouse(url: str, said: str) -> None:
     [
         ("snowflake://user:password@account/db?warehouse=wh&role=role", "snowflake"),
         ("bigquery://project", "bigquery"),
-        ("redshift+redshift_connector://user:password@host:5439/db", "redshift"),
+        ("redshift+psycopg2://user:password@host:5439/db", "redshift"),
     ],
 )
 def test_the_clouds_are_extras(url: str, extra: str) -> None:

@@ -8,21 +8,29 @@ from sqlalchemy.engine import URL
 
 from topics.outbox.postgres import LOADING
 
-NATIVE: Final = ("snowflake", "bigquery", "redshift")
-"""Databases that dlt loads by their own means; the others it speaks to through SQLAlchemy."""
+BIGQUERY_LOCATION: Final = "US"
+"""BigQuery's own default."""
 
 
 def destination(url: URL) -> Any:
     """What dlt loads into."""
     import dlt.destinations  # noqa: PLC0415 - a second, and 60 MB
 
-    name = url.get_backend_name()
-    if name == "duckdb":
-        return dlt.destinations.duckdb(url.database, create_indexes=True)
-    if name in NATIVE:
-        return getattr(dlt.destinations, name)(credentials=url.render_as_string(hide_password=False))
-    address = _silent(url).render_as_string(hide_password=False)
-    return dlt.destinations.sqlalchemy(address, create_primary_keys=True, create_unique_indexes=True)
+    known = dlt.destinations
+    match url.get_backend_name():
+        case "duckdb":
+            return known.duckdb(url.database, create_indexes=True)
+        case "bigquery":  # who may do it is said where Google's libraries look: GOOGLE_APPLICATION_CREDENTIALS
+            return known.bigquery(project_id=url.host, location=url.query.get("location", BIGQUERY_LOCATION))
+        case "redshift":  # spoken to as a PostgreSQL
+            return known.redshift(credentials=_text(url.set(drivername="postgresql")))
+        case "snowflake":
+            return known.snowflake(credentials=_text(url))
+    return known.sqlalchemy(_text(_silent(url)), create_primary_keys=True, create_unique_indexes=True)
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
 
 
 def _silent(url: URL) -> URL:

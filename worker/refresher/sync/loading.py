@@ -15,7 +15,7 @@ from worker.refresher.sync.destination import destination, schema_of
 from worker.refresher.sync.failures import altered
 from worker.refresher.sync.reading import ObjectRead
 from worker.refresher.sync.spool import DELETED, RELATED, ROWS
-from worker.refresher.sync.values import row_of
+from worker.refresher.sync.values import SQLITE, Holds, row_of
 
 GONE: Final = "_deleted"
 SYNCED_AT: Final = "_synced_at"
@@ -37,6 +37,7 @@ class Loader:
         # the SQLAlchemy destination compiles a SELECT into an IN and is warned about it, twice a merge
         warnings.filterwarnings("ignore", module="dlt")
         self.schema = schema_of(slug)
+        self._holds = SQLITE if url.get_backend_name() == "sqlite" else Holds()
         self.pipeline = dlt.pipeline(
             f"writeback_{self.schema}",
             destination=destination(url),
@@ -68,7 +69,7 @@ class Loader:
 
         def everything() -> Iterator[Any]:
             for read in objects:
-                yield _object(read, at)
+                yield _object(read, at, self._holds)
                 for name in read.source.spec.related:
                     yield _related(read, name, at)
 
@@ -77,7 +78,7 @@ class Loader:
         return {read.source.name: read.rows for read in objects}
 
 
-def _object(read: ObjectRead, at: datetime) -> Any:
+def _object(read: ObjectRead, at: datetime, holds: Holds) -> Any:
     """The table of an object. All of it takes the table's place; changes are merged into it by the primary key."""
     import dlt  # noqa: PLC0415
 
@@ -86,7 +87,7 @@ def _object(read: ObjectRead, at: datetime) -> Any:
     def rows() -> Iterator[Any]:
         yield dlt.mark.materialize_table_schema()
         for record, gone in _latest(read):
-            row = row_of(record, read.types, key, name)
+            row = row_of(record, read.types, key, name, holds)
             yield {**row, SYNCED_AT: at, GONE: True} if gone else {**row, SYNCED_AT: at}
         if read.since is not None:
             dlt.current.resource_state()[SINCE] = read.since.isoformat()

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from topics.errors import SettingsError
+
 ROWS: Final = "rows"
 DELETED: Final = "deleted"
 RELATED: Final = "related-"
@@ -55,7 +57,10 @@ class Spool:
         if place.asked == asked and 0 <= now - place.saved <= STALE_S:
             return replace(place, done=tuple(place.done))
         self.clear()
-        self._folder.mkdir(parents=True, mode=0o700)
+        try:
+            self._folder.mkdir(parents=True, mode=0o700)
+        except OSError as error:
+            raise SettingsError(f"WRITEBACK_SYNC_FOLDER, where a refresh keeps what it reads: {error}") from error
         return Place(asked)
 
     def add(self, part: str, rows: Sequence[Mapping[str, Any]]) -> None:

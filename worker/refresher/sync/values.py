@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -20,12 +21,26 @@ class ValueRefused(WritebackError):
     """A value that its column, or the warehouse, cannot hold."""
 
 
-def row_of(record: Mapping[str, Any], types: Mapping[str, ColumnType], key: Sequence[str], name: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What a kind of warehouse can hold: significant digits of a decimal number."""
+
+    name: str = "a column"
+    digits: int = DIGITS[0]
+
+
+SQLITE: Final = Holds("SQLite", 15)
+"""It keeps a number with a fraction as a double."""
+
+
+def row_of(
+    record: Mapping[str, Any], types: Mapping[str, ColumnType], key: Sequence[str], name: str, holds: Holds
+) -> dict[str, Any]:
     """The record with typed values. Raises ``ValueRefused``."""
     row = {}
     for field, value in record.items():
         try:
-            row[field] = _typed(value, types.get(field))
+            row[field] = _held(_typed(value, types.get(field)), holds)
         except (ValueError, InvalidOperation, OverflowError) as error:
             which = ", ".join(f"{column} {record.get(column)}" for column in key)
             raise ValueRefused(
@@ -36,6 +51,12 @@ def row_of(record: Mapping[str, Any], types: Mapping[str, ColumnType], key: Sequ
         if row.get(column) in (None, ""):
             raise ValueRefused(f"a record of {name} has no {column}, which is its key: {_shown(record)}")
     return row
+
+
+def _held(value: Any, holds: Holds) -> Any:
+    if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > holds.digits:
+        raise ValueError(f"which has more digits than the {holds.digits} that {holds.name} keeps")
+    return value
 
 
 def _typed(value: Any, kind: ColumnType | None) -> Any:
