@@ -415,7 +415,7 @@ def _refresher(context: CommandContext) -> Refresher:
     from connectors.connections.store import Connections  # noqa: PLC0415
     from topics.settings import seconds_of  # noqa: PLC0415
     from worker.clock import SystemClock  # noqa: PLC0415
-    from worker.refresher.child import ChildRun  # noqa: PLC0415
+    from worker.refresher.child import ChildRun, command_for  # noqa: PLC0415
     from worker.refresher.leases import Leases, Watch  # noqa: PLC0415
     from worker.refresher.refresher import Refresher, RefresherSettings  # noqa: PLC0415
     from worker.refresher.run import Runner  # noqa: PLC0415
@@ -432,7 +432,12 @@ def _refresher(context: CommandContext) -> Refresher:
         log=context.log(),
         connections=connections,
         runner=Runner(
-            Leases(store), Runs(store), lambda _: ChildRun(), clock, f"{gethostname()}:{os.getpid()}", Watch()
+            Leases(store),
+            Runs(store),
+            lambda connection: ChildRun(command_for(connection)),
+            clock,
+            holder=f"{gethostname()}:{os.getpid()}",
+            watch=Watch(),
         ),
         upgrade=upgrade,
         settings=RefresherSettings(

@@ -274,6 +274,23 @@ def test_when_a_connection_is_refreshed(capsys: pytest.CaptureFixture[str]) -> N
     assert policy == {"refresh": {"after_writeback": True, "quiet": 2.0, "max_wait": 30.0}}
 
 
+def test_a_refresh_that_another_tool_makes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its settings are checked where they are said, and a secret can only be a reference; sync is our own again."""
+    add_hubspot()
+    wrong = command("connections", "set", "hubspot", "--refresh-with", "airbyte", "--refresh-set", "token=abc")
+    said = capsys.readouterr().err
+    airbyte = ("--refresh-with", "airbyte", "--refresh-set", "connection_id=c1", "--refresh-set", "token=env:AIRBYTE")
+    command("connections", "set", "hubspot", *airbyte, "--json")
+    policy = json.loads(capsys.readouterr().out)["policy"]
+    command("connections", "set", "hubspot", "--refresh-with", "sync", "--json")
+
+    assert wrong == 2
+    assert "connection_id: Field required" in said
+    assert "token:" in said
+    assert policy == {"refresh": {"call": {"tool": "airbyte", "connection_id": "c1", "token": "env:AIRBYTE"}}}
+    assert json.loads(capsys.readouterr().out)["policy"] == {"refresh": {"call": None}}
+
+
 def test_a_refresh_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     """The request lies in the log when the command ends; without a refresher nothing has come of it."""
     add_hubspot()

@@ -54,6 +54,12 @@ _OPTIONS = (
     click.option("--refresh-quiet", type=_SECONDS, help="A refresh starts so many seconds after its last request (5),"),
     click.option("--refresh-max-wait", type=_SECONDS, help="and so many after its first one at the latest (60)."),
     click.option(
+        "--refresh-with",
+        type=click.Choice(["sync", "airbyte", "fivetran", "meltano", "http", "command"]),
+        help="What makes a refresh: sync (our own), or a tool of yours with its --refresh-set.",
+    ),
+    click.option("--refresh-set", multiple=True, metavar="NAME=VALUE", help="A setting of --refresh-with."),
+    click.option(
         "--refresh-time-limit", type=_SECONDS, help="A refresh that takes longer is cancelled (7200 seconds)."
     ),
     click.option("--coalesce/--no-coalesce", default=None, help="Merge waiting updates of one record into one write."),
@@ -111,7 +117,29 @@ def _refresh_of(said: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("quiet", "max_wait", "time_limit")
         if said[f"refresh_{name}"] is not None
     }
+    if said["refresh_set"] and said["refresh_with"] in {None, "sync"}:
+        raise click.UsageError("--refresh-set is for --refresh-with airbyte, fivetran, meltano, http or command")
+    if said["refresh_with"] == "sync":
+        refresh["call"] = None
+    elif said["refresh_with"]:
+        settings = dict(_pair(item, "--refresh-set") for item in said["refresh_set"])
+        refresh["call"] = _checked_call({"tool": said["refresh_with"], **settings})
     return refresh | ({"after_writeback": said["refresh"] == "after_writeback"} if said["refresh"] else {})
+
+
+def _checked_call(said: dict[str, str]) -> dict[str, Any]:
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - help needs none of it
+
+    from connectors.connections.refresh_call import RefreshCall  # noqa: PLC0415
+
+    try:
+        call: Any = TypeAdapter(RefreshCall).validate_python(said)
+    except ValidationError as error:
+        mistakes = [(mistake["loc"], mistake["msg"]) for mistake in error.errors(include_url=False)]
+        told = "; ".join(f"{'.'.join(map(str, where[1:2])) or said['tool']}: {what}" for where, what in mistakes)
+        raise click.UsageError(f"--refresh-with {said['tool']}: --refresh-set {told}") from error
+    kept: dict[str, Any] = call.model_dump(exclude_defaults=True)
+    return {**kept, "tool": said["tool"]}
 
 
 def settings_of(items: Iterable[str], manifest: Manifest) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from connectors.connections.refresh_call import RefreshCall
 from connectors.connections.table import Connection
 from connectors.errors import BadConnection
 
@@ -16,7 +17,7 @@ class RefreshPolicy(BaseModel):
     """Seconds. A refresh starts ``quiet`` after its last request, and never later than ``max_wait`` after its first.
 
     ``after_writeback``: a worker asks by itself, for the objects that it has written. ``time_limit``: a run that takes
-    longer is cancelled.
+    longer is cancelled. ``call``: another tool makes it, instead of the sync.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +26,7 @@ class RefreshPolicy(BaseModel):
     quiet: float = Field(default=5.0, ge=0, le=LONGEST_SECONDS)
     max_wait: float = Field(default=60.0, ge=0, le=LONGEST_SECONDS)
     time_limit: float = Field(default=7_200.0, gt=0, le=LONGEST_SECONDS)
+    call: RefreshCall | None = None
 
     @model_validator(mode="before")
     @classmethod

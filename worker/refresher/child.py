@@ -11,14 +11,23 @@ from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+from connectors.connections.refresh_policy import refresh_policy
+from connectors.connections.table import Connection
 from worker.refresher.job import Job, Progress, Read, Report, Result, parse_line
 from worker.refresher.leases import PULSE_SECONDS
 
 SYNC = (sys.executable, "-m", "worker.refresher.sync")
+ELSEWHERE = (sys.executable, "-m", "worker.refresher.elsewhere")
 MAX_LINE = 1_048_576
 LAST_WORDS = 20
 """Lines of its stderr that are kept, for a run that ends without a result."""
 MAX_DETAIL = 4_000
+
+
+def command_for(connection: Connection) -> Sequence[str]:
+    """The sync, or a call to the tool that the connection names. Raises ``BadConnection``."""
+    call = refresh_policy(connection).call
+    return SYNC if call is None else (*ELSEWHERE, call.model_dump_json())
 
 
 class ChildRun:
