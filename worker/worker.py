@@ -25,7 +25,7 @@ from worker.intake.router import Router
 from worker.lane.assignment import Assignment, Delivery
 from worker.log_events import logger
 from worker.observe.announce import StateAnnouncer
-from worker.observe.observer import Observer, Question
+from worker.observe.observer import CachedProbe, Observer
 from worker.observe.reporter import StoreReporter
 from worker.ports import DispatchContext
 from worker.process.suspension import SuspensionDetector
@@ -138,7 +138,7 @@ class Worker:
             reread=self.reread,
             spawn=self._spawn,
         )
-        self._probe = Question(log.probe, self._clock)
+        self._probe = CachedProbe(log.probe, self._clock)
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None

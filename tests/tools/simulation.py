@@ -279,7 +279,7 @@ class SimProducer:
         pass
 
 
-class SimShelf:
+class SimParkedKeyStore:
     """The store's parked keys; they survive the worker."""
 
     def __init__(self) -> None:
@@ -319,7 +319,7 @@ class World:
         if self.crash_at is not None:
             self.odds.crash = self.odds.revoke = 0.0
         self.coalesce = self.dice.random() < 0.5
-        self.shelf = SimShelf() if self.dice.random() < 0.4 else None
+        self.parked_keys = SimParkedKeyStore() if self.dice.random() < 0.4 else None
         self.concurrency = self.dice.choice([1, 2, 6])
         self.keys = self.dice.choice([6, 40])
         self.clock = FakeClock(seed=self.seed)
@@ -368,7 +368,7 @@ class World:
         self.ledger = Ledger(results)
         self.outcomes = outcomes = Outcomes(self.ledger, letters, replies, self.clock, ours.worker_group)
         self.connector = SimConnector(self.vendor, self.clock, self.concurrency)
-        park = KeyPark(SLUG, self.shelf, self.shelf.rows.values()) if self.shelf else None
+        park = KeyPark(SLUG, self.parked_keys, self.parked_keys.rows.values()) if self.parked_keys else None
         policy = {"coalesce": self.coalesce}
         connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, policy, len(self.records), "active", "", 1)
         context = DispatchContext(self, outcomes, self.clock, RetryPolicy())
@@ -598,7 +598,7 @@ class World:
         unknown = {letter.event_id for letter in self.letters if letter.verdict == "unknown-outcome"}
         assert unknown <= self.vendor.unanswered | self.suspects | self.cut_off, "dead-lettered, and never in doubt"
         assert not self.vendor.after_letter, f"dead-lettered, and done all the same: {self.vendor.after_letter}"
-        if self.shelf and not self.coalesce:  # one call for several has an end for all of them, also an unknown one
+        if self.parked_keys and not self.coalesce:  # one call for several has an end for all, also an unknown one
             self._check_parked()
         self._check_order()
 

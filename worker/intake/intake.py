@@ -16,7 +16,7 @@ from topics.log import Record
 from worker.clock import Clock
 from worker.dispatch.dispatch import Dispatcher
 from worker.lane.assignment import Assignment
-from worker.lane.parking import STORE_PAUSE, KeyPark, StoreShelf
+from worker.lane.parking import STORE_PAUSE, KeyPark, RetryingParkedKeyStore
 from worker.log_events import logger
 from worker.ports import DispatchContext
 
@@ -182,7 +182,7 @@ class ConnectionOpener:
         if self._parking is None:
             raise BadConnection("the policy on_dead is park, and this worker was given no store for parked keys")
         parked = self._parking.parked(connection.slug)
-        return KeyPark(connection.slug, StoreShelf(self._parking, self._clock), parked)
+        return KeyPark(connection.slug, RetryingParkedKeyStore(self._parking, self._clock), parked)
 
     async def _forget(self, slug: str) -> None:
         """One that is made anew under this slug parks its own keys."""

@@ -25,7 +25,7 @@ CLOSING = Function("", Operation.UPDATE, idempotent=True)
 STORE_PAUSE = 1.0
 
 
-class Shelf(Protocol):
+class ParkedKeyStore(Protocol):
     """The rows of the parked keys, off the loop. Both return only when the store has it."""
 
     async def park(
@@ -37,7 +37,7 @@ class Shelf(Protocol):
         """True when the key is free."""
 
 
-class StoreShelf:
+class RetryingParkedKeyStore:
     """Waits for a store that is away: without the row, no letter may be written."""
 
     def __init__(self, parking: Parking, clock: Clock) -> None:
@@ -71,9 +71,9 @@ class StoreShelf:
 class KeyPark:
     """The parked keys of one connection, as the store has them."""
 
-    def __init__(self, connection: str, shelf: Shelf, parked: Iterable[Parked]) -> None:
+    def __init__(self, connection: str, store: ParkedKeyStore, parked: Iterable[Parked]) -> None:
         self._connection = connection
-        self._shelf = shelf
+        self._store = store
         self.changes = 0
         self.load(parked)
 
@@ -105,7 +105,7 @@ class KeyPark:
         letter = letter_id(delivery.record)
         barred = delivery.event.replay is not None
         self.changes += 1
-        first = await self._shelf.park(self._connection, delivery.key, letter, offset=delivery.offset, barred=barred)
+        first = await self._store.park(self._connection, delivery.key, letter, offset=delivery.offset, barred=barred)
         self.changes += 1
         self._first[delivery.key] = first
         if barred:
@@ -115,7 +115,7 @@ class KeyPark:
         """A closing record has had its turn."""
         self.changes += 1
         self._barred.discard(delivery.key)
-        freed = await self._shelf.close(self._connection, delivery.key, delivery.event.fields["letter"])
+        freed = await self._store.close(self._connection, delivery.key, delivery.event.fields["letter"])
         self.changes += 1
         if freed:
             self._first.pop(delivery.key, None)

@@ -28,7 +28,7 @@ ANSWER_SECONDS = 2.0
 T = TypeVar("T")
 
 
-class Question(Generic[T]):
+class CachedProbe(Generic[T]):
     """Asks something that blocks, off the loop: one at a time, and not again before ``every`` seconds have passed."""
 
     def __init__(self, ask: Callable[[], T], clock: Clock, every: float = ASK_SECONDS) -> None:
@@ -75,7 +75,7 @@ class Observer:
         self.head_of_line = HeadOfLine(window)
         self.ends: dict[Partition, int] = {}
         self._owned: list[Partition] = []
-        self._ask_ends = Question(lambda: log.end_offsets(self._owned), clock)
+        self._ask_ends = CachedProbe(lambda: log.end_offsets(self._owned), clock)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -37,7 +37,7 @@ class Pauses:
         return pause
 
 
-class Charge:
+class WorkerProcess:
     """One worker, from its first start on. ``pid``: 0 while it is not running; ``due``: then, when it is to start."""
 
     def __init__(self, number: int, now: float) -> None:
@@ -53,7 +53,7 @@ class Supervisor:
     """``run`` ends when it was told to by a signal, or when a worker says that it was started wrongly."""
 
     def __init__(self, count: int, children: ChildProcesses, *, grace: float, clock: Clock) -> None:
-        self._charges = [Charge(number, clock.monotonic()) for number in range(count)]
+        self._workers = [WorkerProcess(number, clock.monotonic()) for number in range(count)]
         self._children = children
         self._grace = grace
         self._clock = clock
@@ -67,48 +67,48 @@ class Supervisor:
         """
         try:
             while self._signal is None or self._running():
-                for charge in self._due():
-                    if not self._start(charge):
-                        return charge.number, 0
+                for worker in self._due():
+                    if not self._start(worker):
+                        return worker.number, 0
                 self._hear(self._children.wait(self._patience()))
         except BaseException:
             self._kill()
             raise
-        return None, max(charge.code for charge in self._charges)
+        return None, max(worker.code for worker in self._workers)
 
-    def _due(self) -> Iterable[Charge]:
+    def _due(self) -> Iterable[WorkerProcess]:
         now = self._clock.monotonic()
-        return [c for c in self._charges if not c.pid and c.due <= now and self._signal is None]
+        return [one for one in self._workers if not one.pid and one.due <= now and self._signal is None]
 
-    def _running(self) -> list[Charge]:
-        return [charge for charge in self._charges if charge.pid]
+    def _running(self) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker.pid]
 
     def _patience(self) -> float | None:
         """Seconds until something is to be done even if nobody says anything; None when nothing is."""
         if self._signal is None:
-            moments = [charge.due for charge in self._charges if not charge.pid]
+            moments = [worker.due for worker in self._workers if not worker.pid]
         else:
             moments = [self._deadline] if self._running() else [self._clock.monotonic()]
         earliest = min(moments, default=float("inf"))
         return None if earliest == float("inf") else max(0.0, earliest - self._clock.monotonic())
 
-    def _start(self, charge: Charge) -> bool:
+    def _start(self, worker: WorkerProcess) -> bool:
         """False in the worker."""
-        charge.began = self._clock.monotonic()
-        charge.starts += 1
-        charge.pid = self._children.fork()
-        if charge.pid:
-            logger().info("process.started", number=charge.number, pid=charge.pid)
-        return bool(charge.pid)
+        worker.began = self._clock.monotonic()
+        worker.starts += 1
+        worker.pid = self._children.fork()
+        if worker.pid:
+            logger().info("process.started", number=worker.number, pid=worker.pid)
+        return bool(worker.pid)
 
     def _hear(self, signals: Iterable[signal.Signals]) -> None:
         for number in signals:
             if number != signal.SIGCHLD:
                 self.told(number)
-        for charge in self._running():
-            if (code := self._children.ended(charge.pid)) is not None:
-                charge.pid = 0
-                self._ended(charge, code)
+        for worker in self._running():
+            if (code := self._children.ended(worker.pid)) is not None:
+                worker.pid = 0
+                self._ended(worker, code)
         if self._clock.monotonic() >= self._deadline:
             self._deadline = float("inf")
             self._kill()
@@ -120,26 +120,26 @@ class Supervisor:
             return
         self._signal = number
         self._deadline = self._clock.monotonic() + self._grace + CLOSING_SECONDS
-        for charge in self._running():
-            self._children.send(charge.pid, number)
+        for worker in self._running():
+            self._children.send(worker.pid, number)
 
     def _kill(self) -> None:
-        for charge in self._running():
-            logger().warning("process.killed", number=charge.number, pid=charge.pid)
-            self._children.send(charge.pid, signal.SIGKILL)
+        for worker in self._running():
+            logger().warning("process.killed", number=worker.number, pid=worker.pid)
+            self._children.send(worker.pid, signal.SIGKILL)
 
-    def _ended(self, charge: Charge, code: int) -> None:
+    def _ended(self, worker: WorkerProcess, code: int) -> None:
         if self._signal is not None:
             # by the very signal: it was asked to stop before it could listen, it had not begun
-            charge.code = 0 if code == -self._signal else _as_a_shell(code)
-        elif code == USAGE and charge.starts == 1:
-            charge.code = code
+            worker.code = 0 if code == -self._signal else _as_a_shell(code)
+        elif code == USAGE and worker.starts == 1:
+            worker.code = code
             self.told(signal.SIGTERM)
         else:
             now = self._clock.monotonic()
-            pause = charge.pauses.after(now - charge.began)
-            charge.due = now + pause
-            logger().error("process.ended", number=charge.number, code=_as_a_shell(code), restart_in=pause)
+            pause = worker.pauses.after(now - worker.began)
+            worker.due = now + pause
+            logger().error("process.ended", number=worker.number, code=_as_a_shell(code), restart_in=pause)
 
 
 def _as_a_shell(code: int) -> int:

@@ -15,7 +15,7 @@ STALLED_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 
 
-class Patience:
+class StallDetector:
     """Told the time of each look and of the loop's last tick. ``limit``: seconds without a tick that are a stall."""
 
     def __init__(self, limit: float, now: float) -> None:
@@ -50,7 +50,7 @@ class Watchdog:
         self._limit = limit
         self._show = show or _show
         self._ticked = clock.monotonic()
-        self._patience = Patience(limit, self._ticked)
+        self._stalls = StallDetector(limit, self._ticked)
         self._stop = threading.Event()
         self._handle: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._run, name="writeback-watchdog", daemon=True)
@@ -73,10 +73,10 @@ class Watchdog:
             self.look()
 
     def look(self) -> None:
-        seconds = self._patience.look(self._clock.monotonic(), self._ticked)
+        seconds = self._stalls.look(self._clock.monotonic(), self._ticked)
         if seconds is None:
             return
-        if self._patience.stalled:
+        if self._stalls.stalled:
             logger().error("loop.stalled", seconds=round(seconds, 1))
             self._show()
         else:

@@ -21,7 +21,7 @@ from worker.clock import FakeClock
 from worker.counters import Histogram
 from worker.observe.endpoints import Answer, MetricsServer, wire
 from worker.observe.metrics import collect
-from worker.observe.observer import Question
+from worker.observe.observer import CachedProbe
 from worker.worker import Worker
 
 
@@ -237,12 +237,12 @@ async def test_the_log_is_not_asked_more_often_than_it_should_be() -> None:
             raise LogUnavailable("away")
         return len(asked)
 
-    question = Question(ask, clock, every=10.0)
-    answers = [await question.answer(), await question.answer()]
+    probe = CachedProbe(ask, clock, every=10.0)
+    answers = [await probe.answer(), await probe.answer()]
     clock.advance(10.0)
     with pytest.raises(LogUnavailable):
-        await question.answer()
-    answers.append(await question.answer())
+        await probe.answer()
+    answers.append(await probe.answer())
 
     assert answers == [1, 1, 3]
     assert asked == [0.0, 10.0, 10.0]

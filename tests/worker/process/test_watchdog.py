@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from worker.clock import FakeClock
-from worker.process.watchdog import Patience, Watchdog
+from worker.process.watchdog import StallDetector, Watchdog
 
 
 @pytest.mark.parametrize(
@@ -22,9 +22,9 @@ from worker.process.watchdog import Patience, Watchdog
 )
 def test_patience(looks: list[tuple[float, float]], said: list[float | None]) -> None:
     """Five seconds without a tick are a stall, unless the looker itself was late."""
-    patience = Patience(5.0, 0.0)
+    detector = StallDetector(5.0, 0.0)
 
-    assert [patience.look(now, ticked) for now, ticked in looks] == said
+    assert [detector.look(now, ticked) for now, ticked in looks] == said
 
 
 async def test_a_stall_is_logged_and_shown_once() -> None:
