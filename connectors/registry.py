@@ -15,8 +15,9 @@ from connectors.errors import BadConnection, BadManifest
 if TYPE_CHECKING:
     from connectors.connections.table import Connection
     from connectors.engine.runner.credentials import SaveSecret
+    from connectors.engine.runner.runner import HttpConnector
 
-NAMES: Final = ("hubspot", "http", "slack")
+NAMES: Final = ("hubspot", "http", "odoo", "slack")
 FOLDER: Final = Path(__file__).parent / "saas"
 
 
@@ -50,11 +51,7 @@ def build(connection: Connection, secrets: Mapping[str, str], *, save_secret: Sa
     ``save_secret(name, value)`` is told when the vendor replaces a refresh token.
     Raises ``BadConnection``, ``BadManifest``.
     """
-    from connectors.engine.runner.runner import HttpConnector  # noqa: PLC0415
-    from connectors.saas.http.connector import RawConnector  # noqa: PLC0415 - the HTTP library is not for listings
-
-    made = RawConnector if connection.connector == "http" else HttpConnector
-    return made(
+    return _class_of(connection.connector)(
         manifest(connection.connector, connection.version),
         connection.settings,
         secrets,
@@ -63,6 +60,24 @@ def build(connection: Connection, secrets: Mapping[str, str], *, save_secret: Sa
         newest=manifest(connection.connector),
         save_secret=save_secret,
     )
+
+
+def _class_of(name: str) -> type[HttpConnector]:
+    """The class of a connector: its own where a manifest is not enough."""
+    # imported here: the HTTP library is not for listings
+    match name:
+        case "http":
+            from connectors.saas.http.connector import RawConnector  # noqa: PLC0415
+
+            return RawConnector
+        case "odoo":
+            from connectors.saas.odoo.connector import OdooConnector  # noqa: PLC0415
+
+            return OdooConnector
+        case _:
+            from connectors.engine.runner.runner import HttpConnector  # noqa: PLC0415
+
+            return HttpConnector
 
 
 @cache

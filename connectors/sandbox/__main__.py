@@ -13,6 +13,7 @@ import click
 
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot import HubSpot
+from connectors.sandbox.odoo.wires import Odoo
 from connectors.sandbox.outage import Outage
 from connectors.sandbox.server import Sandbox
 from connectors.sandbox.slack import Slack
@@ -34,11 +35,13 @@ from connectors.sandbox.slack import Slack
 @click.option("--slack-rate", default=1.0, help="Slack: messages per second and channel; 0: no limit.")
 @click.option("--slack-burst", default=3, show_default=True)
 @click.option("--open-channels", is_flag=True, help="Slack: any name is a channel.")
+@click.option("--odoo-version", default=18, help="Odoo: JSON-2 is there from 19 on.", show_default=True)
+@click.option("--odoo-database", default="odoo", show_default=True)
 @click.option("--token", "tokens", multiple=True, help="The tokens that are good; none given: any is.")
 @click.option("--journal", type=click.Path(path_type=Path), help="Append each ledger entry to this file.")
 @click.option("--no-ledger", is_flag=True, help="Count only: for millions of requests.")
 def main(**options: Any) -> None:
-    """A local SaaS that answers like HubSpot and Slack, and fails on request."""
+    """A local SaaS that answers like HubSpot, Slack and Odoo, and fails on request."""
     asyncio.run(_run(_sandbox(options)))
 
 
@@ -66,6 +69,7 @@ def _sandbox(options: dict[str, Any]) -> Sandbox:
             tokens=tokens,
             open_channels=options["open_channels"],
         ),
+        odoo=Odoo(hubspot, version=options["odoo_version"], database=options["odoo_database"]),
         journal=options["journal"],
         keep=not options["no_ledger"],
     )

@@ -2,7 +2,7 @@
 
 GET  /_sandbox/state           records, messages, quotas, counts
 GET  /_sandbox/ledger          ?after=0&limit=...: every entry in order
-POST /_sandbox/faults          {"throttled": 0.1, ...}; "vendor": "hubspot" | "slack" for one of them;
+POST /_sandbox/faults          {"throttled": 0.1, ...}; "vendor": "hubspot" | "slack" | "odoo" for one of them;
 "forced": [{"kind": "dropped", "performed": true}, ...] for the next requests, or the next with "path" in theirs;
 "latency": 0.2; "outage": {"seconds": 3, "kind": "refuse" | "unavailable"}
 POST /_sandbox/ledger/clear
@@ -20,6 +20,7 @@ from connectors.sandbox.call import Answer, answer
 from connectors.sandbox.faults import Dice, Fate
 from connectors.sandbox.hubspot import HubSpot
 from connectors.sandbox.ledger import Ledger
+from connectors.sandbox.odoo.wires import Odoo
 from connectors.sandbox.outage import Outage
 from connectors.sandbox.slack import Slack
 
@@ -29,6 +30,7 @@ class Controlled(Protocol):
 
     hubspot: HubSpot
     slack: Slack
+    odoo: Odoo
     ledger: Ledger
     dice: dict[str, Dice]
     latency: float
@@ -69,6 +71,7 @@ class Control:
         return {
             "hubspot": sandbox.hubspot.state(),
             "slack": sandbox.slack.state(),
+            "odoo": sandbox.odoo.state(),
             "requests": sandbox.requests,
             "counts": dict(sandbox.ledger.counts),
             "outages": sandbox.outages,
@@ -86,7 +89,7 @@ class Control:
             dice = sandbox.dice[vendor]
             dice.faults = dice.faults.changed(**asked)
             dice.forced.extend(forced)
-            (sandbox.hubspot if vendor == "hubspot" else sandbox.slack).set_faults(dice.faults)
+            getattr(sandbox, vendor).set_faults(dice.faults)
         if outage:
             sandbox.begin_outage(outage, delay=outage.at or 0.05)
 

@@ -16,6 +16,7 @@ from connectors.sandbox.control import Control
 from connectors.sandbox.faults import Dice, Fate, Faults
 from connectors.sandbox.hubspot import HubSpot
 from connectors.sandbox.ledger import Entry, Ledger
+from connectors.sandbox.odoo.wires import Odoo
 from connectors.sandbox.outage import Outage
 from connectors.sandbox.slack import Slack
 
@@ -24,7 +25,7 @@ _GONE_POLL_SECONDS = 0.2
 
 
 class Vendor(Protocol):
-    """What ``hubspot.py`` and ``slack.py`` both are."""
+    """What ``hubspot.py``, ``slack.py`` and ``odoo.py`` are."""
 
     name: str
 
@@ -57,6 +58,7 @@ class Sandbox:
         outage: Outage | None = None,
         hubspot: HubSpot | None = None,
         slack: Slack | None = None,
+        odoo: Odoo | None = None,
         journal: Path | None = None,
         keep: bool = True,
     ) -> None:
@@ -64,16 +66,18 @@ class Sandbox:
         slack_faults = slack_faults or faults
         self.hubspot = hubspot or HubSpot(faults)
         self.slack = slack or Slack(slack_faults)
+        self.odoo = odoo or Odoo(faults)
         self.hubspot.set_faults(faults)
+        self.odoo.set_faults(faults)
         self.slack.set_faults(slack_faults)
-        self.dice = {"hubspot": Dice(seed, faults), "slack": Dice(seed, slack_faults)}
+        self.dice = {"hubspot": Dice(seed, faults), "slack": Dice(seed, slack_faults), "odoo": Dice(seed, faults)}
         self.ledger = Ledger(journal, keep=keep)
         self.latency = latency
         self.outage = outage
         self.outages: list[tuple[float, float]] = []
         self.requests = 0
         self._host, self._port = host, port
-        self._vendors: tuple[Vendor, ...] = (self.hubspot, self.slack)
+        self._vendors: tuple[Vendor, ...] = (self.odoo, self.hubspot, self.slack)
         self._control = Control(self)
         self._unavailable_until = 0.0
         self._closing = False

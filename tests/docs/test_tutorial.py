@@ -32,6 +32,7 @@ def _follow(name: str, home: Path, **settings: str) -> None:
     [
         "tutorial.md",
         "how-to/connect-slack.md",
+        "how-to/connect-odoo.md",
         "how-to/emit-from-the-warehouse.md",
         "how-to/keep-the-order-of-a-record.md",
     ],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from connectors.contract import Rejected, Retry, Unknown, Verdict
+from connectors.contract import Delivered, Rejected, Retry, Unknown, Verdict
 from connectors.engine.runner.batch import Judges
 from connectors.engine.runner.calls import Call, needs
 from connectors.engine.runner.credentials import NoToken
@@ -87,9 +87,15 @@ async def _send(sender: Sender, plan: Plan, batch: BatchPlan, items: list[Any], 
 
 
 def _each(items: list[Any], verdict: Verdict) -> list[Verdict]:
-    """What holds for the whole batch, for each of its events; a refusal asks to be bisected."""
-    if isinstance(verdict, Rejected) and len(items) > 1:
-        verdict = replace(verdict, whole=True)
+    """What holds for the whole batch, for each of its events; a refusal asks to be bisected.
+
+    So does a refusal that means "it is gone": it is about one record, and nothing was done for the others.
+    """
+    if len(items) > 1:
+        if isinstance(verdict, Delivered):
+            verdict = Rejected("one of the batch is gone already", whole=True)
+        elif isinstance(verdict, Rejected):
+            verdict = replace(verdict, whole=True)
     return [verdict] * len(items)
 
 

@@ -93,17 +93,26 @@ class Compiler:
 
     def plans(self) -> dict[tuple[str, OperationName], Plan]:
         """Every function; ``message`` and ``add`` stand for one another where there is only one of them."""
-        plans: dict[tuple[str, OperationName], Plan] = {}
-        for name, spec in self.manifest.objects.items():
-            for operation, one in _with_synonyms(spec.operations).items():
-                plans[name, operation] = self._plan(name, operation, spec, one)
-        return plans
+        return {
+            key: plan for name, spec in self.manifest.objects.items() for key, plan in self.plans_of(name, spec).items()
+        }
+
+    def plans_of(self, name: str, spec: ObjectSpec) -> dict[tuple[str, OperationName], Plan]:
+        """The functions of one kind of record."""
+        return {
+            (name, operation): self._plan(name, operation, spec, one)
+            for operation, one in _with_synonyms(spec.operations).items()
+        }
 
     def reads(self) -> dict[tuple[str, str], ReadPlan]:
         """By object and by get, list, find, find_unique."""
         return {
+            key: plan for name, spec in self.manifest.objects.items() for key, plan in self.reads_of(name, spec).items()
+        }
+
+    def reads_of(self, name: str, spec: ObjectSpec) -> dict[tuple[str, str], ReadPlan]:
+        return {
             (name, kind): self._read(request, self._static(spec))
-            for name, spec in self.manifest.objects.items()
             for kind in ("get", "list", "find", "find_unique")
             if spec.read is not None and (request := getattr(spec.read, kind)) is not None
         }

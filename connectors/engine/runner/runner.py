@@ -47,6 +47,8 @@ class HttpConnector:
     Raises ``BadConnection``.
     """
 
+    sender_type: type[Sender] = Sender
+
     def __init__(
         self,
         manifest: Manifest,
@@ -65,7 +67,7 @@ class HttpConnector:
         self.limits = _limits(manifest.limits, limits or {})
         configuration = configure(manifest, settings, secrets)
         self.values = configuration.values
-        self.sender = Sender(manifest, configuration, now=now, save_secret=save_secret)
+        self.sender = self.sender_type(manifest, configuration, now=now, save_secret=save_secret)
         self.compiler = Compiler(manifest, configuration, self.sender.base, self.sender.redact, dict(on_unknown or {}))
         self.asking = self.compiler.rules(idempotent=True)
         """The rules for calls that only ask."""

@@ -98,7 +98,7 @@ def test_the_connector_may_be_the_name(desk: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["X", "--connector", "salesforce"], 1, "there are hubspot, http, slack"),
+        (["X", "--connector", "salesforce"], 1, "there are hubspot, http, odoo, slack"),
         (["hubspot"], 1, "bearer needs access_token"),
         (["http", "--secret", "access_token=x"], 1, "base_url is missing"),
         (["hubspot", "--secret", "access_token=x", "--set", "shoe=43"], 1, "no setting 'shoe' (there are access_token"),
@@ -329,7 +329,7 @@ def test_the_key_is_changed(
 
 def test_the_catalogue(desk: CommandLine) -> None:
     """``connectors`` lists what there is, and shows the settings and functions of one."""
-    assert [row["name"] for row in desk.json("connectors", "list")] == ["hubspot", "http", "slack"]
+    assert [row["name"] for row in desk.json("connectors", "list")] == ["hubspot", "http", "odoo", "slack"]
     shown = desk.json("connectors", "show", "hubspot")
     assert {"object": "contact", "operation": "add", "batch": 100, "unique": "email"} in shown["functions"]
     assert next(row for row in shown["settings"] if row["name"] == "access_token")["type"] == "secret"
