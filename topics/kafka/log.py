@@ -128,7 +128,10 @@ class KafkaLog:
         cluster = self._ask(lambda admin: admin.describe_cluster(), seconds=0.0)
         broker = ConfigResource("BROKER", str(cluster["brokers"][0]["broker_id"]), [OFFSETS_RETENTION])
         found = self._ask(lambda admin: admin.describe_configs([broker], config_filter="all"), seconds=0.0)
-        return 60.0 * int(found["broker"][broker.name][OFFSETS_RETENTION]["value"])
+        value = found.get("broker", {}).get(broker.name, {}).get(OFFSETS_RETENTION, {}).get("value")
+        if value is None:  # services that run Kafka for others hide some of their settings
+            raise LogError(f"{self._address.name} does not say its {OFFSETS_RETENTION}")
+        return 60.0 * int(value)
 
     def probe(self) -> str:
         cluster = self._ask(lambda admin: admin.describe_cluster(), seconds=0.0)
