@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,10 +15,13 @@ from connectors.errors import BadConnection, BadManifest
 
 if TYPE_CHECKING:
     from connectors.connections.table import Connection
+    from connectors.engine.native import NativeConnector
     from connectors.engine.runner.credentials import SaveSecret
     from connectors.engine.runner.runner import HttpConnector
 
-NAMES: Final = ("hubspot", "http", "odoo", "slack")
+NAMES: Final = ("email", "hubspot", "http", "odoo", "slack", "sql")
+NATIVE: Final = {"email": "EmailConnector", "sql": "SqlConnector"}
+"""Connectors that do not speak HTTP: the class in the ``connector.py`` beside the manifest."""
 FOLDER: Final = Path(__file__).parent / "saas"
 
 
@@ -51,15 +55,18 @@ def build(connection: Connection, secrets: Mapping[str, str], *, save_secret: Sa
     ``save_secret(name, value)`` is told when the vendor replaces a refresh token.
     Raises ``BadConnection``, ``BadManifest``.
     """
-    return _class_of(connection.connector)(
-        manifest(connection.connector, connection.version),
-        connection.settings,
-        secrets,
-        connection.limits,
-        on_unknown=connection.policy.get("on_unknown"),
-        newest=manifest(connection.connector),
-        save_secret=save_secret,
-    )
+    pinned, newest = manifest(connection.connector, connection.version), manifest(connection.connector)
+    given = (pinned, connection.settings, secrets, connection.limits)
+    on_unknown = connection.policy.get("on_unknown")
+    if connection.connector in NATIVE:
+        return _native_class_of(connection.connector)(*given, on_unknown=on_unknown, newest=newest)
+    made = _class_of(connection.connector)
+    return made(*given, on_unknown=on_unknown, newest=newest, save_secret=save_secret)
+
+
+def _native_class_of(name: str) -> type[NativeConnector]:
+    made: type[NativeConnector] = getattr(import_module(f"connectors.saas.{name}.connector"), NATIVE[name])
+    return made
 
 
 def _class_of(name: str) -> type[HttpConnector]:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connectors.cli.context import current_connections, name_argument, pending_of, tell
-from connectors.cli.options import ask_missing, change_options, limits_of, policy_of, secrets_of, settings_of
+from connectors.cli.options import (
+    ask_missing,
+    ask_required,
+    change_options,
+    limits_of,
+    policy_of,
+    secrets_of,
+    settings_of,
+)
 from topics.cli.console import json_option, note, pass_context
 from topics.cli.context import CommandContext
 from topics.errors import LogError
@@ -33,7 +41,7 @@ def add(
       writeback connections add Hubspot --connector hubspot --secret access_token
       writeback connections add Slack --connector slack --secret access_token=env:SLACK_TOKEN
 
-    On a terminal the secrets that are missing are asked for, hidden.
+    On a terminal the settings that are missing are asked for, and the secrets, hidden.
     """  # noqa: D301 - click's own mark for lines that it shall not join
     from connectors import registry  # noqa: PLC0415
 
@@ -43,6 +51,7 @@ def add(
         limits_of(said, manifest),
         policy_of(said, manifest),
     )
+    settings |= ask_required(manifest, settings)
     secrets = secrets_of(said["secrets"])
     secrets |= ask_missing(manifest, settings, secrets, can_encrypt=bool(context.settings.secret_key))
     store = current_connections(context)

@@ -168,15 +168,35 @@ def secrets_of(items: Iterable[str]) -> dict[str, str]:
 def missing_secrets(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> list[str]:
     """Secrets to ask a person for: the required ones, and when no way in is complete those of the one begun."""
     from connectors.engine.manifest.auth import settings_of as needed  # noqa: PLC0415
+    from connectors.engine.manifest.configuration import begun as begun_ways  # noqa: PLC0415
 
     given = {*settings, *secrets, *(name for name, spec in manifest.settings.items() if spec.default is not None)}
     missing = [name for name, spec in manifest.settings.items() if spec.secret and spec.required]
     wanted = settings.get("auth")
     ways = [way for way in manifest.auth if wanted is None or way.type == wanted]
+    ways = begun_ways(ways, {*settings, *secrets}) or ways
     if ways and not any(given.issuperset(needed(way)) for way in ways):
         begun = max(ways, key=lambda way: len({*settings, *secrets}.intersection(needed(way))))  # none begun: the first
         missing += [name for name in needed(begun) if manifest.settings[name].secret]
     return [name for name in dict.fromkeys(missing) if name not in secrets]
+
+
+def ask_required(manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person at a terminal types for the settings that no connection can do without."""
+    missing = [
+        name
+        for name, spec in manifest.settings.items()
+        if spec.required and not spec.secret and spec.default is None and name not in settings
+    ]
+    if not missing or not sys.stdin.isatty():
+        return {}
+    typed = [f"{name}={click.prompt(_question(name, manifest), err=True)}" for name in missing]
+    return settings_of(typed, manifest)
+
+
+def _question(name: str, manifest: Manifest) -> str:
+    about = manifest.settings[name].help
+    return f"{name} ({about})" if about else name
 
 
 def ask_missing(

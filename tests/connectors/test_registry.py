@@ -14,6 +14,7 @@ from connectors.engine.runner.runner import HttpConnector
 from connectors.errors import BadConnection, BadManifest, UnknownFunction
 from connectors.registry import FOLDER, build, check, manifest, names
 from tests.conformance.connectors import ConnectorContract
+from tests.conformance.native import NativeContract
 from topics.event.event import Operation
 
 
@@ -39,9 +40,10 @@ def connection(connector: str = "hubspot", **changed: Any) -> Connection:
 def test_every_connector_keeps_the_contract(name: str) -> None:
     """Every name in the registry has a conformance class of its own in tests/connectors/saas/test_<name>.py."""
     module = importlib.import_module(f"tests.connectors.saas.test_{name}")
-    classes = [one for _, one in inspect.getmembers(module, inspect.isclass) if issubclass(one, ConnectorContract)]
+    contract: type = ConnectorContract if manifest(name).protocol == "http" else NativeContract
+    classes: list[Any] = [one for _, one in inspect.getmembers(module, inspect.isclass) if issubclass(one, contract)]
 
-    assert [one for one in classes if one is not ConnectorContract and one.name == name]
+    assert [one for one in classes if one is not contract and one.name == name]
 
 
 def test_every_folder_is_registered() -> None:
@@ -66,7 +68,7 @@ def test_check() -> None:
     assert check("slack", None, {}, ["access_token"]) == "1.0"
     with pytest.raises(BadConnection, match="access_token is missing"):
         check("slack", None, {}, [])
-    with pytest.raises(BadConnection, match="there are hubspot, http, odoo, slack"):
+    with pytest.raises(BadConnection, match="there are email, hubspot, http, odoo, slack, sql"):
         check("salesforce", None, {}, [])
     with pytest.raises(BadManifest, match=r"slack 0\.9 is not here; there is 1\.0"):
         check("slack", "0.9", {}, ["access_token"])

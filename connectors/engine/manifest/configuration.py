@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -49,9 +49,7 @@ class Configuration:
 
 def configure(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> Configuration:
     """Raises ``BadConnection`` with every mistake."""
-    check(manifest, settings, list(secrets))
-    defaults = {name: spec.default for name, spec in manifest.settings.items() if spec.default is not None}
-    values = {**defaults, **settings, **secrets}
+    values = values_of(manifest, settings, secrets)
     base = compile_text(manifest.base_url, {"settings": values, "object": {}}, in_path=False)
     return Configuration(
         values=values,
@@ -61,6 +59,13 @@ def configure(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[
         guard=AddressGuard(settings.get("allow_private_addresses", False)),
         timeout_seconds=float(settings.get("timeout_seconds", manifest.timeout_seconds)),
     )
+
+
+def values_of(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
+    """Settings, defaults and secrets under one roof. Raises ``BadConnection`` with every mistake."""
+    check(manifest, settings, list(secrets))
+    defaults = {name: spec.default for name, spec in manifest.settings.items() if spec.default is not None}
+    return {**defaults, **settings, **secrets}
 
 
 def check(manifest: Manifest, settings: Mapping[str, Any], secret_names: Sequence[str]) -> None:
@@ -118,18 +123,27 @@ def _auth_mistakes(
     manifest: Manifest, settings: Mapping[str, Any], secret_names: Sequence[str], given: set[str]
 ) -> Iterator[str]:
     wanted = settings.get("auth")
+    if not manifest.auth:
+        if wanted is not None:
+            yield f"there is no setting 'auth': {manifest.name} has one way in, by the settings above"
+        return
     ways = [auth for auth in manifest.auth if wanted is None or auth.type == wanted]
     if not ways:
         known = ", ".join(dict.fromkeys(auth.type for auth in manifest.auth))
         yield f"auth is {wanted!r}; {manifest.name} takes {known}"
         return
     usable = [auth for auth in ways if given.issuperset(settings_of(auth))]
-    ignored = secret_names and wanted is None and usable and isinstance(usable[0], NoAuth)
+    ignored = wanted is None and usable and isinstance(usable[0], NoAuth) and (secret_names or begun(ways, settings))
     if not usable or ignored:
         lacking = [(auth.type, [name for name in settings_of(auth) if name not in given]) for auth in ways]
         choices = " or ".join(f"{kind} needs {' and '.join(names)}" for kind, names in lacking if names)
         secret = next((name for _, names in lacking for name in names if manifest.settings[name].secret), "NAME")
         yield f"credentials are missing: {choices}; --secret {secret} asks for it, {secret}=env:VARIABLE refers to it"
+
+
+def begun(ways: Sequence[Auth], given: Collection[str]) -> list[Auth]:
+    """The ways in of which something is given: whoever names a user does not mean to come in without one."""
+    return [auth for auth in ways if set(given).intersection(settings_of(auth))]
 
 
 def _auth(manifest: Manifest, values: Mapping[str, Any]) -> Auth:

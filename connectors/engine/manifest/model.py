@@ -77,9 +77,13 @@ class Manifest(Part):
     title: str
     docs: str = ""
     settings: dict[str, Setting] = Field(default={})
-    base_url: Text
+    protocol: Literal["http", "smtp", "sql"] = Field(
+        default="http",
+        description="What is spoken. The manifest alone is enough for http; any other has a connector.py beside it.",
+    )
+    base_url: Text = ""
     headers: dict[str, Text] = Field(default={})
-    auth: list[Auth] = Field(min_length=1, description="The ways in; the first whose settings are given is used.")
+    auth: list[Auth] = Field(default=[], description="The ways in; the first whose settings are given is used.")
     limits: LimitsSpec = LimitsSpec()
     timeout_seconds: float = Field(default=120.0, gt=0, le=3_600, description="Longest wait for an answer.")
     fails_when: Path | None = Field(
@@ -97,8 +101,23 @@ class Manifest(Part):
     unique_setting: str | None = Field(
         default=None, description="A setting that maps kinds of records to their unique property."
     )
-    probe: Request = Field(description="Asked to see whether the vendor is up and the credentials are good.")
+    probe: Request | None = Field(
+        default=None, description="Asked to see whether the vendor is up and the credentials are good."
+    )
     objects: dict[Name, ObjectSpec] = Field(default={})
+
+    @model_validator(mode="after")
+    def _http_is_whole(self) -> Manifest:
+        if self.protocol != "http":
+            return self
+        lacking = [name for name in ("base_url", "auth", "probe") if not getattr(self, name)]
+        if lacking:
+            raise ValueError(f"{', '.join(lacking)}: a manifest for http has them")
+        for name, spec in self.objects.items():
+            for operation, one in spec.operations.items():
+                if one.request is None and one.batch is None:
+                    raise ValueError(f"objects.{name}.operations.{operation}: needs a request, a batch, or both")
+        return self
 
     @model_validator(mode="after")
     def _references_exist(self) -> Manifest:

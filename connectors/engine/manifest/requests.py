@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from connectors.engine.manifest.errors import ErrorRow
 from connectors.engine.manifest.parts import Part, Path, Shape, Status, Text
@@ -96,6 +96,9 @@ class Operation(Part):
     request: Request | None = None
     batch: Batch | None = None
     find: Find | None = None
+    maximum: int = Field(
+        default=1, ge=1, le=10_000, description="Events per call, of a protocol that is not HTTP; HTTP has `batch`."
+    )
     key: Shape = Field(default=None, description="The ordering key of an event, from its fields.")
     key_interval: float = Field(default=0.0, ge=0, description="Least seconds between two calls of one key.")
     idempotent: bool | None = Field(default=None, description="None given: update, upsert and delete are, add is not.")
@@ -105,12 +108,6 @@ class Operation(Part):
     settle_after: float = Field(default=2.0, ge=0, description="Seconds before asking whether a call has happened.")
     on_unknown: Literal["retry", "dead_letter"] = "dead_letter"
     errors: list[ErrorRow] = Field(default=[], description="Rows that come before the connector's.")
-
-    @model_validator(mode="after")
-    def _something_to_call(self) -> Operation:
-        if self.request is None and self.batch is None:
-            raise ValueError("needs a request, a batch, or both")
-        return self
 
 
 class ReadRequest(Request):

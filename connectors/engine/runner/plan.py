@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from connectors.contract import Function, UnknownPolicy
+from connectors.engine.functions import is_idempotent, on_unknown_of, with_synonyms
 from connectors.engine.manifest.configuration import Configuration
 from connectors.engine.manifest.model import Manifest, ObjectSpec
 from connectors.engine.manifest.requests import Batch, Find, Operation, ReadRequest
@@ -21,8 +21,6 @@ from connectors.engine.template.template import Render, Scope, Static, compile_v
 from connectors.engine.transport.redact import Redactor
 from topics.event.event import Event
 from topics.event.event import Operation as OperationName
-
-IDEMPOTENT: Final = frozenset({OperationName.UPDATE, OperationName.UPSERT, OperationName.DELETE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ class Compiler:
         """The functions of one kind of record."""
         return {
             (name, operation): self._plan(name, operation, spec, one)
-            for operation, one in _with_synonyms(spec.operations).items()
+            for operation, one in with_synonyms(spec.operations).items()
         }
 
     def reads(self) -> dict[tuple[str, str], ReadPlan]:
@@ -137,7 +135,7 @@ class Compiler:
     def _plan(self, name: str, operation: OperationName, spec: ObjectSpec, one: Operation) -> Plan:
         static = self._static(spec)
         unique = self.unique(name, spec)
-        idempotent = one.idempotent if one.idempotent is not None else operation in IDEMPOTENT
+        idempotent = is_idempotent(operation, one)
         findable = one.find is not None and unique is not None and not idempotent
         delete = operation is OperationName.DELETE
         single = idempotent or one.idempotency_header is not None
@@ -149,7 +147,7 @@ class Compiler:
                 idempotent=single,
                 findable=findable,
                 settle_after=one.settle_after,
-                on_unknown=self._policy(operation, one),
+                on_unknown=on_unknown_of(operation, one, self.on_unknown),
                 key_interval=one.key_interval,
                 aliases=frozenset(spec.aliases),
             ),
@@ -166,13 +164,6 @@ class Compiler:
             key=None if one.key is None else compile_key(one.key, static, unique, spec.aliases),
             respell=compile_aliases(spec.aliases),
         )
-
-    def _policy(self, operation: OperationName, one: Operation) -> UnknownPolicy:
-        same = {OperationName.ADD: OperationName.MESSAGE, OperationName.MESSAGE: OperationName.ADD}
-        for name in (operation, same.get(operation)):
-            if name is not None and name in self.on_unknown:
-                return self.on_unknown[name]
-        return one.on_unknown
 
     def _batch(self, batch: Batch, static: Static, rules: Rules) -> BatchPlan:
         named = fields_named(batch.input)
@@ -207,11 +198,3 @@ class Compiler:
 
     def _static(self, spec: ObjectSpec) -> Static:
         return {"settings": self.configuration.values, "object": spec.variables}
-
-
-def _with_synonyms(operations: Mapping[OperationName, Operation]) -> dict[OperationName, Operation]:
-    both = dict(operations)
-    for one, other in ((OperationName.ADD, OperationName.MESSAGE), (OperationName.MESSAGE, OperationName.ADD)):
-        if one in operations:
-            both.setdefault(other, operations[one])
-    return both

@@ -12,7 +12,6 @@ from connectors.contract import (
     Down,
     Finding,
     Function,
-    Limits,
     Page,
     Quota,
     Retry,
@@ -20,8 +19,9 @@ from connectors.contract import (
     UnknownPolicy,
     Verdict,
 )
+from connectors.engine.functions import limits_of, unknown_function
 from connectors.engine.manifest.configuration import configure
-from connectors.engine.manifest.model import LimitsSpec, Manifest
+from connectors.engine.manifest.model import Manifest
 from connectors.engine.manifest.read import Sync
 from connectors.engine.runner.calls import Prepared, compile_call
 from connectors.engine.runner.credentials import NoToken, SaveSecret
@@ -64,7 +64,7 @@ class HttpConnector:
         self.name = manifest.name
         self.version = manifest.version
         self.manifest = manifest
-        self.limits = _limits(manifest.limits, limits or {})
+        self.limits = limits_of(manifest.limits, limits or {})
         configuration = configure(manifest, settings, secrets)
         self.values = configuration.values
         self.sender = self.sender_type(manifest, configuration, now=now, save_secret=save_secret)
@@ -82,7 +82,7 @@ class HttpConnector:
         """How a function is done. Raises ``UnknownFunction``."""
         plan = self._plans.get((object_name, operation))
         if plan is None:
-            raise UnknownFunction(_unknown_function(f"{object_name}.{operation}", self.manifest, self._newest))
+            raise UnknownFunction(unknown_function(f"{object_name}.{operation}", self.manifest, self._newest))
         return plan
 
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
@@ -153,6 +153,7 @@ class HttpConnector:
         return Source(object_name, specs[object_name], static, asking)
 
     async def probe(self) -> Delivered | Down | Throttled:
+        assert self.manifest.probe is not None  # every manifest for http has one
         call = compile_call(self.manifest.probe, self.sender.base, {"settings": self.values, "object": {}})
         try:
             reply = await self.sender.send(call.prepare(Scope({})))
@@ -177,19 +178,3 @@ class HttpConnector:
 
     async def close(self) -> None:
         await self.sender.close()
-
-
-def _limits(spec: LimitsSpec, own: Mapping[str, Any]) -> Limits:
-    return Limits(
-        rate=own.get("rate", spec.rate),
-        per_seconds=own.get("per_seconds", spec.per_seconds),
-        concurrency=own.get("concurrency", spec.concurrency),
-    )
-
-
-def _unknown_function(wanted: str, manifest: Manifest, newest: Manifest | None) -> str:
-    known = ", ".join(manifest.functions())
-    message = f"unknown function {wanted}: connector {manifest.name} {manifest.version} has {known}"
-    if newest is not None and newest.version != manifest.version and wanted in newest.functions():
-        message += f"; {newest.version} has it: run a full resync (or `writeback connectors upgrade`)"
-    return message

@@ -27,12 +27,13 @@ from urllib.parse import quote
 from pydantic import TypeAdapter, ValidationError
 
 from connectors.contract import Function, Page, Verdict
+from connectors.engine.functions import IDEMPOTENT
 from connectors.engine.manifest.errors import Meaning
 from connectors.engine.manifest.read import ColumnName, Sync
 from connectors.engine.runner.calls import Base, Prepared, idempotency_key, with_params
 from connectors.engine.runner.delivery import deliver_one
 from connectors.engine.runner.expected import ANY_MEDIA_TYPE, PAGE, UNREADABLE, Expected, as_list, body_of, compile_says
-from connectors.engine.runner.plan import IDEMPOTENT, Plan
+from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.verdicts import Row, Rules

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def test_the_connector_may_be_the_name(desk: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["X", "--connector", "salesforce"], 1, "there are hubspot, http, odoo, slack"),
+        (["X", "--connector", "salesforce"], 1, "there are email, hubspot, http, odoo, slack, sql"),
         (["hubspot"], 1, "bearer needs access_token"),
         (["http", "--secret", "access_token=x"], 1, "base_url is missing"),
         (["hubspot", "--secret", "access_token=x", "--set", "shoe=43"], 1, "no setting 'shoe' (there are access_token"),
@@ -211,6 +212,26 @@ def test_only_what_is_missing_is_asked_for(
     questions = _at_a_terminal(monkeypatch)
 
     assert (desk("add", "hubspot", *arguments), questions) == (0, asked), desk.warned
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        ([], ["host (the mail server, such as smtp.example.com)", "sender (whom messages are from: ...)"]),
+        (["--set", "host=h", "--set", "sender=a@x.org"], []),
+        (["--set", "host=h", "--set", "sender=a@x.org", "--set", "username=me"], ["password"]),
+        (["--set", "host=h", "--set", "sender=a@x.org", "--set", "auth=basic"], ["password"]),
+    ],
+)
+def test_settings_that_are_missing_are_asked_for(
+    desk: CommandLine, monkeypatch: pytest.MonkeyPatch, arguments: list[str], asked: list[str]
+) -> None:
+    """With what they are; and the password of a user that was named."""
+    questions = _at_a_terminal(monkeypatch)
+    code = desk("add", "email", *arguments)
+
+    assert code == (1 if "auth=basic" in arguments else 0), desk.warned  # of that way, the user name is missing, too
+    assert [re.sub(r"from: .*", "from: ...)", one) for one in questions] == asked
 
 
 def test_another_way_in_asks_for_its_secrets(desk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,7 +350,14 @@ def test_the_key_is_changed(
 
 def test_the_catalogue(desk: CommandLine) -> None:
     """``connectors`` lists what there is, and shows the settings and functions of one."""
-    assert [row["name"] for row in desk.json("connectors", "list")] == ["hubspot", "http", "odoo", "slack"]
+    assert [row["name"] for row in desk.json("connectors", "list")] == [
+        "email",
+        "hubspot",
+        "http",
+        "odoo",
+        "slack",
+        "sql",
+    ]
     shown = desk.json("connectors", "show", "hubspot")
     assert {"object": "contact", "operation": "add", "batch": 100, "unique": "email"} in shown["functions"]
     assert next(row for row in shown["settings"] if row["name"] == "access_token")["type"] == "secret"
