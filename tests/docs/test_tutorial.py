@@ -26,7 +26,7 @@ def _follow(name: str, home: Path, **settings: str) -> None:
 
 
 @pytest.mark.acceptance
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "name",
     [
