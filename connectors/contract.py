@@ -3,7 +3,7 @@
 Verdict     (one per event)
 ├── Delivered   the destination has it
 ├── Retry       transient, for this record; the only one that spends an attempt
-├── Throttled   the destination's quota; costs no attempt
+├── Throttled   the destination's quota, for the connection or for one key; costs no attempt
 ├── Down        the destination or its credentials are out; costs no attempt, opens the breaker
 ├── Rejected    never going to work
 └── Unknown     it may have happened: settled by ``find`` before any second try
@@ -36,6 +36,9 @@ class Evidence:
 
 NO_EVIDENCE = Evidence()
 
+Scope = Literal["connection", "key"]
+"""Whom a limit holds: the whole connection, or the events of one ordering key (Slack: the messages of one channel)."""
+
 RetryKind = Literal["no_answer", "connection", "server"]
 """``no_answer``: nothing came in time; ``connection``: it broke; ``server``: an answer that asks to try again. Each
 has its own line in the retry policy, as in the seed system."""
@@ -62,6 +65,7 @@ class Throttled:
     after: float
     reason: str = "throttled"
     evidence: Evidence = NO_EVIDENCE
+    scope: Scope = "connection"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from topics.errors import LogUnavailable
 from topics.event import codec
 from topics.event.event import Event, Operation, Options
 from topics.log import Commit, Partition
-from worker.destination.destination import Destination
+from worker.destination.destination import KEYS_IN_A_ROW, Destination
 from worker.dispatch.dispatch import Dispatcher
 from worker.dispatch.settle import Settler
 from worker.progress.metadata import LetterCause, Memory, Tries, decode, encode
@@ -425,6 +425,39 @@ async def test_a_throttled_destination_is_waited_for(bench: Bench) -> None:
 
     assert saas.seen == ["e1"] * 7
     assert bench.letters() == []
+
+
+async def test_a_limit_of_one_key_holds_only_that_key(bench: Bench) -> None:
+    """A 429 for one channel waits for that channel: the others go on, and its own messages keep their order."""
+    saas = bench.connect()
+    refusals = iter(range(1))
+    saas.answer = lambda of: (
+        Throttled(0.4, scope="key") if of.key == "slow" and next(refusals, None) is not None else Delivered()
+    )
+    bench.emit(event(1, key="slow"), event(2, key="slow"), *(event(number, key=f"k{number}") for number in range(3, 9)))
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: bench.committed() == 8)
+        assert dispatcher(worker).destination.throttle.wait(0.0) == 0
+
+    assert saas.seen[0] == "e1"
+    assert saas.seen[-2:] == ["e1", "e2"]
+    assert sorted(saas.seen[1:-2]) == [f"e{number}" for number in range(3, 9)]
+    assert bench.letters() == []
+
+
+async def test_a_limit_of_every_key_is_the_connections(bench: Bench) -> None:
+    """A vendor that says to each key in turn that it has to wait means the connection: the other keys are not tried."""
+    saas = bench.connect(limits={"concurrency": 1})
+    saas.answer = lambda _: Throttled(30.0, scope="key")
+    bench.emit(*(event(number, key=f"k{number}") for number in range(30)))
+
+    async with bench.working() as worker:
+        await bench.eventually(
+            lambda: saas.seen and dispatcher(worker).destination.throttle.wait(worker._clock.monotonic()) > 20
+        )
+
+    assert KEYS_IN_A_ROW < len(saas.seen) <= KEYS_IN_A_ROW + 2  # one may be on its way when the others are stopped
 
 
 async def test_a_half_open_batch_with_one_bad_record_closes(bench: Bench) -> None:

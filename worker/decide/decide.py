@@ -21,6 +21,7 @@ from connectors.contract import (
     Function,
     Rejected,
     Retry,
+    Scope,
     Throttled,
     Unknown,
     Verdict,
@@ -98,10 +99,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The destination's quota: the event stays as it was, the connection waits ``delay`` seconds."""
+    """The destination's quota: the event stays as it was; the connection, or only its key, waits ``delay`` seconds."""
 
     delay: float
     reason: str
+    scope: Scope = "connection"
 
 
 Decision = Done | Again | Find | Bury | Hold | Wait
@@ -134,7 +136,7 @@ def decide(verdict: Verdict, case: Case, policy: RetryPolicy, roll: float) -> De
                 return Bury("exhausted", f"{verdict.reason} (gave up after {case.attempt} attempts)")
             return Again(delay, verdict.reason)
         case Throttled():
-            return Wait(verdict.after, verdict.reason)
+            return Wait(verdict.after, verdict.reason, verdict.scope)
         case Down():
             return Hold(verdict.reason, verdict.after)
         case Rejected():

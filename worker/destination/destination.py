@@ -13,6 +13,9 @@ from worker.lane.lane import Lane
 from worker.log_events import logger
 from worker.ports import DispatchContext
 
+KEYS_IN_A_ROW = 8
+"""Keys that may be told to wait, one after another and none taken between them, before the connection waits."""
+
 
 class Destination:
     """Throttle, breaker and quarantine of a connection; its partitions are paused while nothing can go out.
@@ -25,6 +28,7 @@ class Destination:
         self.throttle = Throttle(self.limits)
         self.breaker = Breaker()
         self.paused = False
+        self._limited: set[str] = set()
         self._ended = Quarantine()
         self._received = Quarantine()
         self._slug = connection.slug
@@ -58,15 +62,24 @@ class Destination:
                 answered = verdict
                 break
         if answered is not None:
-            if isinstance(answered, Throttled):
-                self.throttle.refused(out)
-            else:
+            if not isinstance(answered, Throttled):
                 self.throttle.answered(now, out)
+                self._limited.clear()
+            elif answered.scope == "connection":
+                self.throttle.refused(out)
             self.answered()
             return False
         if failed is not None:
             self.failed(now, failed.reason)
         return trial
+
+    def all_keys_limited(self, key: str) -> bool:
+        """The vendor says that this key has to wait: does it say so of every key, one after another?
+
+        Then the limit is the connection's, whatever the vendor's documentation calls it.
+        """
+        self._limited.add(key)
+        return len(self._limited) > KEYS_IN_A_ROW
 
     def answered(self) -> None:
         """The vendor answered, yes or no."""

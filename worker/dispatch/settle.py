@@ -151,6 +151,8 @@ class Settler:
                     self._again(delivery, now, 2 * (self._destination.breaker.probe_at - now) + 1)
                 else:
                     self._lane.offer(delivery, now)
+            case Wait(scope="key") if not self._destination.all_keys_limited(delivery.key):
+                self._lane.offer(delivery, now, due=now + decision.delay)
             case Wait():
                 self._destination.throttle.throttled(now, decision.delay, decision.reason)
                 self._lane.offer(delivery, now)

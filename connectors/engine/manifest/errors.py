@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from connectors.contract import Scope
 from connectors.engine.manifest.parts import Part, Path, Status
 
 Meaning = Literal["delivered", "retry", "throttled", "down", "rejected", "conflict", "unknown"]
@@ -33,6 +34,12 @@ class ErrorRow(Part):
     verdict: Meaning
     wait: float | None = Field(
         default=None, ge=0, le=86_400, description="Seconds to wait when the answer does not say. Retry-After wins."
+    )
+
+    scope: Scope = Field(
+        default="connection",
+        description="Of a throttled row, whom it holds: the connection, or only the events with the same ordering key "
+        "(an operation's key; for Slack the channel).",
     )
 
     @property

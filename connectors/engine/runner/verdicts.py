@@ -5,7 +5,8 @@
     2xx that is the vendor's and accounts for the call Delivered
     2xx that the connector says is a failure           as its rows say, else Rejected
     any other 2xx (a proxy's page, nothing, half)      Retry when the call is idempotent, else Unknown
-    401 403 407                                        Down (the credentials)
+    401 403 407                                        Down (the credentials, or the account)
+    403 with a Retry-After, or rate headers used up    Throttled
     404 410 of a delete, and no proxy's page           Delivered (it is gone)
     408 5xx 303                                        Retry when the call is idempotent, else Unknown
     423 425                                            Retry
@@ -24,7 +25,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from connectors.contract import Delivered, Down, Evidence, Rejected, Retry, Throttled, Unknown, Verdict
+from connectors.contract import Delivered, Down, Evidence, Rejected, Retry, Scope, Throttled, Unknown, Verdict
 from connectors.engine.manifest.errors import ErrorRow, ErrorShape, Meaning
 from connectors.engine.runner.expected import UNREADABLE, Expected
 from connectors.engine.template.paths import Look, compile_path
@@ -48,6 +49,7 @@ class Row:
     wait: float | None = None
     when: Look | None = None
     """True of the body; None: whatever it is."""
+    scope: Scope = "connection"
 
     def matches(self, status: int | None, codes: frozenset[str], body: Any) -> bool:
         return (
@@ -57,12 +59,16 @@ class Row:
         )
 
 
+UNACCOUNTED: Final = Row(None, None, "unknown")
+FORBIDDEN: Final = Row(frozenset({403}), None, "down")
+THROTTLED: Final = Row(frozenset({429}), None, "throttled")
 ANYTHING_ELSE: Final = Row(None, None, "rejected")
 BUILT_IN: Final = (
-    Row(frozenset({401, 403, 407}), None, "down"),
+    Row(frozenset({401, 407}), None, "down"),
+    FORBIDDEN,
     Row(frozenset({409}), None, "conflict"),
     Row(frozenset({423, 425}), None, "retry"),
-    Row(frozenset({429}), None, "throttled"),
+    THROTTLED,
     Row(frozenset({501, 505}), None, "rejected"),
     Row(frozenset({303, 408, *range(100, 200), *range(500, 600)}), None, "unknown"),
     ANYTHING_ELSE,
@@ -107,7 +113,7 @@ def compile_rules(
 
 
 def _row(row: ErrorRow) -> Row:
-    return Row(row.statuses, row.codes, row.verdict, row.wait, compile_path(row.when) if row.when else None)
+    return Row(row.statuses, row.codes, row.verdict, row.wait, compile_path(row.when) if row.when else None, row.scope)
 
 
 def after_failure(failure: TransportFailure, rules: Rules) -> Verdict:
@@ -165,12 +171,14 @@ def after_refusal(
         row = ANYTHING_ELSE  # the page of a proxy knows nothing of the record
     if row is ANYTHING_ELSE and 200 <= reply.status < 300 and not _says_no(body, rules):
         return _unaccounted(reply, lacks or "it is another status than that of a success", evidence, rules)
-    words = _words(body, rules) or evidence.excerpt.strip() or reply.headers.get("Location", "")
-    reason = rules.redact(": ".join(part for part in (f"HTTP {reply.status}", *sorted(codes)[:2], words) if part))
     wait = retry_after(reply.headers, now)
+    if row is FORBIDDEN and (wait is not None or _until_reset(reply.headers, now) is not None):
+        row = THROTTLED  # a limit that has no status of its own: GitHub's, and the daily ones of Google's older APIs
+    words = _words(body, rules) or evidence.excerpt.strip() or reply.headers.get("Location", "")
+    reason = rules.redact(": ".join(part for part in (f"HTTP {reply.status}", *_said(codes, words)) if part))
     if wait is None and row.meaning == "throttled":
         wait = _until_reset(reply.headers, now)
-    return _verdict(row.meaning, reason[:REASON_CHARACTERS], row.wait if wait is None else wait, evidence, rules)
+    return _verdict(row, reason[:REASON_CHARACTERS], row.wait if wait is None else wait, evidence, rules)
 
 
 def _says_no(body: Any, rules: Rules) -> bool:
@@ -181,7 +189,7 @@ def _unaccounted(reply: Reply, lacks: str, evidence: Evidence, rules: Rules) -> 
     """It may have been done: nothing in the answer shows that it was, and nothing that it was not."""
     words = evidence.excerpt.strip() or "it is empty"
     reason = f"HTTP {reply.status}, but the answer does not show that it was done ({lacks}): {words}"
-    return _verdict("unknown", reason[:REASON_CHARACTERS], None, evidence, rules)
+    return _verdict(UNACCOUNTED, reason[:REASON_CHARACTERS], None, evidence, rules)
 
 
 def after_item(error: Any, status: int | None, rules: Rules, request_id: str | None) -> Verdict:
@@ -189,16 +197,17 @@ def after_item(error: Any, status: int | None, rules: Rules, request_id: str | N
     codes = _codes(error, rules)
     row = next(row for row in rules.rows if row.matches(status, codes, error))
     excerpt = rules.redact(_json_text(error))
-    reason = rules.redact(": ".join([*sorted(codes)[:2], _words(error, rules) or excerpt]))
-    return _verdict(row.meaning, reason[:REASON_CHARACTERS], row.wait, Evidence(status, excerpt, request_id), rules)
+    reason = rules.redact(": ".join(_said(codes, _words(error, rules) or excerpt)))
+    return _verdict(row, reason[:REASON_CHARACTERS], row.wait, Evidence(status, excerpt, request_id), rules)
 
 
-def _verdict(meaning: Meaning, reason: str, wait: float | None, evidence: Evidence, rules: Rules) -> Verdict:
-    match meaning:
+def _verdict(row: Row, reason: str, wait: float | None, evidence: Evidence, rules: Rules) -> Verdict:
+    match row.meaning:
         case "delivered":
             return Delivered({"note": reason})
         case "throttled":
-            return Throttled(max(THROTTLE_SECONDS if wait is None else wait, SHORTEST_THROTTLE), reason, evidence)
+            after = max(THROTTLE_SECONDS if wait is None else wait, SHORTEST_THROTTLE)
+            return Throttled(after, reason, evidence, row.scope)
         case "down":
             return Down(reason, wait, evidence)
         case "retry":
@@ -206,7 +215,7 @@ def _verdict(meaning: Meaning, reason: str, wait: float | None, evidence: Eviden
         case "unknown":
             return Retry(reason, wait, evidence) if rules.idempotent else Unknown(reason, evidence)
         case _:
-            return Rejected(reason, evidence, conflict=meaning == "conflict")
+            return Rejected(reason, evidence, conflict=row.meaning == "conflict")
 
 
 def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
@@ -223,6 +232,11 @@ def _codes(body: Any, rules: Rules) -> frozenset[str]:
 def _words(body: Any, rules: Rules) -> str:
     words = rules.message(body) if rules.message is not None and isinstance(body, dict | list) else None
     return words if isinstance(words, str) else ""
+
+
+def _said(codes: frozenset[str], words: str) -> list[str]:
+    """At most two of the codes, and the words where they say more."""
+    return [*sorted(codes)[:2], *([] if words in codes else [words])]
 
 
 def evidence_of(reply: Reply, body: Any, rules: Rules) -> Evidence:

@@ -141,10 +141,26 @@ class RawConnector(HttpConnector):
         return Plan(
             function=Function("any", operation, idempotent=idempotent, on_unknown=policy),
             unique=None,
-            rules=_with_own_words(
-                self.compiler.rules(idempotent=idempotent, delete=operation is Operation.DELETE), self.values
+            rules=self._with_own_words(
+                self.compiler.rules(idempotent=idempotent, delete=operation is Operation.DELETE)
             ),
             call=self._call,
+        )
+
+    def _with_own_words(self, rules: Rules) -> Rules:
+        """What this API says in a 2xx that is no success; of any other status the table knows more."""
+        rows = tuple(
+            Row(SUCCESSES, None, meaning, when=compile_path(expression))
+            for name, meaning in OWN_WORDS.items()
+            for expression in as_list(self.values.get(name))
+        )
+        if not rows:
+            return rules
+        known = len(self.manifest.errors)  # a token that has expired is that in a 200, too
+        return replace(
+            rules,
+            rows=(*rules.rows[:known], *rows, *rules.rows[known:]),
+            fails=lambda body: any(row.when is not None and row.when(body) for row in rows),
         )
 
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - a label
@@ -185,22 +201,6 @@ def _expected(values: Mapping[str, Any]) -> Expected:
         media_types=frozenset(kinds or [ANY_MEDIA_TYPE]),
         says=compile_says(as_list(values.get("success_when"))),
         pages=PAGE in kinds or ANY_MEDIA_TYPE in kinds,
-    )
-
-
-def _with_own_words(rules: Rules, values: Mapping[str, Any]) -> Rules:
-    """What this API says in a 2xx that is no success; of any other status the table knows more."""
-    rows = tuple(
-        Row(SUCCESSES, None, meaning, when=compile_path(expression))
-        for name, meaning in OWN_WORDS.items()
-        for expression in as_list(values.get(name))
-    )
-    if not rows:
-        return rules
-    return replace(
-        rules,
-        rows=(*rows, *rules.rows),
-        fails=lambda body: any(row.when is not None and row.when(body) for row in rows),
     )
 
 

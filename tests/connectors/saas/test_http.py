@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.contract import Connector, Delivered, Rejected, Retry, Throttled, Unknown
+from connectors.contract import Connector, Delivered, Down, Rejected, Retry, Throttled, Unknown
 from connectors.errors import BadConnection, CallFailed
 from connectors.registry import manifest
 from connectors.saas.http.connector import RawConnector
@@ -187,6 +187,18 @@ async def test_what_a_success_says(
     await http.close()
 
     assert [type(verdict) for verdict in verdicts] == [added, updated]
+
+
+@pytest.mark.parametrize("status", [400, 401, 200])
+async def test_a_token_that_is_refused(vendor: Vendor, status: int) -> None:
+    """What OAuth says of tokens and clients holds the connection, whatever the status that comes with it."""
+    http = made(vendor.url, fails_when="error")
+    vendor.told = Told(status, b'{"error": "invalid_token", "error_description": "The token has expired"}')
+    (verdict,) = await http.deliver([event("add", path="/a")])
+    await http.close()
+
+    assert isinstance(verdict, Down)
+    assert verdict.reason.startswith(f"HTTP {status}: invalid_token: ")
 
 
 async def test_the_evidence_of_a_text(vendor: Vendor) -> None:

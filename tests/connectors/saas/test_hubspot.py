@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -51,6 +52,12 @@ class TestContract(ConnectorContract):
             (Told(524), Retry, None),
             (Told(401, b'{"category": "INVALID_AUTHENTICATION"}'), Down, None),
             (Told(403, b'{"category": "BANNED"}'), Down, None),
+            (Told(403, b'{"category": "USER_DOES_NOT_HAVE_PERMISSIONS"}'), Down, None),
+            (Told(400, b'{"category": "EXPIRED_AUTHENTICATION"}'), Down, None),
+            (Told(402, b'{"category": "PAYMENT_REQUIRED"}'), Down, None),
+            (Told(403, b'{"category": "RATE_LIMITS"}'), Throttled, 10),
+            (Told(429, b'{"policyName": "SECONDLY"}'), Throttled, 1),
+            (Told(200, b'{"status": "error", "category": "RATE_LIMITS"}'), Throttled, 10),
         ],
     )
     async def test_waits(
@@ -63,9 +70,34 @@ class TestContract(ConnectorContract):
 
     async def test_missing_scopes(self, vendor: Vendor, connector: Connector) -> None:
         """A token that may not touch tickets does not stop the contacts."""
-        answer = await self.verdict(vendor, connector, "update", Told(403, b'{"category": "MISSING_SCOPES"}'))
+        told = {"category": "MISSING_SCOPES", "errors": [{"context": {"requiredGranularScopes": ["tickets"]}}]}
+        answer = await self.verdict(vendor, connector, "update", Told(403, json.dumps(told).encode()))
+        told["errors"][0]["context"]["requiredGranularScopes"] = ["oauth"]  # type: ignore[index]
+        nothing = await self.verdict(vendor, connector, "update", Told(403, json.dumps(told).encode()))
 
-        assert isinstance(answer, Rejected)
+        assert [type(answer), type(nothing)] == [Rejected, Down]
+
+
+async def test_an_origin_that_was_not_reached(vendor: Vendor, hubspot: HttpConnector) -> None:
+    """What the proxy in front of HubSpot could not hand on was surely not done; a time-out may have been."""
+    verdicts = []
+    for status in (521, 523, 525, 526, 522, 524):
+        vendor.told = Told(status)
+        verdicts += await hubspot.deliver([event("add", email="a@acme.com")])
+
+    assert [type(verdict) for verdict in verdicts] == [Retry] * 4 + [Unknown] * 2
+
+
+def test_every_known_answer_has_its_place() -> None:
+    """Nothing that HubSpot is known to say is left to the default, and nothing stands in two places by mistake."""
+    lines = Path(__file__).with_name("hubspot_errors.txt").read_text(encoding="utf-8").splitlines()
+    known = [line for line in lines if not line.startswith("#") and not line.endswith("built-in")]
+    rows = manifest("hubspot").errors
+    codes = [code for row in rows for code in row.codes or ()]
+    statuses = {str(status) for row in rows for status in row.statuses or ()}
+
+    assert sorted(set(known) - set(codes) - statuses) == []
+    assert sorted({code for code in codes if codes.count(code) > 1}) == ["MISSING_SCOPES"]
 
 
 @pytest.fixture

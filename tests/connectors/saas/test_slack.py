@@ -77,6 +77,15 @@ class TestContract(ConnectorContract):
         assert isinstance(verdict, Throttled)
         assert verdict.after == 4
 
+    async def test_whom_a_limit_holds(self, vendor: Vendor, connector: Connector) -> None:
+        """A limit on posting is the channel's; that of the other methods is the workspace's."""
+        scopes = []
+        for told in (Told(429), Told(200, b'{"ok": false, "error": "ratelimited"}')):
+            verdicts = [await self.verdict(vendor, connector, operation, told) for operation in ("add", "update")]
+            scopes.append([verdict.scope for verdict in verdicts if isinstance(verdict, Throttled)])
+
+        assert scopes == [["key", "connection"]] * 2
+
     async def test_deleting_a_message_that_is_gone(self, vendor: Vendor, connector: Connector) -> None:
         """A message that is not there is deleted; one that cannot be changed is refused."""
         told = Told(200, b'{"ok": false, "error": "message_not_found"}')

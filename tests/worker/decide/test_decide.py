@@ -48,6 +48,7 @@ VERDICTS: dict[str, Verdict] = {
     "retry": Retry("busy"),
     "retry-after": Retry("busy", after=7.0),
     "throttled": Throttled(2.0),
+    "throttled-key": Throttled(2.0, scope="key"),
     "down": Down("refused", after=4.0),
     "rejected": Rejected("bad"),
     "conflict": Rejected("exists", conflict=True),
@@ -108,7 +109,7 @@ def expected(name: str, case: Case) -> type[Decision]:  # noqa: PLR0911 - one pe
     match name:
         case "delivered":
             return Done
-        case "throttled":
+        case "throttled" | "throttled-key":
             return Wait
         case "down":
             return Hold

@@ -136,6 +136,24 @@ def test_whose_wait_counts(headers: dict[str, Any], after: float) -> None:
     assert verdict.after == after
 
 
+@pytest.mark.parametrize("headers", [{"Retry_After": "60"}, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "60"}])
+def test_a_limit_that_says_forbidden(headers: dict[str, Any]) -> None:
+    """403 with a wait is a limit and not a refusal of the credentials: it ends by itself."""
+    verdict = judge(rules(), 403, **headers)
+
+    assert isinstance(verdict, Throttled)
+    assert verdict.after == 60
+    assert isinstance(judge(rules(), 403, X_RateLimit_Remaining="7", X_RateLimit_Reset="60"), Down)
+
+
+def test_whom_a_limit_holds() -> None:
+    """A row can say that a limit is that of one key."""
+    table = rules(ErrorRow(code="channel", verdict="throttled", scope="key"))
+
+    assert judge(table, 429, b'{"category": "channel"}').scope == "key"  # type: ignore[union-attr]
+    assert judge(table, 429).scope == "connection"  # type: ignore[union-attr]
+
+
 def test_retry_after_wins_everywhere() -> None:
     """Down and Retry carry the vendor's wait as well."""
     table = rules(ErrorRow(status=[477], verdict="down", wait=600), idempotent=True)
