@@ -12,6 +12,7 @@ from connectors.contract import MAX_EXCERPT, Delivered, Down, Rejected, Retry, T
 from connectors.engine.manifest.errors import ErrorRow, ErrorShape
 from connectors.engine.runner.expected import ANY_MEDIA_TYPE, Expected, compile_says
 from connectors.engine.runner.verdicts import Rules, after_answer, after_failure, after_item, compile_rules
+from connectors.engine.template.paths import compile_path
 from connectors.engine.transport.failures import MaybeSent, NotSent, Unsendable
 from connectors.engine.transport.redact import Redactor
 from connectors.engine.transport.session import Reply
@@ -40,8 +41,8 @@ def judge(
         expected.body_of(reply),
         table,
         expected,
-        id_at=lambda body: body.get("id"),
-        detail_at=lambda body: body,
+        id_at=compile_path("id"),
+        detail_at=compile_path("@"),
         now=0.0,
     )
 
