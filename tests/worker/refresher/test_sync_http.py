@@ -35,7 +35,13 @@ def api() -> Iterator[Api]:
     with serving() as one:
         one.lists = {
             "partner": [
-                {"id": str(number), "changed": f"2026-01-0{number}T00:00:00.000Z", "n": number, "tags": ["a"]}
+                {
+                    "id": str(number),
+                    "changed": f"2026-01-0{number}T00:00:00.000Z",
+                    "n": number,
+                    "tags": ["a"],
+                    "never": None,
+                }
                 for number in range(1, 6)
             ],
             "unit": [{"code": "kg", "name": "Kilogram"}],

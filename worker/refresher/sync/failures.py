@@ -17,6 +17,15 @@ _DOWN: Final = (
     "connection", "could not connect", "unable to open", "locked", "lock on file", "timeout", "terminating",
     "starting up", "shutting down", "server closed", "does not answer", "i/o error",
 )  # fmt: skip
+_KINDS: Final = (
+    (_FULL, "is full", True),
+    (_READ_ONLY, "cannot be written to by this user", False),
+    (_DOWN, "does not answer", True),
+)
+_DRIVERS: Final = frozenset(
+    {"sqlalchemy", "dlt", "psycopg", "psycopg2", "sqlite3", "duckdb", "_duckdb", "google", "snowflake"}
+)
+"""Whose exceptions are the warehouse's words; dlt repeats them where it does not chain them."""
 _REBUILD: Final = "a full refresh (--full) makes the table anew"
 
 
@@ -34,22 +43,24 @@ def explain(error: BaseException, warehouse: str) -> tuple[str, bool]:
             return _another_type(cause), False
     root = next((cause for cause in causes if isinstance(cause, DBAPIError)), causes[-1])
     words = explained(root)
-    folded = words.lower()
-    if any(sign in folded for sign in _FULL):
-        return f"the warehouse {warehouse} is full: {words}", True
-    if any(sign in folded for sign in _READ_ONLY):
-        return f"the warehouse {warehouse} cannot be written to by this user: {words}", False
-    if any(sign in folded for sign in _DOWN):
-        return f"the warehouse {warehouse} does not answer: {words}", True
+    if not _of_the_warehouse(root):
+        return f"a bug: {type(root).__name__}: {words}; please report it with the refresher's log", False
+    for signs, said, retry in _KINDS:
+        if any(sign in words.lower() for sign in signs):
+            return f"the warehouse {warehouse} {said}: {words}", retry
     return f"the warehouse {warehouse} refused what was read: {words}", False
 
 
 def expected(error: BaseException) -> bool:
     """Is it something that happens, and no bug of ours? A bug's traceback belongs into the log."""
     return any(
-        isinstance(cause, WritebackError | DBAPIError | OSError) or type(cause).__name__ == "DataValidationError"
+        isinstance(cause, WritebackError) or type(cause).__name__ == "DataValidationError" or _of_the_warehouse(cause)
         for cause in _causes(error)
     )
+
+
+def _of_the_warehouse(error: BaseException) -> bool:
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _DRIVERS
 
 
 def is_another_type(error: BaseException) -> bool:

@@ -55,7 +55,13 @@ class Loader:
     def check(self, objects: Iterable[str]) -> None:
         """Raises ``Altered`` where a table, or a column of one, is gone that the last run left."""
         known = self.pipeline.default_schema.tables if self.pipeline.default_schema_name else {}
-        left = {name: set(known[name]["columns"]) for name in objects if name in known}
+        asked = tuple(objects)
+        left = {
+            # a field that was never anything but null has no column yet, and no type
+            name: {column for column, spec in table["columns"].items() if "data_type" in spec}
+            for name, table in known.items()
+            if name in asked or name.startswith(tuple(f"{each}_" for each in asked))
+        }
         with self.pipeline.destination_client() as client:
             for name, columns in client.get_storage_tables(list(left)):
                 if missing := sorted(left[name] - set(columns)):

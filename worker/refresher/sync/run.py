@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from connectors import registry
@@ -21,11 +22,15 @@ from topics.warehouse import warehouse_url
 from worker.refresher.job import Job
 from worker.refresher.sync.failures import Altered, is_another_type
 from worker.refresher.sync.reading import ObjectRead, Reader
-from worker.refresher.sync.spool import Spool
+from worker.refresher.sync.spool import Spool, make_folder
 
 if TYPE_CHECKING:
     from topics.settings import Settings
     from worker.refresher.sync.loading import Loader
+
+
+LOADING = "_loading"
+"""No object is called that: their names begin with a letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,8 @@ class Run:
         from worker.refresher.sync.loading import Loader  # noqa: PLC0415 - dlt; a wrong name needs none
 
         connection = self.connections.get(job.connection)
-        with TemporaryDirectory(prefix="writeback-sync-") as folder:
-            loader = Loader(warehouse_url(self.settings.warehouse), connection.slug, Path(folder))
+        with self._empty(connection) as folder:
+            loader = Loader(warehouse_url(self.settings.warehouse), connection.slug, folder)
             known = loader.since()
             if not job.full:
                 loader.check(job.objects if job.objects is not None else known)
@@ -52,6 +57,17 @@ class Run:
         for each in read:
             each.spool.clear()
         return rows
+
+    @contextmanager
+    def _empty(self, connection: Connection) -> Iterator[Path]:
+        """A folder for what dlt loads; what a killed run left in it goes first."""
+        folder = self._folder(connection) / LOADING
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _load(self, loader: Loader, job: Job, read: list[ObjectRead]) -> dict[str, int]:
         at = datetime.fromtimestamp(self.now()).astimezone()
@@ -92,5 +108,9 @@ class Run:
             await connector.close()
 
     def _spool(self, connection: Connection, name: str) -> Spool:
-        digest = sha256(self.settings.store.encode()).hexdigest()[:12]
-        return Spool(self.settings.sync_folder.expanduser() / digest / connection.slug / name)
+        return Spool(self._folder(connection) / name)
+
+    def _folder(self, connection: Connection) -> Path:
+        """Another store may have a connection of the same name."""
+        store = sha256(self.settings.store.encode()).hexdigest()[:12]
+        return self.settings.sync_folder.expanduser() / store / connection.slug

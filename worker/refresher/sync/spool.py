@@ -57,10 +57,7 @@ class Spool:
         if place.asked == asked and 0 <= now - place.saved <= STALE_S:
             return replace(place, done=tuple(place.done))
         self.clear()
-        try:
-            self._folder.mkdir(parents=True, mode=0o700)
-        except OSError as error:
-            raise SettingsError(f"WRITEBACK_SYNC_FOLDER, where a refresh keeps what it reads: {error}") from error
+        make_folder(self._folder)
         return Place(asked)
 
     def add(self, part: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -88,3 +85,11 @@ class Spool:
 
     def clear(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> None:
+    """For nobody else's eyes. Raises ``SettingsError``."""
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise SettingsError(f"WRITEBACK_SYNC_FOLDER, where a refresh keeps what it reads: {error}") from error
