@@ -471,6 +471,7 @@ def _held_back(context: CommandContext) -> dict[str, str]:
 def _worker(context: CommandContext, secret_writer: SecretWriter) -> Worker:
     from connectors import registry  # noqa: PLC0415
     from dead_letter.store.parking import Parking  # noqa: PLC0415
+    from topics.orders import Orders  # noqa: PLC0415
     from topics.settings import seconds_of  # noqa: PLC0415
     from worker.worker import Worker, WorkerSettings  # noqa: PLC0415
 
@@ -487,6 +488,7 @@ def _worker(context: CommandContext, secret_writer: SecretWriter) -> Worker:
         log=context.log(),
         connections=_connections(context),
         parking=Parking(context.store()),
+        orders=Orders(context.store()),
         build=build,
         settings=WorkerSettings(
             group=settings.group,

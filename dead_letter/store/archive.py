@@ -17,7 +17,7 @@ from dead_letter.log_events import EventName, logger
 from dead_letter.store.backlog import partitions_of, read_to_end
 from dead_letter.store.store import Arrival, LetterStore
 from topics.errors import CommitFenced, LogUnavailable, StoreUnavailable
-from topics.log import Commit, Consumer, Log, Partition, Record
+from topics.log import Commit, Consumer, Log, Partition, Record, Unreadable
 from topics.retention import Retention
 
 POLL_SECONDS = 1.0
@@ -225,6 +225,9 @@ class Archive:
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self._forget(partitions)
+
+    def unreadable(self, found: Unreadable) -> None:
+        """The log says so in its own words; what is behind it waits."""
 
     def _forget(self, partitions: Iterable[Partition]) -> None:
         gone = set(partitions)

@@ -11,6 +11,7 @@ from connectors.errors import BadSecret, UnknownConnection
 from topics.errors import StoreUnavailable
 from worker.clock import Clock
 from worker.dispatch.dispatch import Dispatcher
+from worker.intake.holds import PartitionHolds
 from worker.intake.intake import ConnectionIntake, ConnectionOpener
 from worker.intake.pauses import PartitionPauses
 from worker.intake.router import Router
@@ -36,6 +37,7 @@ class Changes:
         pauses: PartitionPauses,
         clock: Clock,
         *,
+        holds: PartitionHolds,
         drain: Drain,
         reread: Callable[[Assignment], None],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
@@ -45,6 +47,7 @@ class Changes:
         self._opener = opener
         self._pauses = pauses
         self._clock = clock
+        self._holds = holds
         self._drain = drain
         self._reread = reread
         self._spawn = spawn
@@ -59,6 +62,7 @@ class Changes:
             for intake in self._router.intakes.values():
                 if intake.dispatcher is not None and intake.dispatcher.destination.paused:
                     intake.dispatcher.destination.shed()
+            await self._holds.obey()
             try:
                 revisions = await asyncio.to_thread(self._connections.revisions)
             except StoreUnavailable as error:
