@@ -20,6 +20,7 @@ EventName = Literal[
     "connection.opened",  # connector, version
     "connection.held",  # cannot be opened: reason; tried again
     "connection.unknown",  # the store has no such connection: its events are held
+    "topics.of_others",  # connections, own: the store knows none of these; what waits in their topics is held
     "connection.changed",  # state or settings, by an operator
     "connection.quarantined",  # more than half of the last 200 were rejected
     "breaker.opened",

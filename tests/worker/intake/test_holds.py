@@ -85,6 +85,20 @@ async def test_it_is_dead_lettered_on_purpose(bench: Bench) -> None:
     assert bench.orders.buried() == {"ghost"}
 
 
+async def test_the_letters_say_why(bench: Bench) -> None:
+    """No connection, and what is malformed besides says that, too."""
+    haunt(bench, 0)
+    bench.send(b"{", slug="ghost")
+    order(bench, "bury", GHOST)
+    async with bench.working():
+        await bench.eventually(lambda: answer(bench, GHOST))
+    known, malformed = bench.letters()
+
+    assert known.event_id == "e0"
+    assert "no connection has the slug 'ghost': `writeback connections list` shows what there is" in known.reason
+    assert "the record is malformed" in malformed.reason
+
+
 async def test_a_connection_that_exists_is_not_dead_lettered(bench: Bench) -> None:
     """The order is answered with that, and its events are delivered."""
     saas = bench.connect()
