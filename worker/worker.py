@@ -330,6 +330,7 @@ class Worker:
         self._replace(assignment, fresh)
         self._pauses.release(fresh, "full")
         self._pauses.release(fresh, "crowded")
+        self.dirty(fresh)  # what the old one had done may not be committed yet, and nothing else would say so
 
     def _restart(self, assignment: Assignment, progress: Progress) -> Assignment:
         fresh = Assignment(assignment.partition, progress)

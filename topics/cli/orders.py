@@ -13,7 +13,7 @@ import click
 
 from topics.cli.console import INCOMPLETE, OK, json_option, note, pass_context, print_json, progress, say
 from topics.cli.context import CommandContext
-from topics.names import EVENTS_PREFIX, events_topic, slug_of
+from topics.names import slug_of
 
 if TYPE_CHECKING:
     from topics.log import Partition
@@ -64,7 +64,7 @@ def resume(
     if not (yes or cancel) and kind != "ledger":
         _confirm(
             "Everything goes out again" if kind == "start" else "What is there now is never delivered",
-            slug,
+            context.log().names.events_topic(slug),
         )
     return _order(context, slug, kind, partition, cancel=cancel, as_json=as_json)
 
@@ -96,16 +96,16 @@ def bury(context: CommandContext, /, *, slug: str, yes: bool, cancel: bool, as_j
     nobody's: what is there now is put into the dead letters, what comes later waits again.
     """
     if not (yes or cancel):
-        lags = context.log().lag(context.settings.group, events_topic(slug))
+        lags = context.log().lag(context.settings.group, context.log().names.events_topic(slug))
         waiting = sum(lag.records for place, lag in lags.items() if slug_of(place.topic) == slug)
-        _confirm(f"{waiting:,} events are put into the dead letters", slug)
+        _confirm(f"{waiting:,} events are put into the dead letters", context.log().names.events_topic(slug))
     return _order(context, slug, "bury", None, cancel=cancel, as_json=as_json)
 
 
-def _confirm(what: str, slug: str) -> None:
+def _confirm(what: str, topic: str) -> None:
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{what} (topic {events_topic(slug)}): say --yes, since nobody is there to be asked")
-    click.confirm(f"{what} (topic {events_topic(slug)}). Go on?", abort=True, err=True)
+        raise click.UsageError(f"{what} (topic {topic}): say --yes, since nobody is there to be asked")
+    click.confirm(f"{what} (topic {topic}). Go on?", abort=True, err=True)
 
 
 def _order(
@@ -129,10 +129,11 @@ def _order(
 def _partitions(context: CommandContext, slug: str, number: int | None) -> list[Partition]:
     from topics.log import Partition  # noqa: PLC0415
 
-    topic = events_topic(slug)
-    count = context.log().topics(topic).get(topic)
+    log = context.log()
+    topic = log.names.events_topic(slug)
+    count = log.topics(topic).get(topic)
     if count is None:
-        there = sorted(slug_of(name) or name for name in context.log().topics(EVENTS_PREFIX))
+        there = sorted(slug_of(name) or name for name in log.topics(log.names.events_prefix))
         raise click.UsageError(f"there is no topic {topic}; there are: {', '.join(there) or 'none'}")
     if number is not None and number >= count:
         raise click.UsageError(f"{topic} has {count} partitions, numbered from 0; there is no {number}")

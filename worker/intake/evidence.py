@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from topics.errors import MalformedEvent
 from topics.event.result import unpack
 from topics.log import Log, Partition
-from topics.names import RESULTS
-from worker.progress.metadata import Memory, Range
+from worker.progress.metadata import Memory
+from worker.progress.ranges import Range, of
 
 POLL_SECONDS = 1.0
 AGES_MS = (3_600_000, 86_400_000, 7 * 86_400_000)
@@ -47,8 +48,9 @@ class Evidence:
         """
         ranges = [(start, end) for start, end in self.ended if end > self.start]
         if not ranges:
-            return self.start, Memory(sent_to=self.start)
-        return ranges[0][1], Memory(sent_to=self.last, done=ranges[1:])
+            return self.start, Memory()
+        between = [(end, start) for (_, end), (start, _) in pairwise(ranges)]
+        return ranges[0][1], Memory(announced=between, done=ranges[1:])
 
     @property
     def left(self) -> int:
@@ -64,7 +66,7 @@ def gather(log: Log, partitions: Sequence[Partition], now_ms: int) -> dict[Parti
     ended: dict[Partition, list[int]] = {partition: [] for partition in partitions}
     if filled:
         _read_ledger(log, ended, _since_ms(log, filled, starts, now_ms))
-    return {place: Evidence(starts[place], ends[place], _ranges(sorted(ended[place]))) for place in partitions}
+    return {place: Evidence(starts[place], ends[place], tuple(of(ended[place]))) for place in partitions}
 
 
 def _since_ms(log: Log, partitions: Sequence[Partition], starts: Mapping[Partition, int], now_ms: int) -> int:
@@ -77,7 +79,8 @@ def _since_ms(log: Log, partitions: Sequence[Partition], starts: Mapping[Partiti
 
 
 def _read_ledger(log: Log, ended: Mapping[Partition, list[int]], since_ms: int) -> None:
-    places = [Partition(RESULTS, number) for number in range(log.topics(RESULTS).get(RESULTS, 0))]
+    results = log.names.results
+    places = [Partition(results, number) for number in range(log.topics(results).get(results, 0))]
     ends = log.end_offsets(places)
     reader = log.reader(log.offsets_at(places, since_ms))
     topics = [topic.encode() for topic in {partition.topic for partition in ended}]
@@ -99,13 +102,3 @@ def _note(value: bytes, ended: Mapping[Partition, list[int]]) -> None:
     for result in results:
         if (offsets := ended.get(Partition(result.topic, result.partition))) is not None:
             offsets.append(result.offset)
-
-
-def _ranges(offsets: list[int]) -> tuple[Range, ...]:
-    ranges: list[Range] = []
-    for offset in offsets:
-        if ranges and offset <= ranges[-1][1]:
-            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], offset + 1))
-        else:
-            ranges.append((offset, offset + 1))
-    return tuple(ranges)

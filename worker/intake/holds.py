@@ -131,34 +131,36 @@ class PartitionHolds:
     # -- what ends it -------------------------------------------------------------------------------------------------
 
     async def obey(self) -> None:
-        """Carry out what was ordered; asked every second, and the store only while something is held."""
-        strangers = [intake.slug for intake in self._router.intakes.values() if intake.state == "unknown"]
-        held = [assignment for assignment in self._router.assignments.values() if self._is_held(assignment)]
-        if self._orders is None or not (strangers or held or self._obeying):
+        """Carry out what was ordered, or answer why not."""
+        for assignment in self._router.assignments.values():
+            self._look_again(assignment)
+        if self._orders is None:
             return
         try:
             orders = await asyncio.to_thread(self._orders.waiting)
         except StoreUnavailable:
             return  # who watches the connections says so
         for partition, order in orders.items():
-            assignment = self._router.assignments.get(partition)
-            if assignment is not None and partition not in self._obeying:
+            owned = self._router.assignments.get(partition)
+            if owned is not None and partition not in self._obeying:
                 self._obeying.add(partition)
-                self._spawn(self._carry_out(assignment, order))
+                self._spawn(self._carry_out(owned, order))
 
-    def _is_held(self, assignment: Assignment) -> bool:
+    def _look_again(self, assignment: Assignment) -> None:
+        """What could not be read may be read after all: another broker has it, the file was repaired."""
         hold = assignment.hold
         if hold is not None and hold.unreadable is not None and assignment.progress.top > hold.unreadable.offset:
-            assignment.hold = None  # it could be read after all: another broker, a repaired file
-        return assignment.hold is not None
+            assignment.hold = None
 
     async def _carry_out(self, assignment: Assignment, order: Order) -> None:
         partition = assignment.partition
         try:
             if order.kind == "bury":
                 answer = self._buried(assignment, order)
-            elif (hold := assignment.hold) is None or not _meant(order, hold):
-                answer = f"it is not held for that now: {hold.reason if hold else 'it is read'}"
+            elif (hold := assignment.hold) is None:
+                answer = self._unheld(assignment, order)
+            elif not _meant(order, hold):
+                answer = f"it is not held for that now: {hold.reason}"
             else:
                 answer = await (
                     self._pass(assignment, hold) if order.kind == "skip" else self._go_on(assignment, order)
@@ -167,6 +169,12 @@ class PartitionHolds:
                 await self._answer(order, answer)
         finally:
             self._obeying.discard(partition)
+
+    def _unheld(self, assignment: Assignment, order: Order) -> str:
+        """A worker that has just begun does not know yet what it will hold."""
+        if assignment.withheld or (order.kind == "skip" and assignment.progress.watermark < order.below):
+            return ""
+        return "it is not held"
 
     def _buried(self, assignment: Assignment, order: Order) -> str:
         """Whoever opens connections dead-letters them; here it is seen when that is done."""
@@ -190,7 +198,7 @@ class PartitionHolds:
             told = f"goes on at offset {order.below:,}: what lay before it is passed, undelivered"
         else:
             progress = Progress.of(watermark, memory)
-            told = f"goes on at offset {watermark:,}: the {evidence.left:,} events without an outcome go out"
+            told = f"goes on at offset {watermark:,}: what has no outcome goes out ({evidence.left:,})"
         fresh = self._restart(assignment, progress)
         self._insist(fresh)
         await fresh.known()
@@ -239,8 +247,8 @@ def _commits_gone(partition: Partition, evidence: Evidence) -> str:
     seen = f"the ledger has outcomes up to offset {evidence.last - 1:,}" if evidence.ended else "records were deleted"
     return (
         f"partition {partition.number}: the group's commits are gone, and it was read before ({seen}); "
-        f"`writeback topics resume {slug_of(partition.topic)}` goes on with the {evidence.left:,} events that have no "
-        "outcome; --from start delivers everything again, --from end nothing of what is there"
+        f"`writeback topics resume {slug_of(partition.topic)}` goes on with what has no outcome there "
+        f"({evidence.left:,}); --from start delivers everything again, --from end nothing of what is there"
     )
 
 

@@ -13,7 +13,7 @@ from connectors.errors import BadConnection, UnknownConnection
 from dead_letter.store.parking import Parking
 from topics.errors import StoreUnavailable
 from topics.log import Partition, Record
-from topics.names import events_topic
+from topics.names import slug_of
 from topics.orders import Orders
 from worker.clock import Clock
 from worker.dispatch.dispatch import Dispatcher
@@ -187,8 +187,8 @@ class ConnectionOpener:
         except StoreUnavailable as error:
             logger().warning("store.unavailable", error=str(error))
             return {}
-        topic = events_topic(slug)
-        return {place: order.below for place, order in orders.items() if place.topic == topic and order.kind == "bury"}
+        buried = [order for order in orders.values() if order.kind == "bury" and slug_of(order.partition.topic) == slug]
+        return {order.partition: order.below for order in buried}
 
     async def _try(self, intake: ConnectionIntake) -> None:
         connection, secrets = await asyncio.to_thread(self._look_up, intake.slug)

@@ -108,7 +108,11 @@ def _list_into(known: list[Connection], context: CommandContext) -> str:
 
 
 def _topics_of_others(context: CommandContext, known: Container[str]) -> Iterator[Finding]:
-    slugs = [slug for topic in context.log().topics(EVENTS_PREFIX) if (slug := slug_of(topic)) and slug not in known]
+    slugs = [
+        slug
+        for topic in context.log().topics(context.log().names.events_prefix)
+        if (slug := slug_of(topic)) and slug not in known
+    ]
     if slugs:
         said = f"of connections that this store does not have: {', '.join(slugs)}; a worker holds what waits in them"
         yield Finding("topics of others", "warning", said)

@@ -84,15 +84,12 @@ class Progress:
 
     def leave_out(self, start: int, end: int) -> None:
         """What lies there is done, though it was never received: it cannot be read, and an operator goes past it."""
-        if end <= max(start, self._top):
-            return
-        self._prior = sorted([*self._prior, (max(start, self._top), end)])
-        self._prior_starts = [start for start, _ in self._prior]
+        if end > max(start, self._top):
+            self._prior = Ranges(union([*self._prior.ranges, (max(start, self._top), end)]))
 
     def passed(self, offset: int) -> int | None:
         """The end of what is done from there on, of an offset that was not received yet; None when it is undone."""
-        place = bisect_right(self._prior_starts, offset) - 1
-        return self._prior[place][1] if place >= 0 and offset < self._prior[place][1] else None
+        return next((end for start, end in self._prior.ranges if start <= offset < end), None)
 
     def carry(self, offset: int, what: object) -> None:
         """Keep what a received record is for as long as it is not done."""

@@ -274,7 +274,7 @@ def test_what_was_delivered_does_not_go_again(log: Log, store: LetterStore) -> N
     producer = log.producer()
     for letter, offset in ((went, 5), (other, 7)):
         event = an_event(key=None).model_copy(update={"id": letter.event_id})
-        producer.send(RESULTS, key=None, value=delivered(event, offset))
+        producer.send(DEFAULT.results, key=None, value=delivered(event, offset))
     producer.close(30)
 
     for superseded in (False, True):

@@ -241,4 +241,6 @@ def test_letters_that_others_wrote_are_everybodys(log: Log, store_engine: Engine
 
 def letter_of(slug: str, number: int) -> Letter:
     letter = a_letter(number)
-    return replace(letter, connection=slug, record=replace(letter.record, partition=Partition(DEFAULT.events_topic(slug), 0)))
+    return replace(
+        letter, connection=slug, record=replace(letter.record, partition=Partition(DEFAULT.events_topic(slug), 0))
+    )

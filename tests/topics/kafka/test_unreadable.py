@@ -12,7 +12,8 @@ from tests.conformance.log_harness import Member
 from tests.kafka_broker import Broker
 from tests.topics.kafka.librdkafka import plain, write
 from topics.kafka.log import KafkaLog
-from topics.log import Partition, TopicSpec
+from topics.log import Partition
+from topics.names import TopicSpec
 
 pytestmark = pytest.mark.kafka
 

@@ -14,7 +14,7 @@ from topics.log import Commit, Partition
 from topics.orders import Order, OrderKind
 from worker.worker import Worker
 
-GHOST = Partition(names.events_topic("ghost"), 0)
+GHOST = Partition(names.DEFAULT.events_topic("ghost"), 0)
 
 
 def order(bench: Bench, kind: OrderKind, place: Partition = PARTITION) -> None:
@@ -48,7 +48,7 @@ def reason(worker: Worker, slug: str = "acme") -> str:
 
 
 def haunt(bench: Bench, *numbers: int) -> None:
-    bench.log.ensure_topics([names.events_spec("ghost")])
+    bench.log.ensure_topics([names.DEFAULT.events_spec("ghost")])
     bench.emit(*(event(number, connection="ghost") for number in numbers), slug="ghost")
 
 
@@ -124,7 +124,7 @@ async def deliver(bench: Bench, count: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "delivered", "told"),
     [
-        ("ledger", ["e3", "e4"], "goes on at offset 3: the 2 events without an outcome go out"),
+        ("ledger", ["e3", "e4"], "goes on at offset 3: what has no outcome goes out (2)"),
         (
             "start",
             ["e0", "e1", "e2", "e3", "e4"],
@@ -156,7 +156,7 @@ async def test_commits_that_are_gone(
         await bench.eventually(lambda: bench.committed() == 6)
 
     assert "the group's commits are gone, and it was read before (the ledger has outcomes up to offset 2)" in why
-    assert "`writeback topics resume acme` goes on with the 2 events that have no outcome" in why
+    assert "`writeback topics resume acme` goes on with what has no outcome there (2)" in why
     assert before == []
     assert sorted(saas.seen) == [*delivered, "e5"]
     assert answer(bench) == told
@@ -169,7 +169,7 @@ async def test_a_new_topic_is_committed_before_anything_goes_out(bench: Bench) -
     async with bench.working(grace_seconds=0.1):
         bench.emit(event(0))
         await bench.eventually(lambda: saas.batches)
-        commit = bench.log.committed(names.WORKER_GROUP, [PARTITION])[PARTITION]
+        commit = bench.log.committed(names.DEFAULT.worker_group, [PARTITION])[PARTITION]
         saas.open.set()
 
     assert commit is not None
@@ -254,4 +254,4 @@ async def test_what_was_passed_stays_passed(bench: Bench, tmp_path: Path) -> Non
     assert behind == 0
     assert sorted(set(saas.seen)) == ["e0", "e1", "e3"]
     assert len(bench.letters()) == 1
-    assert bench.log.committed(names.WORKER_GROUP, [PARTITION]) == {PARTITION: Commit(4)}
+    assert bench.log.committed(names.DEFAULT.worker_group, [PARTITION]) == {PARTITION: Commit(4)}

@@ -38,10 +38,10 @@ class Stage:
         self.connections = Connections(self.store)
         self.group = f"holds-{uuid4().hex[:8]}"
         self.slug = f"holds-{uuid4().hex[:8]}"
-        self.place = Partition(names.events_topic(self.slug), 0)
+        self.place = Partition(names.DEFAULT.events_topic(self.slug), 0)
         self.saas = Saas()
         self.connections.add(self.slug, "acme")
-        log.ensure_topics([names.events_spec(self.slug)])
+        log.ensure_topics([names.DEFAULT.events_spec(self.slug)])
 
     def emit(self, *numbers: int) -> None:
         producer = self.log.producer()
@@ -79,7 +79,7 @@ class Stage:
 @pytest.fixture
 def stage(kafka: Broker, tmp_path: Path) -> Iterator[Stage]:
     log = open_log(f"kafka://{kafka.bootstrap}")
-    log.ensure_topics(names.SYSTEM_TOPICS)
+    log.ensure_topics(names.DEFAULT.system_topics)
     stage = Stage(log, tmp_path)
     yield stage
     log.delete_topic(stage.place.topic)
@@ -118,4 +118,4 @@ async def test_a_group_that_was_deleted(stage: Stage, kafka: Broker) -> None:
 
     assert before == []
     assert stage.saas.seen == ["e3"]
-    assert order.answer == "goes on at offset 3: the 1 events without an outcome go out"
+    assert order.answer == "goes on at offset 3: what has no outcome goes out (1)"

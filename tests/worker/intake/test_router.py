@@ -191,6 +191,7 @@ async def test_a_producer_that_goes_wrong_is_quarantined(bench: Bench, kind: str
         await bench.eventually(lambda: bench.connections.get("acme").state == "quarantined")
         await bench.eventually(lambda: saas.built == 2)  # it has come back to the worker
         await bench.eventually(lambda: worker._router.intakes["acme"].records == 0)
+        await bench.eventually(lambda: bench.committed() >= 100)
         dead_lettered, reason = len(bench.letters()), bench.connections.get("acme").state_reason
         held = bench.committed()
         bench.connections.set_state("acme", "active")
