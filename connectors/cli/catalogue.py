@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectors.cli.snippet import snippet
 from topics.cli.console import json_option, print_json, print_listing, print_table
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 @click.group()
 def connectors() -> None:
     """The SaaS applications that can be connected, and their objects."""
+
+
+connectors.add_command(snippet)
 
 
 @connectors.command("list")

@@ -9,7 +9,7 @@ import click
 from topics.cli.console import INCOMPLETE, OK, json_option, note, pass_context, print_json, print_listing, progress, say
 from topics.cli.context import CommandContext
 from worker.relay.find import engine_of, holding, outboxes
-from worker.relay.options import default_name, operations_of, pairs, parsed, story, trigger_of, value_of
+from worker.relay.options import check_needs, default_name, operations_of, pairs, parsed, story, trigger_of, value_of
 
 AHEAD = 10_000
 """A backfill waits while more rows than these wait for the relay: live changes stand behind them."""
@@ -87,6 +87,7 @@ def create(
     }
     with engine_of(context, said["warehouse"], named.schema_name) as (engine, inner):
         trigger = trigger_of(given if inner else given | {"table": TableName(name=named.name)})
+        check_needs(context, trigger)
         Outbox(engine).create(trigger, replace=replace)
     if as_json:
         print_json(trigger.model_dump(mode="json"))

@@ -47,6 +47,27 @@ def operations_of(context: CommandContext, reference: str, said: dict[str, Any])
     return connection.slug, operations
 
 
+def check_needs(context: CommandContext, trigger: Trigger) -> None:
+    """Raises ``BadTrigger`` when an event of the trigger would lack a field without which it cannot be delivered."""
+    from connectors import registry  # noqa: PLC0415
+    from connectors.connections.store import Connections  # noqa: PLC0415
+    from connectors.engine.manifest.needs import UNIQUE  # noqa: PLC0415
+    from topics.outbox.errors import BadTrigger  # noqa: PLC0415
+
+    connection = Connections(context.store(), context.settings.secret_key).get(trigger.connection)
+    for change, operation in trigger.operations.items():
+        sent = {*trigger.identity_of(change), *trigger.constants_of(change)}
+        if not trigger.only_changed(change):
+            sent |= set(trigger.fields_of(change))
+        missing = [name for name in registry.needed(connection, trigger.object, operation) if name not in sent]
+        if missing:
+            what = "a unique property of the connection's own" if missing == [UNIQUE] else ", ".join(missing)
+            raise BadTrigger(
+                f"{operation} {trigger.object}, which is what the {change} becomes, needs {what}; the event would have "
+                f"{', '.join(sorted(sent)) or 'nothing'}. Add the column to --key, or leave {change} out of --on"
+            )
+
+
 def trigger_of(given: dict[str, Any]) -> Trigger:
     from pydantic import ValidationError  # noqa: PLC0415
 

@@ -57,6 +57,9 @@ class ObjectSpec(Part):
         description="Other names for fields of a write. A list takes a text apart at its last blanks: with too few "
         "words the last fields are left alone. A field that is given under its own name wins over its alias.",
     )
+    example: dict[str, Any] = Field(
+        default={}, description="The fields of a record, for `writeback connectors snippet`."
+    )
     operations: dict[OperationName, Operation]
     read: Read | None = None
 

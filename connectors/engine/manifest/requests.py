@@ -105,6 +105,9 @@ class Operation(Part):
     idempotency_header: str | None = Field(
         default=None, description="Carries the event's id; makes the call idempotent."
     )
+    needs: list[str] = Field(
+        default=[], description="Fields that the vendor needs, where the request does not name them one by one."
+    )
     settle_after: float = Field(default=2.0, ge=0, description="Seconds before asking whether a call has happened.")
     on_unknown: Literal["retry", "dead_letter"] = "dead_letter"
     errors: list[ErrorRow] = Field(default=[], description="Rows that come before the connector's.")

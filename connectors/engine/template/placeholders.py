@@ -16,6 +16,7 @@ PLACEHOLDER = re.compile(
 BRACES = re.compile(r"\{([^{}]*)\}")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NEEDS_NAME = {"unique": ("field", "value"), "event": ("id", "key", "idempotency_key"), "settings": None, "object": None}
+UNIQUE = "$unique"
 SEARCH_FIELDS = ("searchfield", "searchterm")
 
 
@@ -68,6 +69,20 @@ def fields_named(*shapes: Any, paths: tuple[str, ...] = ()) -> frozenset[str]:
         elif match and match["source"] in {"unique", "record"}:
             names.update(SEARCH_FIELDS)
     return frozenset(names)
+
+
+def fields_needed(*shapes: Any) -> list[str]:
+    """The fields without which these cannot be filled in, each once; ``UNIQUE`` for the unique one."""
+    names: dict[str, None] = {}
+    for text in _strings(shapes):
+        match = PLACEHOLDER.fullmatch(text)
+        if match and not match["optional"]:
+            if match["source"] == "unique" or match["source"] == "record":
+                names[UNIQUE] = None
+            elif match["source"] == "fields" and match["name"]:
+                names[match["name"]] = None
+        names.update((inner, None) for inner in BRACES.findall(text) if "." not in inner)
+    return list(names)
 
 
 def _strings(shape: Any) -> Iterator[str]:

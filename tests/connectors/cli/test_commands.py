@@ -1,12 +1,14 @@
 import io
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connectors import registry
 from connectors.cli.commands import connections, connectors
 from connectors.connections.standing import Standing
 from connectors.connections.store import Connections
@@ -397,3 +399,38 @@ def test_resume_says_what_it_ends(desk: CommandLine, context: CommandContext) ->
     assert desk("resume", "one") == 0
     assert desk.said.startswith("Resumed one: it was throttled until 2023-11-14 22:14:20Z: DAILY")
     assert store.get("one").revision > before
+
+
+def test_the_line_to_paste(desk: CommandLine) -> None:
+    """For a connector, and for a connection under its own name; in Python and for the command line."""
+    assert desk("connectors", "snippet", "hubspot", "add", "contact") == 0
+    assert desk.said == (
+        'import pq\n\nhubspot = pq.connect("hubspot")\nhubspot.add("contact", email="john@acme.com", name="John Doe")\n'
+        "\n# or on the command line\n"
+        """writeback emit hubspot add contact '{"email": "john@acme.com", "name": "John Doe"}'\n"""
+    )
+    assert desk("add", "My CRM", "--connector", "hubspot", "--secret", "access_token=t") == 0
+    assert desk("connectors", "snippet", "my crm", "delete", "contact") == 0
+    assert 'My_CRM = pq.connect("My CRM")\nMy_CRM.delete("contact", id=101)\n' in desk.said
+    assert """writeback emit 'My CRM' delete contact '{"id": 101}'""" in desk.said
+
+
+def test_every_line_to_paste_is_a_line(desk: CommandLine) -> None:
+    """Each is Python, each command is read back, and the connector has its function."""
+    for name in registry.names():
+        for one in desk.json("connectors", "snippet", name):
+            compile(one["python"], name, "exec")
+            if one["command"]:
+                words = shlex.split(one["command"])
+                assert (words[:5], isinstance(json.loads(words[5]), dict)) == (
+                    ["writeback", "emit", name, one["operation"], one["object"]],
+                    True,
+                )
+
+
+def test_a_line_for_what_is_not_there(desk: CommandLine) -> None:
+    """The functions there are; and where a unique property is missing, how to name one."""
+    assert desk("connectors", "snippet", "hubspot", "destroy", "contact") == 1
+    assert "unknown function contact.destroy: connector hubspot 1.0 has contact.add" in desk.warned
+    assert desk("connectors", "snippet", "hubspot", "upsert", "company") == 1
+    assert """--set unique='{"company": "external_id"}'""" in desk.warned

@@ -61,7 +61,7 @@ def test_made_listed_shown_and_dropped(triggers: Command) -> None:
 
 def test_paused_backfilled_and_dropped_with_rows_that_wait(triggers: Command) -> None:
     """The list and the last words tell of the rows that wait."""
-    triggers(*CREATE, "--map", "email=email", "--upsert", "--name", "mine")
+    triggers(*CREATE, "--map", "email=email", "--upsert", "--name", "mine", "--on", "insert,update")
     assert triggers("pause", "mine")[1] == "Paused mine: its rows wait in the outbox.\n"
     assert triggers("backfill", "mine")[1] == "2 rows of mine went into the outbox.\n"
     (listed,) = json.loads(triggers("list", "--json")[1])
@@ -77,12 +77,18 @@ def test_paused_backfilled_and_dropped_with_rows_that_wait(triggers: Command) ->
         ((), 1, "no column is mapped to a field: --map field=column"),
         (("--map", "email=email", "--on", "insert,truncate"), 2, "truncate: it is some of insert, update, delete"),
         (("--map", "email=email", "--as", "insert=destroy"), 2, "'destroy' is not a valid Operation"),
-        (("--map", "email=emial"), 1, "contacts has no column 'emial'; it has id, email, name. Did you mean 'email'?"),
+        (
+            ("--map", "email=emial", "--on", "insert"),
+            1,
+            "contacts has no column 'emial'; it has id, email, name. Did you mean 'email'?",
+        ),
         (("--map", "email=email", "--name", "A trigger!"), 1, "the name 'A trigger!' has other characters than"),
         (("--map", "email=email", "--table", "a.b.c"), 2, "'a.b.c' is no table: write TABLE or SCHEMA.TABLE"),
         (("--map", "email=email", "--table", "shop.contacts"), 2, "the warehouse has no schema 'shop'"),
         (("--map", "email=email", "--connection", "Crn"), 1, "no connection 'Crn'; there are: Crm"),
         (("--map", "email=email", "--object", "nothing"), 1, "unknown function nothing.add"),
+        (("--map", "email=email", "--upsert"), 1, "delete contact, which is what the delete becomes, needs id"),
+        (("--map", "email=email", "--upsert", "--object", "company"), 1, "needs a unique property of the connection's"),
         (("--map", "email=email", "--warehouse", "other"), 2, "there is no warehouse 'other'"),
         (("--map", "email=email", "--warehouse", "mysql://h/db"), 2, "mysql has no triggers of ours"),
     ],
@@ -98,7 +104,7 @@ def test_what_is_wrong_is_said_and_nothing_is_made(
 
 def test_rejected_rows_are_listed_and_put_back(triggers: Command, tmp_path: Path) -> None:
     """With the reason and exit code 3, until they are retried."""
-    triggers(*CREATE, "--map", "email=email", "--upsert")
+    triggers(*CREATE, "--map", "email=email", "--upsert", "--on", "insert,update")
     assert triggers("rejected")[0] == 0
     engine = create_engine(f"sqlite:///{tmp_path}/warehouse.db")
     with engine.begin() as connection:

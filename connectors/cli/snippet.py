@@ -1,0 +1,176 @@
+"""``writeback connectors snippet``: the line to paste, in Python and for the command line."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from topics.cli.console import json_option, pass_context, print_json, say
+from topics.cli.context import CommandContext
+
+if TYPE_CHECKING:
+    from connectors.engine.manifest import Manifest
+    from connectors.engine.manifest.model import ObjectSpec
+
+AN_ID = 101
+ANY_TABLE = "customers"
+"""Where the object of an event is a table's name."""
+READS = ("get", "list", "findone")
+
+
+class Snippet(NamedTuple):
+    object: str
+    operation: str
+    python: str
+    command: str | None
+    """None: the command line cannot read."""
+
+
+@click.command()
+@click.argument("name")
+@click.argument("operation", required=False)
+@click.argument("object_name", metavar="OBJECT", required=False)
+@json_option
+@pass_context
+def snippet(
+    context: CommandContext, /, *, name: str, operation: str | None, object_name: str | None, as_json: bool
+) -> None:
+    """The lines to paste for a connector, or for one of your connections.
+
+    \b
+      writeback connectors snippet hubspot
+      writeback connectors snippet hubspot add contact
+
+    NAME is a connection's (its version and its unique fields are used), or a connector's.
+    """  # noqa: D301 - click's own mark, a real backspace
+    manifest, called, unique = _found(context, name)
+    made = [
+        one
+        for one in snippets(manifest, called, unique)
+        if operation in {None, one.operation} and object_name in {None, one.object}
+    ]
+    if not made:
+        from connectors.errors import UnknownFunction  # noqa: PLC0415
+
+        spec = manifest.objects.get(object_name or "")
+        if spec is not None and operation in spec.operations:
+            raise UnknownFunction(
+                f"{operation} {object_name} needs a property whose values no two records share, and {manifest.title} "
+                f"has none of its own: writeback connections set NAME --set {manifest.unique_setting}="
+                + shlex.quote(json.dumps({object_name: "external_id"}))
+            )
+        wanted = ".".join(filter(None, (object_name, operation)))
+        known = ", ".join(f"{one.object}.{one.operation}" for one in snippets(manifest, called, unique))
+        raise UnknownFunction(f"unknown function {wanted}: connector {manifest.name} {manifest.version} has {known}")
+    if as_json:
+        print_json([one._asdict() for one in made])
+        return
+    variable = _variable(called)
+    say(f"import pq\n\n{variable} = pq.connect({json.dumps(called, ensure_ascii=False)})")
+    for one in made:
+        say(one.python)
+    commands = [one.command for one in made if one.command]
+    if commands:
+        say("\n# or on the command line\n" + "\n".join(commands))
+
+
+def snippets(manifest: Manifest, called: str, unique: Mapping[str, str]) -> Iterator[Snippet]:
+    """One for each function, in the manifest's order."""
+    from connectors.engine.manifest.needs import UNIQUE, needed  # noqa: PLC0415
+
+    variable = _variable(called)
+    if not manifest.objects:
+        yield from _raw(called, variable)
+    for kind, spec in manifest.objects.items():
+        object_name = ANY_TABLE if kind == "any" else kind
+        for operation, how in spec.operations.items():
+            needs = needed(spec, how, unique.get(kind))
+            if UNIQUE in needs:  # the connection has to name a unique property first
+                continue
+            fields = _fields(spec, str(operation), needs)
+            python = (
+                f"{variable}.{_method(str(operation))}({', '.join([json.dumps(object_name), *_arguments(fields)])})"
+            )
+            body = shlex.quote(json.dumps(fields, ensure_ascii=False))
+            command = f"writeback emit {shlex.quote(called)} {operation} {object_name} {body}"
+            yield Snippet(object_name, str(operation), python, command)
+        if spec.read is not None:
+            yield from _reads(object_name, spec, variable, unique.get(object_name) or spec.unique)
+
+
+def _raw(called: str, variable: str) -> Iterator[Snippet]:
+    """Of a connector that sends any request: the event says method, path and body."""
+    event = {"path": "/orders", "body": {"number": 1001}}
+    body = shlex.quote(json.dumps(event))
+    command = f"writeback emit {shlex.quote(called)} add order {body}"
+    yield Snippet("order", "add", f'{variable}.add("order", path="/orders", body={event["body"]!r})', command)
+    yield Snippet("order", "apicall", f'{variable}.apicall("/orders", params={{"limit": 10}})', None)
+
+
+def _reads(object_name: str, spec: ObjectSpec, variable: str, unique: str | None) -> Iterator[Snippet]:
+    read = spec.read
+    assert read is not None
+    name = json.dumps(object_name)
+    if read.get is not None:
+        yield Snippet(object_name, "get", f"{variable}.get({name}, id={AN_ID})", None)
+    if read.list is not None:
+        yield Snippet(object_name, "list", f'for record in {variable}.list({name})["detail"]: ...', None)
+    if read.find is not None or read.find_unique is not None:
+        field = unique or next(iter(spec.example), "id")
+        value = json.dumps(spec.example.get(field, "..."), ensure_ascii=False)
+        found = f"{variable}.findone({name}, searchfield={json.dumps(field)}, searchterm={value})"
+        yield Snippet(object_name, "findone", found, None)
+
+
+def _fields(spec: ObjectSpec, operation: str, needs: list[str]) -> dict[str, Any]:
+    """What the event must have, and of an add, a message and an upsert the whole example."""
+    if operation in {"add", "message", "upsert"}:
+        given = {name: "..." for name in needs if name not in spec.example}
+        return {**given, **spec.example}
+    fields = {name: spec.example.get(name, AN_ID if name == "id" else "...") for name in needs}
+    if operation == "update":
+        fields |= {name: value for name, value in spec.example.items() if name not in fields}
+    return fields
+
+
+def _arguments(fields: Mapping[str, Any]) -> list[str]:
+    """As keywords, where Python takes them; else one dict."""
+    if all(name.isidentifier() and not keyword.iskeyword(name) and name != "timeout" for name in fields):
+        return [f"{name}={_literal(value)}" for name, value in fields.items()]
+    return [_literal(dict(fields))]
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def _method(operation: str) -> str:
+    return "add" if operation == "message" else operation
+
+
+def _variable(called: str) -> str:
+    """As a person would name it: the connection's name, as an identifier."""
+    name = re.sub(r"\W+", "_", called).strip("_") or "connection"
+    return f"c_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
+
+
+def _found(context: CommandContext, name: str) -> tuple[Manifest, str, Mapping[str, str]]:
+    """The manifest, what the connection is called, and its own unique properties. Raises ``BadConnection``."""
+    from connectors import registry  # noqa: PLC0415
+    from connectors.connections.store import Connections  # noqa: PLC0415
+    from connectors.errors import UnknownConnection  # noqa: PLC0415
+
+    try:
+        connection = Connections(context.store(), context.settings.secret_key).get(name)
+    except UnknownConnection:
+        manifest = registry.manifest(name)
+        return manifest, name, {}
+    manifest = registry.manifest(connection.connector, connection.version)
+    unique = connection.settings.get(manifest.unique_setting or "")
+    return manifest, connection.name, unique if isinstance(unique, dict) else {}
