@@ -11,7 +11,7 @@ from typing import Any
 
 PLACEHOLDER = re.compile(
     r"\$(?P<source>fields|record|unique|event|settings|object|bookmark|inputs|values)"
-    r"(?:\.(?P<name>[A-Za-z_][A-Za-z0-9_]*))?(?P<optional>\?)?(?:\s*\|\s*(?P<filter>text|fold))?"
+    r"(?:\.(?P<name>[A-Za-z_][A-Za-z0-9_]*))?(?P<optional>\?)?(?:\s*\|\s*(?P<filter>text|fold|number))?"
 )
 BRACES = re.compile(r"\{([^{}]*)\}")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

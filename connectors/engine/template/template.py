@@ -12,6 +12,7 @@ In a body, a query parameter or a key, a string that starts with ``$`` stands fo
     $settings.name      a setting of the connection; $object.name: a variable of the object
     $bookmark?          where the next page starts; $inputs, $values: the items of a batch, the values to find
     $fields | text      values as text, the way form-like APIs want them; ``| fold``: without case and outer blanks
+    $bookmark | number  a whole number, where the vendor takes no text
 
 ``$$`` is a dollar sign. In a path or a header ``{id}`` is a field and ``{settings.name}``, ``{object.name}`` are fixed.
 """
@@ -69,6 +70,9 @@ def compile_value(shape: Any, static: Static, named: frozenset[str] = frozenset(
     return lambda _scope: shape
 
 
+_FILTERS: Mapping[str, Callable[[Any], Any]] = {"text": as_text, "fold": fold, "number": int}
+
+
 def _compile_string(text: str, static: Static, named: frozenset[str]) -> Render:
     match = PLACEHOLDER.fullmatch(text)
     if match is None:
@@ -77,7 +81,7 @@ def _compile_string(text: str, static: Static, named: frozenset[str]) -> Render:
     render = _source(match["source"], match["name"], bool(match["optional"]), static, named)
     if match["filter"] is None:
         return render
-    convert = as_text if match["filter"] == "text" else fold
+    convert = _FILTERS[match["filter"]]
     return lambda scope: value if (value := render(scope)) is ABSENT else convert(value)
 
 

@@ -319,6 +319,27 @@ async def test_lists_go_page_by_page(odoo: OdooConnector) -> None:
         await odoo.read("product", {"domain": "name = x"})
 
 
+async def test_what_a_refresh_reads(sandbox: Sandbox, odoo: OdooConnector) -> None:
+    """Every record, page by page, with its links as numbers and what is empty as null; archived ones as well."""
+    partner = await added(odoo, "contact", name="Acme", country_id=57, active=False)
+    first = await added(odoo, "product", name="p0", price=1.5)
+    for number in range(1, 502):
+        sandbox.odoo.database.do_create("product.template", {"name": f"p{number}"})
+    await added(odoo, "invoice", customer_id=partner)
+    rows: dict[str, list[Any]] = {}
+    for name in ("product", "contact", "invoice", "order"):
+        rows[name] = [row async for page in odoo.source(name).pages("all", []) for row in page.rows]
+
+    assert [row["name"] for row in rows["product"]] == [f"p{number}" for number in range(502)]
+    assert rows["product"][0] == {
+        "id": first, "name": "p0", "default_code": None, "barcode": None, "list_price": 1.5, "sale_ok": True,
+        "active": True, "created_at": None, "updated_at": None,
+    }  # fmt: skip
+    assert (rows["contact"][0]["country_id"], rows["contact"][0]["active"]) == (57, False)
+    assert (rows["invoice"][0]["partner_id"], rows["invoice"][0]["payment_state"]) == (partner, "not_paid")
+    assert rows["order"] == []
+
+
 async def test_credentials(sandbox: Sandbox) -> None:
     """A wrong key, another database and a missing user hold the connection, and say which it was."""
     wrong = made(sandbox.url, key="wrong")
