@@ -71,7 +71,7 @@ class Loader:
         """The rows that came, by object. ``rebuild`` makes the tables anew: columns may have another type."""
         import dlt  # noqa: PLC0415
 
-        self.pipeline.drop_pending_packages()
+        self.pipeline.abort_packages()
 
         def everything() -> Iterator[Any]:
             for read in objects:
