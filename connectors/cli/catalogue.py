@@ -93,7 +93,7 @@ def _functions(manifest: Manifest) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for object_name, spec in manifest.objects.items():
         for operation, how in spec.operations.items():
-            batch = how.batch.maximum if how.batch else None
+            batch = how.batch.maximum if how.batch else how.maximum if how.maximum > 1 else None
             found.append({"object": object_name, "operation": str(operation), "batch": batch, "unique": spec.unique})
         if spec.read is not None:
             found.append({"object": object_name, "operation": "get/list/findone", "batch": None, "unique": spec.unique})

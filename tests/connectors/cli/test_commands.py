@@ -360,6 +360,8 @@ def test_the_catalogue(desk: CommandLine) -> None:
         "slack",
         "sql",
     ]
+    rows = desk.json("connectors", "show", "sql")["functions"]
+    assert {"object": "any", "operation": "upsert", "batch": 500, "unique": None} in rows
     shown = desk.json("connectors", "show", "hubspot")
     assert {"object": "contact", "operation": "add", "batch": 100, "unique": "email"} in shown["functions"]
     assert next(row for row in shown["settings"] if row["name"] == "access_token")["type"] == "secret"
