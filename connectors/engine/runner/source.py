@@ -27,7 +27,8 @@ Row = dict[str, Any]
 TRIES: Final = 5
 """Tries of one page, 1, 2, 4 and 8 seconds apart; a 429 costs none."""
 READ_SHARE: Final = 0.5
-"""Of the connection's rate: the writes have the other half, whatever is being read."""
+"""Of the connection's rate. The worker does not know of a read; where it takes all of the rate meanwhile, the vendor's
+429 and rate headers slow both down."""
 LONGEST_THROTTLE_S: Final = 900.0
 
 

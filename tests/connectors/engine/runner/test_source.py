@@ -57,7 +57,7 @@ def test_what_leads_to_the_next_page(
 
 
 async def test_reads_keep_to_their_share_of_the_rate() -> None:
-    """Of ten calls a second the writes have five, whatever is being read."""
+    """Of ten calls a second a read makes five."""
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
