@@ -21,6 +21,7 @@ from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
+    from sqlalchemy import Engine
 
     from connectors.connections.store import Connection, Connections
     from connectors.contract import Connector
@@ -267,7 +268,7 @@ def _supervise(settings: Settings, count: int, *, archive: bool, metrics_port: i
     with ChildProcesses() as children:
         number, code = Supervisor(count, children, grace=settings.grace_seconds, clock=SystemClock()).run()
         if number is not None:  # this is the n-th worker
-            with closing(CommandContext(lambda: _own(settings, number, metrics_port))) as context:
+            with closing(CommandContext(lambda: _own(settings, number, metrics_port), slugs_in=_own_slugs)) as context:
                 _serve(context, archive=archive and number == 0, supervised=True)
     return code
 
@@ -471,6 +472,7 @@ def _held_back(context: CommandContext) -> dict[str, str]:
 def _worker(context: CommandContext, secret_writer: SecretWriter) -> Worker:
     from connectors import registry  # noqa: PLC0415
     from dead_letter.store.parking import Parking  # noqa: PLC0415
+    from topics.orders import Orders  # noqa: PLC0415
     from topics.settings import seconds_of  # noqa: PLC0415
     from worker.worker import Worker, WorkerSettings  # noqa: PLC0415
 
@@ -487,6 +489,7 @@ def _worker(context: CommandContext, secret_writer: SecretWriter) -> Worker:
         log=context.log(),
         connections=_connections(context),
         parking=Parking(context.store()),
+        orders=Orders(context.store()),
         build=build,
         settings=WorkerSettings(
             group=settings.group,
@@ -505,7 +508,7 @@ def _archive(context: CommandContext) -> Part:
     from topics.settings import seconds_of  # noqa: PLC0415
 
     keep_s = seconds_of(context.settings.letters_retention)
-    return Archive(context.log(), LetterStore(context.store()), keep_s=keep_s, now=time.time)
+    return Archive(context.log(), LetterStore(context.store(), context.known_slugs), keep_s=keep_s, now=time.time)
 
 
 async def _run_until_signalled(parts: Sequence[Part], *, supervised: bool = False) -> None:
@@ -545,7 +548,15 @@ def _orphaned(stop: asyncio.Event) -> None:
 
 
 def main() -> None:
-    sys.exit(run(cli, CommandContext(held_back=_held_back)))
+    sys.exit(run(cli, CommandContext(held_back=_held_back, slugs_in=_own_slugs)))
+
+
+def _own_slugs(store: Engine) -> set[str]:
+    """The connections of a store, and what was dead-lettered in it on purpose for connections that are none."""
+    from connectors.connections.store import Connections  # noqa: PLC0415
+    from topics.orders import Orders  # noqa: PLC0415
+
+    return {*Connections(store).revisions(), *Orders(store).buried()}
 
 
 if __name__ == "__main__":

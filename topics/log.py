@@ -62,6 +62,21 @@ class Record:
         return size
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What a consumer cannot hand out: a partition stands there until its owner seeks.
+
+    ``after``: the offset behind it, None when only the log knows where its records begin (they were deleted unread).
+    ``record``: the bytes that are there, as the value of one record, where there are any.
+    """
+
+    partition: Partition
+    offset: int
+    reason: str
+    after: int | None = None
+    record: Record | None = None
+
+
 class Commit(NamedTuple):
     """The next offset to read, and up to ``METADATA_BUDGET`` bytes (UTF-8) that the next owner reads back."""
 
@@ -124,6 +139,9 @@ class Rebalance(Protocol):
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """These are gone already (the session expired); nothing may be committed for them."""
+
+    def unreadable(self, found: Unreadable) -> None:
+        """A partition of ours is held: what lies at its position cannot be read, or is not there. A seek ends it."""
 
 
 class Consumer(Protocol):

@@ -7,10 +7,10 @@ from typing import Literal, Protocol
 import structlog
 
 EventName = Literal[
+    "log.partition_held",  # partition, group, reason: it cannot be read (from where it was left); it waits for a person
     # Kafka
     "log.poll_failed",  # group, error, failures: the broker did not answer; asked again
     "log.offsets_not_read",  # group, error: how far the partitions are is asked once more; they stay paused
-    "log.partition_held",  # partition, group, reason: it cannot be read (from where it was left); it waits for a person
     "log.partitions_lost",  # partitions: the group gave them to another, as this worker was not heard of in time
     "log.revocation_late",  # error: what was under way did not end before the partitions had to be given up
     "log.revocation_not_committed",  # partitions, error: the next owner reads some of their records again
@@ -28,7 +28,6 @@ EventName = Literal[
     "lease.taken_over",  # group, process: this one, after it has stood by
     "lease.lost",  # group, epoch: another process has taken over
     "lease.not_released",  # group, reason, takeover_s: the next owner waits for so long
-    "partition.out_of_range",  # topic, partition, offset, first, group: the same; what was there is deleted
 ]
 
 

@@ -15,9 +15,12 @@ EventName = Literal[
     "partition.revoked",
     "partition.lost",  # the session expired: nothing could be committed
     "partition.reread",  # what waited was dropped; read again from the first undone
+    "partition.held",  # partition, kind, reason: nothing of it goes out until an operator has decided; reason says how
+    "partition.order",  # partition, order, answer: what an operator ordered about it is carried out, or cannot be
     "connection.opened",  # connector, version
     "connection.held",  # cannot be opened: reason; tried again
-    "connection.unknown",  # no such connection: its events are dead-lettered
+    "connection.unknown",  # the store has no such connection: its events are held
+    "topics.of_others",  # connections, own: the store knows none of these; what waits in their topics is held
     "connection.changed",  # state or settings, by an operator
     "connection.quarantined",  # more than half of the last 200 were rejected
     "breaker.opened",

@@ -14,11 +14,13 @@ from dead_letter.store.parking import Parking
 from topics import names
 from topics.errors import LogUnavailable
 from topics.event.event import Event
-from topics.log import Commit, Log, Partition, Record
+from topics.log import Commit, Log, Partition, Record, Unreadable
+from topics.orders import Orders
 from worker.clock import Clock, SystemClock
 from worker.decide.retry import RetryPolicy
 from worker.intake.budget import Budget
 from worker.intake.changes import Changes
+from worker.intake.holds import PartitionHolds
 from worker.intake.intake import Build, ConnectionIntake, ConnectionOpener
 from worker.intake.pauses import PartitionPauses
 from worker.intake.router import Router
@@ -79,8 +81,12 @@ class Worker:
         clock: Clock | None = None,
         policy: RetryPolicy | None = None,
         parking: Parking | None = None,
+        orders: Orders | None = None,
     ) -> None:
-        """``parking``: where parked keys are kept; without it a connection with ``on_dead: park`` is held."""
+        """``parking``: where parked keys are kept; without it a connection with ``on_dead: park`` is held.
+
+        ``orders``: what operators order about partitions that are held; without it they are held until it is known.
+        """
         self._settings = settings or WorkerSettings()
         self._log = log
         self._clock = clock or SystemClock()
@@ -109,6 +115,19 @@ class Worker:
             opened=self._opened,
             caught_up=self._router.caught_up,
             parking=parking,
+            orders=orders,
+        )
+        self._holds = PartitionHolds(
+            log,
+            orders,
+            self._router,
+            self._pauses,
+            self._clock,
+            restart=self._restart,
+            insist=self._committer.insist,
+            keep=self._keep_unreadable,
+            seek=self._consumer.seek,
+            spawn=self._spawn,
         )
         self._announcer = StateAnnouncer(connections, results, self._clock, self._spawn)
         self.observer = Observer(
@@ -134,6 +153,7 @@ class Worker:
             self._opener,
             self._pauses,
             self._clock,
+            holds=self._holds,
             drain=lambda assignments: self._drain(assignments, self._settings.grace_seconds),
             reread=self.reread,
             spawn=self._spawn,
@@ -241,10 +261,15 @@ class Worker:
     # -- rebalance (topics.log.Rebalance) ---------------------------------------------------------------------------
 
     def assigned(self, commits: Mapping[Partition, Commit | None]) -> None:
+        uncommitted = []
         for partition, commit in commits.items():
             assignment = Assignment(partition, _progress(partition, commit))
             logger().info("partition.assigned", partition=str(partition), offset=assignment.progress.start)
             self._router.adopt(assignment, from_others=True)
+            if commit is None:
+                uncommitted.append(assignment)
+        if uncommitted:
+            self._holds.examine(uncommitted)
 
     async def revoked(self, partitions: Sequence[Partition]) -> Mapping[Partition, Commit]:
         going = [self._router.assignments[p] for p in partitions if p in self._router.assignments]
@@ -259,7 +284,7 @@ class Worker:
             await asyncio.wait_for(self._ledger.flush(), timeout=LEDGER_SECONDS)
         except TimeoutError:
             return {}  # the outcomes are not safe, so the offsets do not move: the next owner repeats
-        return {assignment.partition: assignment.progress.last() for assignment in going}
+        return {one.partition: one.progress.last() for one in going if not one.uncommitted}
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
@@ -270,6 +295,12 @@ class Worker:
             self._leave(assignment)
             for task in list(assignment.calls.values()):
                 task.cancel()
+
+    def unreadable(self, found: Unreadable) -> None:
+        self._holds.unreadable(found)
+
+    async def _keep_unreadable(self, record: Record, reason: str) -> None:
+        await self._outcomes.bury_record(record, None, "unreadable", reason)
 
     def _leave(self, assignment: Assignment) -> None:
         self._router.disown(assignment)
@@ -296,13 +327,23 @@ class Worker:
     def reread(self, assignment: Assignment) -> None:
         fresh = assignment.again()
         logger().info("partition.reread", partition=str(assignment.partition), offset=fresh.progress.start)
+        self._replace(assignment, fresh)
+        self._pauses.release(fresh, "full")
+        self._pauses.release(fresh, "crowded")
+        self.dirty(fresh)  # what the old one had done may not be committed yet, and nothing else would say so
+
+    def _restart(self, assignment: Assignment, progress: Progress) -> Assignment:
+        fresh = Assignment(assignment.partition, progress)
+        fresh.holds, fresh.hold, fresh.withheld = assignment.holds, assignment.hold, assignment.withheld
+        self._replace(assignment, fresh)
+        return fresh
+
+    def _replace(self, assignment: Assignment, fresh: Assignment) -> None:
+        """Nothing of the old one may be under way: it is fenced."""
         self._leave(assignment)
         assignment.let_go()
         self._consumer.seek(assignment.partition, fresh.progress.start)
         self._router.adopt(fresh)
-        self._pauses.release(fresh, "full")
-        self._pauses.release(fresh, "crowded")
-        self.dirty(fresh)  # nothing of what was announced is sent now
 
     def quarantine(self, slug: str, reason: str) -> None:
         logger().error("connection.quarantined", connection=slug, reason=reason)
@@ -392,7 +433,8 @@ class Worker:
         while not self._suspension.sure:
             nap = self._suspension.naps
             logger().warning("worker.slept")
-            wanted = {assignment: assignment.round + 1 for assignment in self._router.assignments.values()}
+            owned = [assignment for assignment in self._router.assignments.values() if not assignment.uncommitted]
+            wanted = {assignment: assignment.round + 1 for assignment in owned}
             for assignment in wanted:
                 self._committer.insist(assignment)
             while any(not a.closed and a.committed_round < least for a, least in wanted.items()):

@@ -30,13 +30,16 @@ def current_store(context: CommandContext, /, *, needs_log: bool = False) -> Let
     from dead_letter.store.store import LetterStore  # noqa: PLC0415
     from topics.errors import LogUnavailable  # noqa: PLC0415
 
-    store = LetterStore(context.store())
+    store = LetterStore(context.store(), context.known_slugs)
     try:
         catch_up(context.log(), store)
     except LogUnavailable as error:
         if needs_log:
             raise
         note(f"The newest letters may be missing: {error}")
+    others = store.strangers()
+    if others:
+        note(f"Not shown, since this store has no such connections: letters of {', '.join(others)}")
     return store
 
 

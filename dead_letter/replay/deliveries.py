@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from dead_letter.replay.lineage import Lineage, record_of
 from dead_letter.store.backlog import partitions_of, read_to_end
@@ -21,20 +22,37 @@ def place_of(letter: Summary) -> Place:
     return letter.topic, letter.partition, record_of(letter)
 
 
-def deliveries(log: Log, store: LetterStore, letters: Iterable[Summary], kin: Lineage) -> Delivered:
-    """A replayed event counts where it lay first: one that came while it waited is later, though its offset is not."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """``last``: see ``Delivered``. ``letters``: ids of letters whose own event has been delivered all the same."""
+
+    last: Delivered
+    letters: frozenset[str]
+
+
+def deliveries(log: Log, store: LetterStore, letters: Sequence[Summary], kin: Lineage) -> Known:
+    """A replayed event counts where it lay first: one that came while it waited is later, though its offset is not.
+
+    A letter of an event that was delivered is there where a worker of another store has written it, or an older one
+    that did not yet hold what its store does not know.
+    """
     wanted = {place_of(letter): letter for letter in letters if letter.event_key is not None}
+    own = {(letter.topic, letter.partition, letter.offset, letter.event_id): letter.id for letter in letters}
     found: dict[Place, int] = {}
-    if not wanted:
-        return found
-    copies = _first_offsets(store, wanted.values(), kin)
-    for records in read_to_end(log, dict.fromkeys(partitions_of(log, log.names.results), 0)):
+    went: set[str] = set()
+    copies = _first_offsets(store, wanted.values(), kin) if wanted else {}
+    for records in read_to_end(log, dict.fromkeys(partitions_of(log, log.names.results), 0)) if letters else ():
         for result in (result for record in records for result in _results(record.value)):
+            if result.outcome != "delivered":
+                continue
             place = (result.topic, result.partition, f"{result.object}/{result.key}")
-            if result.outcome == "delivered" and place in wanted:
+            if place in wanted:
                 offset = copies.get((place, result.offset), result.offset)
                 found[place] = max(found.get(place, -1), offset)
-    return found
+            letter = own.get((result.topic, result.partition, result.offset, result.id))
+            if letter is not None:
+                went.add(letter)
+    return Known(found, frozenset(went))
 
 
 def _first_offsets(store: LetterStore, letters: Iterable[Summary], kin: Lineage) -> dict[tuple[Place, int], int]:

@@ -55,13 +55,15 @@ def survey(
     not go out now, and why. ``superseded``: an operator says that older events shall go although a newer one went.
     """
     kin = lineage(store, letters)
+    ledger = deliveries(log, store, letters, kin)
     return plan(
         sorted(letters, key=kin.turn),
         log.topics(),
         kin,
         names=log.names,
         parked=set(store.parking.find({key for key in map(key_of, letters) if key is not None})),
-        delivered={} if superseded else deliveries(log, store, letters, kin),
+        delivered={} if superseded else ledger.last,
+        went=ledger.letters,
         copies=find_copies(log, letters),
         claimed=claimed,
         held_back=held_back,
@@ -78,17 +80,19 @@ def plan(
     parked: Container[Key],
     delivered: Delivered,
     copies: Mapping[str, Position],
+    went: Container[str] = (),
     claimed: Mapping[str, str] = NONE,
     held_back: Mapping[str, str] = NONE,
     superseded: bool = False,
 ) -> list[Planned]:
     """One answer per letter, in their order, which is that of their events.
 
+    What the ledger says was delivered (``went``) does not go again, unless it was edited and is another event by now.
     Superseded is an add, update, upsert or delete whose record has a later event that was delivered, or a later letter
     that is not going in the same replay: the older event would undo the newer one. Messages never are. Where the order
     of a record matters (its key is parked, or the letter was blocked), nothing goes past an open letter before it.
     """
-    obstacles = {letter.id: _obstacle(letter, topics, names, held_back) for letter in letters}
+    obstacles = {letter.id: _went(letter, went) or _obstacle(letter, topics, names, held_back) for letter in letters}
     may_go = {letter for letter, obstacle in obstacles.items() if not obstacle and letter not in claimed}
     ahead = _Ahead(kin)
     newest: dict[Queue, Summary | None] = {}
@@ -130,6 +134,11 @@ class _Ahead:
             if queue[turn].state == "open" and queue[turn].id not in self.going:
                 return queue[turn]
         return None
+
+
+def _went(letter: Summary, went: Container[str]) -> str:
+    again = letter.id in went and letter.edited is None and letter.state == "open"
+    return "the ledger says that its event was delivered: discard the letter" if again else ""
 
 
 def _obstacle(letter: Summary, topics: Mapping[str, int], names: Names, held_back: Mapping[str, str]) -> str:

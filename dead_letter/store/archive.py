@@ -17,7 +17,7 @@ from dead_letter.log_events import EventName, logger
 from dead_letter.store.backlog import partitions_of, read_to_end
 from dead_letter.store.store import Arrival, LetterStore
 from topics.errors import CommitFenced, LogUnavailable, StoreUnavailable
-from topics.log import Commit, Consumer, Log, Partition, Record
+from topics.log import Commit, Consumer, Log, Partition, Record, Unreadable
 from topics.retention import Retention
 
 POLL_SECONDS = 1.0
@@ -40,15 +40,19 @@ def catch_up(log: Log, store: LetterStore) -> int:
     places = partitions_of(log, log.names.dead_letter)
     if not places:
         return 0
-    return sum(keep(store, records) for records in read_to_end(log, starts(store, log, places)))
+    new = sum(keep(store, records) for records in read_to_end(log, starts(store, log, places)))
+    if store.missed():
+        store.caught_up()
+    return new
 
 
 def starts(store: LetterStore, log: Log, places: Sequence[Partition]) -> dict[Partition, int]:
-    """Where to read on. A mark beyond the end belongs to a topic that is gone: the new one is read from its start.
+    """Where to read on: at the marks, or at letters that were passed and are this store's by now.
 
-    A store that knows less than the topic has deleted was lost, or comes from a backup: it begins with what is left.
+    A mark beyond the end belongs to a topic that is gone: the new one is read from its start. A store that knows less
+    than the topic has deleted was lost, or comes from a backup: it begins with what is left.
     """
-    marks = store.marks()
+    marks, missed = store.marks(), store.missed()
     first = log.start_offsets(places)
     for place, end in log.end_offsets(places).items():
         if marks.get(place.number, 0) > end:
@@ -60,7 +64,10 @@ def starts(store: LetterStore, log: Log, places: Sequence[Partition]) -> dict[Pa
                 "archive.letters_deleted", partition=place.number, mark=marks.get(place.number, 0), first=first[place]
             )
             marks[place.number] = first[place]
-    return {place: marks.get(place.number, 0) for place in places}
+    return {
+        place: max(first[place], min(mark := marks.get(place.number, 0), missed.get(place.number, mark)))
+        for place in places
+    }
 
 
 def keep(store: LetterStore, records: Sequence[Record]) -> int:
@@ -225,6 +232,9 @@ class Archive:
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self._forget(partitions)
+
+    def unreadable(self, found: Unreadable) -> None:
+        """The log says so in its own words; what is behind it waits."""
 
     def _forget(self, partitions: Iterable[Partition]) -> None:
         gone = set(partitions)

@@ -7,7 +7,7 @@ It holds nothing that cannot be had again except the operators' own doings: the 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -17,11 +17,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dead_letter.errors import LetterChanged, LetterRefused, UnknownLetter
 from dead_letter.letter.letter import Letter
+from dead_letter.store import strangers
 from dead_letter.store.claims import Claims, changing, holders, is_free, is_held
 from dead_letter.store.filling import IDS_AT_ONCE, insert_letters, parts, set_mark
 from dead_letter.store.filters import EVERYTHING, Filter
 from dead_letter.store.parking import Parking
 from dead_letter.store.rows import BODY, SUMMARY, Copying, Edit, Stored, Summary, to_row, to_stored, to_summary
+from dead_letter.store.strangers import is_stranger
 from dead_letter.store.tables import ACTIONS, LETTERS, MARKS
 from topics.log import Partition, Position, Record
 from topics.store import reading
@@ -60,13 +62,15 @@ class LetterStore:
 
     ``who`` and ``now`` of every change go to the audit trail, in the transaction of the change. Whatever changes a
     letter's state compares it in the same statement. ``parking``: the parked keys, ``claims``: which replay has which
-    letters, in the same database.
+    letters, in the same database. ``known``: the slugs of the connections
+    whose letters are this store's; without it every letter is.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, known: Callable[[], Container[str]] | None = None) -> None:
         self.parking = Parking(engine)
         self.claims = Claims(engine)
         self._engine = engine
+        self._known = known
 
     # -- filling ------------------------------------------------------------------------------------------------------
 
@@ -79,11 +83,18 @@ class LetterStore:
         """Keep letters of the topic, in its order; how many were new.
 
         Again is the same as once: by the letter's id (a crash writes a letter twice), and by its place in the topic.
-        The marks go with them, so the records must follow the marks without a gap. Raises ``LetterRefused``, and keeps
-        none, when the database does not take one of them.
+        The marks go with them, so the records must follow the marks without a gap. Letters of connections that are
+        another store's are passed. Raises ``LetterRefused``, and keeps none, when the database does not take one.
         """
+        known = self._known() if self._known is not None else None
+        mine = [arrival for arrival in arrivals if not is_stranger(arrival.letter, known)]
+        passed = [arrival for arrival in arrivals if is_stranger(arrival.letter, known)]
         with _refusing(), self._writing() as connection:
-            new = insert_letters(connection, [to_row(letter, record) for letter, record in arrivals])
+            new = insert_letters(connection, [to_row(letter, record) for letter, record in mine])
+            strangers.remember(
+                connection,
+                ((letter.connection, record.partition.number, record.offset) for letter, record in passed),
+            )
             ends: dict[int, int] = {}
             for _, record in arrivals:
                 ends[record.partition.number] = max(ends.get(record.partition.number, 0), record.offset + 1)
@@ -95,6 +106,30 @@ class LetterStore:
         """Per partition of the dead-letter topic, the first offset that may be missing here."""
         with self._reading() as connection:
             return {row.partition: row.next_offset for row in connection.execute(select(MARKS))}
+
+    def strangers(self) -> builtins.list[str]:
+        """The slugs of connections that have letters, and are not this store's."""
+        with self._reading() as connection:
+            slugs = {slug for slug, _, _ in strangers.read(connection)}
+        known = self._known() if self._known is not None else slugs
+        return sorted(slug for slug in slugs if slug not in known)
+
+    def missed(self) -> dict[int, int]:
+        """Per partition of the dead-letter topic the first letter that was a stranger's, and is this store's now."""
+        known = self._known() if self._known is not None else None
+        first: dict[int, int] = {}
+        with self._reading() as connection:
+            for slug, partition, offset in strangers.read(connection):
+                if known is None or slug in known:
+                    first[partition] = min(offset, first.get(partition, offset))
+        return first
+
+    def caught_up(self) -> None:
+        """What was missed is here now."""
+        with self._writing() as connection:
+            slugs = {slug for slug, _, _ in strangers.read(connection)}
+            known = self._known() if self._known is not None else slugs
+            strangers.forget(connection, (slug for slug in slugs if slug in known))
 
     def rewind(self, partition: int) -> None:
         """Begin that partition again: its topic is another one than it was."""

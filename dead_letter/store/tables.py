@@ -102,3 +102,12 @@ MARKS = Table(
     Column("next_offset", BigInteger, nullable=False),
 )
 """Up to where each partition of ``writeback.dead-letter`` is in the store, without a gap."""
+
+STRANGERS = Table(
+    "dead_letter_strangers",
+    METADATA,
+    Column("connection", String(63), primary_key=True),  # the slug
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("first_offset", BigInteger, nullable=False),
+)
+"""Where in ``writeback.dead-letter`` the first letter of a connection lies that this store did not take."""

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from topics.errors import CommitFenced
-from topics.log import Commit, Log, Partition, Position, Record
+from topics.log import Commit, Log, Partition, Position, Record, Unreadable
 from topics.names import TopicSpec
 from topics.open import open_log
 
@@ -43,6 +43,9 @@ class Owner:
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         say(lost=[str(partition) for partition in partitions])
+
+    def unreadable(self, found: Unreadable) -> None:
+        say(unreadable=found.reason)
 
 
 def produce(log: Log, topic: str, name: str, count: int, window: int = 100) -> None:

@@ -151,7 +151,7 @@ class LogFlow:
             assert member.consumer.position(Partition(f"{name}-other", 0)) is None
 
     async def test_deleted_unread(self, log: Log, topic: Callable[..., str], group: str) -> None:
-        """When committed records were deleted unread, that partition is held, and the others are read on."""
+        """When committed records were deleted unread, that partition is held and told, and the others are read on."""
         name = topic(partitions=2)
         one, two = Partition(name, 0), Partition(name, 1)
         fill(log, name, 10)
@@ -167,6 +167,8 @@ class LogFlow:
             await member.poll(0.5)
 
         assert member.read(one) == []
+        assert [(found.partition, found.offset, found.after) for found in member.held] == [(one, 3, None)]
+        assert "offset 3 is no longer in the log: records were deleted unread" in member.held[0].reason
         assert log.committed(group, [one]) == {one: Commit(3)}
 
     async def test_what_is_done_and_old_is_deleted(self, log: Log, topic: Callable[..., str], group: str) -> None:

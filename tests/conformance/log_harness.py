@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from topics.log import Commit, Consumer, Log, Partition, Reader, Record
+from topics.log import Commit, Consumer, Log, Partition, Reader, Record, Unreadable
 
 PATIENCE = 60.0
 """Seconds after which a condition that must come true is a failure."""
@@ -38,6 +38,7 @@ class Member:
         self.owned: set[Partition] = set()
         self.commits: dict[Partition, Commit | None] = {}
         self.records: list[Record] = []
+        self.held: list[Unreadable] = []
         self.on_revoke: dict[Partition, Commit] = {}
         self.complaints: list[str] = []
         self.others = others
@@ -61,6 +62,9 @@ class Member:
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.owned -= set(partitions)
+
+    def unreadable(self, found: Unreadable) -> None:
+        self.held.append(found)
 
     async def poll(self, timeout: float = 0.25) -> list[Record]:
         records = await self.consumer.poll(timeout)

@@ -184,6 +184,8 @@ async def commit(log: Log, offset: int) -> None:
 
         def lost(self, partitions: object) -> None: ...
 
+        def unreadable(self, found: object) -> None: ...
+
     rebalance = Rebalance()
     consumer = log.consumer("writeback-worker", pattern=r"writeback\.events\.hubspot", rebalance=rebalance)
     await consumer.start()

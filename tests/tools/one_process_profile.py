@@ -34,6 +34,7 @@ from topics.event.event import Event, Operation
 from topics.event.result import Result, unpack
 from topics.log import Headers, Partition, Record
 from topics.open import open_log
+from topics.orders import Orders
 from topics.store import open_store
 from worker.decide.retry import Line, RetryPolicy
 from worker.worker import Worker, WorkerSettings
@@ -126,6 +127,7 @@ class Bench:
         self._store = open_store(f"sqlite:///{folder / 'store.db'}")
         self.connections = Connections(self._store, KEY)
         self.parking = Parking(self._store)
+        self.orders = Orders(self._store)
         self.saas: dict[str, Saas] = {}
 
     def connect(self, slug: str = "acme", **changes: Any) -> Saas:
@@ -149,6 +151,7 @@ class Bench:
             settings=WorkerSettings(**{"grace_seconds": 5.0} | changes),
             policy=AT_ONCE,
             parking=self.parking,
+            orders=self.orders,
         )
 
     def _build(self, connection: Connection, secrets: Mapping[str, str]) -> Connector:

@@ -10,6 +10,7 @@ import click
 
 from topics.cli.console import json_option, note, pass_context, print_json, print_listing, print_table, when
 from topics.cli.context import CommandContext
+from topics.cli.orders import bury, resume, skip
 from topics.names import SLUG, slug_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,14 @@ def topics() -> None:
       writeback topics list
       writeback topics lag          # per connection: what waits
       writeback topics create       # ours, where workers may not make them
+      writeback topics resume crm --from ledger   # its commits are gone
+      writeback topics skip crm                   # past what cannot be read
+      writeback topics bury crm                   # of a connection that is none
     """  # noqa: D301 - click's own mark, a real backspace
+
+
+for command in (resume, skip, bury):
+    topics.add_command(command)
 
 
 @topics.command("list")

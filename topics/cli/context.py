@@ -28,14 +28,20 @@ class CommandContext:
     """Handed to every command as ``ctx.obj`` by the front door, which closes it when the command ends.
 
     ``settings`` raises ``SettingsError`` (exit code 2); ``log()`` and ``store()`` open once and give the same object
-    ever after. ``held_back``: how the front door finds what it says.
+    ever after. ``held_back``: how the front door finds what it says. ``slugs_in``: the slugs of all connections that
+    are a store's own.
     """
 
     def __init__(
-        self, load: Callable[[], Settings] = _load, *, held_back: Callable[[CommandContext], Mapping[str, str]] = _none
+        self,
+        load: Callable[[], Settings] = _load,
+        *,
+        held_back: Callable[[CommandContext], Mapping[str, str]] = _none,
+        slugs_in: Callable[[Engine], set[str]] | None = None,
     ) -> None:
         self._load = load
         self._held_back = held_back
+        self._slugs_in = slugs_in
         self.debug = False
         """``--debug`` was given."""
         self._open = ExitStack()
@@ -53,6 +59,12 @@ class CommandContext:
     def held_back(self) -> Mapping[str, str]:
         """Connections whose events do not go out now, by slug: in which state they are, why, and what ends it."""
         return self._held_back(self)
+
+    @property
+    def known_slugs(self) -> Callable[[], set[str]] | None:
+        """Asks which connections are the store's own; None when nobody can say, and everything is taken."""
+        slugs_in = self._slugs_in
+        return None if slugs_in is None else lambda: slugs_in(self.store())
 
     @cached_property
     def _log(self) -> Log:

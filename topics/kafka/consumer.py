@@ -14,7 +14,7 @@ from topics.errors import CommitFenced, LogError, LogUnavailable
 from topics.kafka.commits import chunks
 from topics.kafka.membership import Membership
 from topics.kafka.poller import Batch, Command, Poller
-from topics.log import METADATA_BUDGET, Commit, Partition, Rebalance, Record
+from topics.log import METADATA_BUDGET, Commit, Partition, Rebalance, Record, Unreadable
 from topics.log_events import logger
 
 log = logger()
@@ -122,6 +122,10 @@ class KafkaConsumer:
         task = asyncio.get_running_loop().create_task(self._revoke(partitions, answer))
         self._revocations.add(task)
         task.add_done_callback(self._revocations.discard)
+
+    def unreadable(self, found: Unreadable) -> None:
+        if found.partition in self._epochs:
+            self._rebalance.unreadable(found)
 
     def failed(self, error: LogError) -> None:
         self._failure = error

@@ -25,8 +25,9 @@ from topics.kafka import guards
 from topics.kafka.client import FATAL, commit_error, says, translated
 from topics.kafka.membership import ROUND_MS, Membership, behind
 from topics.kafka.rebalance import Ownership
+from topics.kafka.records import UnreadableBatch
 from topics.kafka.watchdog import Watchdog
-from topics.log import Commit, Partition, Record
+from topics.log import Commit, Partition, Record, Unreadable
 from topics.log_events import logger
 
 log = logger()
@@ -70,6 +71,7 @@ class Owner(Protocol):
     def revoked(
         self, partitions: Sequence[Partition], answer: Callable[[Mapping[Partition, Commit]], None]
     ) -> None: ...
+    def unreadable(self, found: Unreadable) -> None: ...
     def failed(self, error: LogError) -> None: ...
     def ended(self) -> None: ...
 
@@ -194,13 +196,15 @@ class Poller:
             return guards.poll_round(consumer, ROUND_MS, MAX_RECORDS)
         except errors.OffsetOutOfRangeError as error:
             for raw, offset in error.args[0].items():
-                self._hold(consumer, raw, f"offset {offset} is no longer in the log: records were deleted unread")
+                reason = f"offset {offset} is no longer in the log: records were deleted unread"
+                self._hold(consumer, Unreadable(Partition(raw.topic, raw.partition), offset, reason))
         except errors.TopicAuthorizationFailedError as error:
             closed = [raw for raw in consumer.assignment() if raw.topic in error.args[0]]
             if not closed:
                 raise
             for raw in closed:
-                self._hold(consumer, raw, "we may not read this topic")
+                at = int(guards.position(consumer, raw))
+                self._hold(consumer, Unreadable(Partition(raw.topic, raw.partition), at, "we may not read this topic"))
         return {}
 
     def _obey(self, consumer: Any) -> None:
@@ -245,10 +249,10 @@ class Poller:
         for partition in new:
             self._watchdog.moved(partition, monotonic())
 
-    def _hold(self, consumer: Any, raw: Any, reason: str) -> None:
-        partition = Partition(raw.topic, raw.partition)
-        self._ownership.hold(consumer, partition)
-        log.error("log.partition_held", partition=str(partition), group=self.group, reason=reason)
+    def _hold(self, consumer: Any, found: Unreadable) -> None:
+        self._ownership.hold(consumer, found.partition)
+        log.error("log.partition_held", partition=str(found.partition), group=self.group, reason=found.reason)
+        self._post(self._owner.unreadable, found)
 
     # --- when it does not go well -------------------------------------------------------------------------------------
 
@@ -289,7 +293,7 @@ class Poller:
         times = self._suspects[where] = self._suspects.get(where, 0) + 1
         if times >= MAX_READS:
             self._suspects.clear()
-            self._hold(self._consumer, where[0], f"the record at offset {where[1]} cannot be read: {says(error)}")
+            self._hold(self._consumer, _found(where, error))
 
     def _replace(self, why: str) -> None:
         log.warning("log.consumer_replaced", group=self.group, reason=why)
@@ -327,3 +331,12 @@ class Poller:
             self._stopping.set()
             return False
         return True
+
+
+def _found(where: tuple[Any, int], error: Exception) -> Unreadable:
+    """What cannot be read: a batch that says where it ends, or else the one record at which reading failed."""
+    if isinstance(error, UnreadableBatch):
+        return error.found
+    raw, offset = where
+    reason = f"the record at offset {offset} cannot be read: {says(error)}"
+    return Unreadable(Partition(raw.topic, raw.partition), offset, reason, offset + 1)

@@ -18,7 +18,7 @@ from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
 
 from topics.headers import PackedHeaders
-from topics.log import Headers, Partition, Record
+from topics.log import Headers, Partition, Record, Unreadable
 
 CODECS = {
     DefaultRecordBatch.CODEC_SNAPPY: ("snappy", "python-snappy"),
@@ -26,6 +26,14 @@ CODECS = {
     DefaultRecordBatch.CODEC_ZSTD: ("zstd", "zstandard"),
 }
 """Of a batch's attributes: the codec, and the package that the client library reads it with."""
+
+
+class UnreadableBatch(errors.CorruptRecordError):  # type: ignore[misc] # the library has no types
+    """``found``: which batch, where it ends, and its bytes as they lie in the log."""
+
+    def __init__(self, found: Unreadable) -> None:
+        super().__init__(found.reason)
+        self.found = found
 
 
 class DirectRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # the library has no types
@@ -41,14 +49,12 @@ class DirectRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # the libra
     def _unpack_records(self, tp: Any, records: Any, *_: Any) -> Iterator[Record]:
         partition = Partition(tp.topic, tp.partition)
         while (batch := records.next_batch()) is not None:
-            if self.check_crcs and not batch.validate_crc():
-                raise errors.CorruptRecordError(f"{partition}: the batch at {batch.base_offset} has a wrong checksum")
             if batch.magic < 2:
                 yield from self._old(batch, partition)
                 continue
             self.leader_epoch = batch.leader_epoch
             if not self._is_rolled_back(batch) and not batch.is_control_batch:
-                for record in read(batch, partition):
+                for record in self._read(batch, partition):
                     self.records_read += 1
                     self.next_fetch_offset = record.offset + 1
                     yield record
@@ -57,6 +63,18 @@ class DirectRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # the libra
                 self.next_fetch_offset = batch.next_offset
                 self._passed.add(tp)
         self.drain()
+
+    def _read(self, batch: Any, partition: Partition) -> Iterator[Record]:
+        """Raises ``UnreadableBatch``."""
+        raw = bytes(batch._buffer)  # noqa: SLF001 - before it is decompressed in place
+        try:
+            if self.check_crcs:
+                _check(batch, partition)
+            yield from read(batch, partition)
+        except (errors.CorruptRecordError, errors.UnsupportedCodecError) as error:
+            at = max(self.next_fetch_offset, batch.base_offset)
+            kept = Record(partition, at, batch.max_timestamp, None, raw)
+            raise UnreadableBatch(Unreadable(partition, at, str(error), batch.next_offset, kept)) from error
 
     def _is_rolled_back(self, batch: Any) -> bool:
         """Its transaction was aborted. The broker lists those of a fetch, each ends with a marker in the partition."""
@@ -70,6 +88,8 @@ class DirectRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # the libra
 
     def _old(self, batch: Any, partition: Partition) -> Iterator[Record]:
         """Written by a broker before 0.11, which had no headers."""
+        if self.check_crcs and not batch.validate_crc():
+            raise errors.CorruptRecordError(f"{partition}: a batch has a wrong checksum")
         for raw in batch:
             if self.check_crcs and not raw.validate_crc():
                 raise errors.CorruptRecordError(f"{partition}: the record at {raw.offset} has a wrong checksum")
@@ -101,6 +121,11 @@ def read(batch: Any, partition: Partition) -> Iterator[Record]:
         yield Record(partition, base + offset, first + time if appended is None else appended, key, value, headers)
     if place != len(buffer):
         raise errors.CorruptRecordError(f"{partition}: {len(buffer) - place} bytes are left of the batch at {base}")
+
+
+def _check(batch: Any, partition: Partition) -> None:
+    if not batch.validate_crc():
+        raise errors.CorruptRecordError(f"{partition}: the batch at {batch.base_offset} has a wrong checksum")
 
 
 def _decompress(batch: Any, partition: Partition) -> None:

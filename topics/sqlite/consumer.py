@@ -9,7 +9,7 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from topics.errors import CommitFenced, LogError, LogReplaced, LogUnavailable, WritebackError
-from topics.log import METADATA_BUDGET, Commit, Partition, Rebalance, Record
+from topics.log import METADATA_BUDGET, Commit, Partition, Rebalance, Record, Unreadable
 from topics.log_events import logger
 from topics.sqlite import lease
 from topics.sqlite.file import LogFile
@@ -171,6 +171,8 @@ class SqliteConsumer:
                 self._rebalance.assigned(taken.commits)
             elif isinstance(taken, Lost):
                 self._lose([partition for partition in taken.partitions if partition in self._told])
+            elif isinstance(taken, Unreadable):
+                self._rebalance.unreadable(taken)
             else:
                 return taken
 

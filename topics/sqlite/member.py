@@ -15,13 +15,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from topics.errors import LogReplaced, WritebackError
-from topics.log import Commit, Partition
+from topics.log import Commit, Partition, Record, Unreadable
 from topics.log_events import logger
 from topics.sqlite import lease
 from topics.sqlite.errors import explain, is_busy
 from topics.sqlite.file import LogFile
 from topics.sqlite.read_ahead import Assigned, Place, ReadAhead
-from topics.sqlite.records import read_records
+from topics.sqlite.records import BrokenRecord, read_records
 from topics.sqlite.schema import begin, connect_to_write
 
 IDLE_SECONDS = 0.02
@@ -223,26 +223,31 @@ class Member:
 
     def _read(self, reading: Connection, place: Place) -> bool:
         position, turn = self._read_ahead.begin_read(place)
-        records = read_records(reading, place.id, place.partition, position, READ_RECORDS)
-        reading.rollback()
+        records, broken = self._fetch(reading, place, position)
         if records and records[0].offset == position:
             return self._read_ahead.hand_in(place, turn, records)
         row = reading.exec_driver_sql("SELECT first, next FROM partitions WHERE id = ?", (place.id,)).first()
         reading.rollback()
-        if row is not None and not row[0] <= position <= row[1]:
-            self._hold(place, turn, position, row[0])
+        if broken is not None:
+            self._hold(place, turn, broken)
+        elif row is not None and not row[0] <= position <= row[1]:
+            self._hold(place, turn, Unreadable(place.partition, position, f"{_gone(position)}, the first is {row[0]}"))
+        elif records:  # `first` says that it is there: the file was damaged, or somebody else deleted in it
+            self._hold(place, turn, Unreadable(place.partition, position, _gone(position), records[0].offset))
         return False
 
-    def _hold(self, place: Place, turn: int, position: int, first: int) -> None:
-        if self._read_ahead.hold(place, turn):
-            _log.error(
-                "partition.out_of_range",
-                topic=place.partition.topic,
-                partition=place.partition.number,
-                offset=position,
-                first=first,
-                group=self._group,
-            )
+    def _fetch(self, reading: Connection, place: Place, position: int) -> tuple[list[Record], Unreadable | None]:
+        """What is there; and what stands behind it that is no record."""
+        try:
+            records, broken = read_records(reading, place.id, place.partition, position, READ_RECORDS), None
+        except BrokenRecord as error:
+            records, broken = error.before, error.found
+        reading.rollback()
+        return records, broken
+
+    def _hold(self, place: Place, turn: int, found: Unreadable) -> None:
+        if self._read_ahead.hold(place, turn, found):
+            _log.error("log.partition_held", partition=str(found.partition), group=self._group, reason=found.reason)
 
     def _report(self, error: DBAPIError) -> None:
         """A lock that is held for a while is no news; anything else is, at once."""
@@ -251,3 +256,7 @@ class Member:
             if monotonic() - self._busy_since < BUSY_IS_NEWS_SECONDS:
                 return
         self._failed(explain(error, self._file.path))
+
+
+def _gone(position: int) -> str:
+    return f"offset {position} is no longer in the log: records were deleted unread"

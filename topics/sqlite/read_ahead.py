@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from topics.log import Commit, Partition, Record
+from topics.log import Commit, Partition, Record, Unreadable
 
 READ_AHEAD_RECORDS = 2_000
 READ_AHEAD_BYTES = 8 * 1_048_576
@@ -54,7 +54,7 @@ class ReadAhead:
         self._lock = threading.Lock()
         self._notify = filled
         self._drained = drained
-        self._news: deque[Assigned | Lost] = deque()
+        self._news: deque[Assigned | Lost | Unreadable] = deque()
         self._places: dict[Partition, Place] = {}
         self._filled: deque[Place] = deque()
         self._records = 0
@@ -102,16 +102,19 @@ class ReadAhead:
         self._notify()
         return True
 
-    def hold(self, place: Place, turn: int) -> bool:
+    def hold(self, place: Place, turn: int, found: Unreadable) -> bool:
         """Read nothing more of it until a seek; whether that was not overtaken by one."""
         with self._lock:
-            if place.turn == turn:
-                place.held = True
-            return place.held
+            if place.turn != turn or place.held:
+                return False
+            place.held = True
+            self._news.append(found)
+        self._notify()
+        return True
 
     # the loop's side
 
-    def take(self) -> Assigned | Lost | list[Record]:
+    def take(self) -> Assigned | Lost | Unreadable | list[Record]:
         """The next news, which come before records; else the records that are there, round the partitions."""
         with self._lock:
             if self._news:
@@ -133,7 +136,7 @@ class ReadAhead:
             self._drained()
         return taken
 
-    def take_news(self) -> Assigned | Lost | list[Record]:
+    def take_news(self) -> Assigned | Lost | Unreadable | list[Record]:
         """Only what must be told, no records."""
         with self._lock:
             return self._news.popleft() if self._news else []
@@ -180,6 +183,7 @@ class ReadAhead:
         if not place.ahead:
             return
         place.position = place.ahead[0].offset
+        place.held = False  # what holds it lies behind these, and is found again
         self._records -= len(place.ahead)
         self._bytes -= sum(record.size for record in place.ahead)
         place.ahead.clear()

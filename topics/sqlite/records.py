@@ -12,7 +12,7 @@ from zlib import crc32
 from sqlalchemy import Connection
 
 from topics.errors import LogError, RecordRefused
-from topics.log import Headers, Partition, Position, Record
+from topics.log import Headers, Partition, Position, Record, Unreadable
 from topics.sqlite.schema import OFFSET_BITS, OFFSET_MASK
 
 READ_BYTES = 8 * 1_048_576
@@ -48,6 +48,15 @@ def unpack_headers(packed: bytes | None) -> Headers:
         headers.append((packed[at : at + name].decode(), packed[at + name : at + name + value]))
         at += name + value
     return tuple(headers)
+
+
+class BrokenRecord(LogError):
+    """``before``: those that could be read; ``found``: the first that cannot."""
+
+    def __init__(self, before: list[Record], found: Unreadable) -> None:
+        super().__init__(found.reason)
+        self.before = before
+        self.found = found
 
 
 @dataclass(slots=True)
@@ -140,7 +149,10 @@ def _load_topics(connection: Connection, names: set[str]) -> dict[str, _Topic]:
 def read_records(
     connection: Connection, partition_id: int, partition: Partition, offset: int, limit: int
 ) -> list[Record]:
-    """The next records from an offset on: at most ``limit``, and not many more bytes than ``READ_BYTES``."""
+    """The next records from an offset on: at most ``limit``, and not many more bytes than ``READ_BYTES``.
+
+    Raises ``BrokenRecord`` for one whose headers are no headers: the file was damaged, or something else wrote to it.
+    """
     low = partition_id << OFFSET_BITS
     result = connection.exec_driver_sql(
         "SELECT id, timestamp_ms, key, value, headers FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
@@ -150,7 +162,14 @@ def read_records(
     room = READ_BYTES
     while room > 0 and (rows := result.fetchmany(_ROWS_AT_ONCE)):
         for row_id, timestamp_ms, key, value, packed in rows:
-            records.append(Record(partition, row_id & OFFSET_MASK, timestamp_ms, key, value, unpack_headers(packed)))
+            at = row_id & OFFSET_MASK
+            try:
+                records.append(Record(partition, at, timestamp_ms, key, value, unpack_headers(packed)))
+            except (struct.error, UnicodeDecodeError) as error:
+                result.close()
+                reason = f"the headers of the record at offset {at} cannot be read: {error}"
+                kept = Record(partition, at, timestamp_ms, key, value)
+                raise BrokenRecord(records, Unreadable(partition, at, reason, at + 1, kept)) from error
             room -= len(key or b"") + len(value or b"") + len(packed or b"")
     result.close()
     return records

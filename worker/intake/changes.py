@@ -11,6 +11,7 @@ from connectors.errors import BadSecret, UnknownConnection
 from topics.errors import StoreUnavailable
 from worker.clock import Clock
 from worker.dispatch.dispatch import Dispatcher
+from worker.intake.holds import PartitionHolds
 from worker.intake.intake import ConnectionIntake, ConnectionOpener
 from worker.intake.pauses import PartitionPauses
 from worker.intake.router import Router
@@ -36,6 +37,7 @@ class Changes:
         pauses: PartitionPauses,
         clock: Clock,
         *,
+        holds: PartitionHolds,
         drain: Drain,
         reread: Callable[[Assignment], None],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
@@ -45,12 +47,14 @@ class Changes:
         self._opener = opener
         self._pauses = pauses
         self._clock = clock
+        self._holds = holds
         self._drain = drain
         self._reread = reread
         self._spawn = spawn
         self._secrets_at = 0.0
         self._changing: set[str] = set()
         self._held_at: dict[str, int] = {}
+        self._strangers: set[str] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -59,11 +63,14 @@ class Changes:
             for intake in self._router.intakes.values():
                 if intake.dispatcher is not None and intake.dispatcher.destination.paused:
                     intake.dispatcher.destination.shed()
+            await self._holds.obey()
+            served = {slug for slug, intake in self._router.intakes.items() if intake.assignments}
             try:
                 revisions = await asyncio.to_thread(self._connections.revisions)
             except StoreUnavailable as error:
                 logger().warning("store.unavailable", error=str(error))
                 continue
+            self._tell_strangers(served - revisions.keys(), len(revisions))
             renewed = await self._renewed()
             for intake in list(self._router.intakes.values()):
                 dispatcher = intake.dispatcher
@@ -76,6 +83,12 @@ class Changes:
                 if intake.slug in renewed or dispatcher.connection.revision != revisions.get(intake.slug):
                     self._changing.add(intake.slug)
                     self._spawn(self._change(intake, dispatcher))  # one that is slow to end holds up no other
+
+    def _tell_strangers(self, strangers: set[str], own: int) -> None:
+        """Once: whoever started this worker on the wrong store, or an empty one, learns it before anything waits."""
+        if strangers - self._strangers:
+            logger().warning("topics.of_others", connections=sorted(strangers), own=own)
+        self._strangers = strangers
 
     def _try_now(self, intake: ConnectionIntake, revision: int) -> None:
         """An operator has changed or resumed a connection that is held: that is as good as the end of its wait."""

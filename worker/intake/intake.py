@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from connectors.connections.store import Connection, Connections
@@ -12,7 +12,9 @@ from connectors.contract import Connector
 from connectors.errors import BadConnection, UnknownConnection
 from dead_letter.store.parking import Parking
 from topics.errors import StoreUnavailable
-from topics.log import Record
+from topics.log import Partition, Record
+from topics.names import slug_of
+from topics.orders import Orders
 from worker.clock import Clock
 from worker.dispatch.dispatch import Dispatcher
 from worker.lane.assignment import Assignment
@@ -32,7 +34,8 @@ class ConnectionIntake:
     """``waiting``: records that came before the connection was open, in the log's order.
 
     ``secrets``: those it was opened with; ``Build`` keeps them up to date when the vendor replaces one.
-    ``again_at``: when one that is held is tried again, in monotonic seconds.
+    ``again_at``: when one that is held is tried again, in monotonic seconds. ``unknown``: the store has no connection
+    of this slug; below the offsets of ``bury_below`` its events are dead-lettered, as an operator has ordered.
     """
 
     def __init__(self, slug: str) -> None:
@@ -40,11 +43,15 @@ class ConnectionIntake:
         self.state: State = "closed"
         self.reason = ""
         self.again_at = 0.0
+        self.bury_below: Mapping[Partition, int] = {}
         self.secrets: dict[str, str] = {}
         self.dispatcher: Dispatcher | None = None
         self.assignments: dict[object, Assignment] = {}
         self.waiting: list[tuple[Assignment, Record]] = []
         self.opening: asyncio.Task[None] | None = None
+
+    def is_buried(self, partition: Partition, offset: int) -> bool:
+        return offset < self.bury_below.get(partition, 0)
 
     @property
     def idle(self) -> bool:
@@ -71,7 +78,7 @@ class ConnectionIntake:
 
 
 class ConnectionOpener:
-    """Opens posts. ``opened`` is called on the loop when a post is open or known to be unknown."""
+    """Opens connections. ``opened`` is called on the loop when one is open, or unknown and to be dead-lettered."""
 
     def __init__(
         self,
@@ -83,7 +90,9 @@ class ConnectionOpener:
         opened: Callable[[ConnectionIntake], None],
         caught_up: Callable[[ConnectionIntake, Assignment], None],
         parking: Parking | None = None,
+        orders: Orders | None = None,
     ) -> None:
+        self._orders = orders
         self._connections = connections
         self._parking = parking
         self._build = build
@@ -100,7 +109,7 @@ class ConnectionOpener:
 
     def open_now(self, intake: ConnectionIntake) -> None:
         """One that is held: do not wait for the next try."""
-        if intake.opening is not None and intake.state == "held":
+        if intake.opening is not None and intake.state in {"held", "unknown"}:
             intake.opening.cancel()
             intake.opening = None
             self.open(intake)
@@ -133,7 +142,7 @@ class ConnectionOpener:
             self._context.worker.failed(error)
 
     async def _open(self, intake: ConnectionIntake) -> None:
-        """Until it is open or known to be unknown.
+        """Until it is open, or there are events of an unknown one that were ordered into the dead letters.
 
         A store that is down, a manifest that does not load or a secret that does not decrypt holds this one only.
         """
@@ -142,19 +151,44 @@ class ConnectionOpener:
             try:
                 await self._try(intake)
             except UnknownConnection:
-                await self._forget(intake.slug)
-                intake.state, intake.reason = "unknown", "no connection has this slug in the worker's store"
-                logger().warning("connection.unknown", connection=intake.slug)
+                if await self._stranger(intake, pause):
+                    break
+                await self._clock.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this connection's and is told
                 intake.state, intake.reason = "held", _held_because(intake.slug, error)
                 intake.again_at = self._clock.monotonic() + pause
                 logger().error("connection.held", connection=intake.slug, reason=intake.reason, retry_in=pause)
                 await self._clock.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
-                continue
-            intake.opening = None
-            self._opened(intake)
-            return
+            else:
+                break
+        intake.opening = None
+        self._opened(intake)
+
+    async def _stranger(self, intake: ConnectionIntake, pause: float) -> bool:
+        """The store does not know it: its events are another store's, until an operator says that they are nobody's.
+
+        Whether there is something to be dead-lettered.
+        """
+        if intake.state != "unknown":
+            await self._forget(intake.slug)
+            logger().warning("connection.unknown", connection=intake.slug)
+        intake.state, intake.reason = "unknown", no_connection(intake.slug)
+        intake.again_at = self._clock.monotonic() + pause
+        intake.bury_below = await self._buried(intake.slug)
+        return any(intake.is_buried(owner.partition, record.offset) for owner, record in intake.waiting)
+
+    async def _buried(self, slug: str) -> Mapping[Partition, int]:
+        if self._orders is None:
+            return {}
+        try:
+            orders = await asyncio.to_thread(self._orders.waiting)
+        except StoreUnavailable as error:
+            logger().warning("store.unavailable", error=str(error))
+            return {}
+        buried = [order for order in orders.values() if order.kind == "bury" and slug_of(order.partition.topic) == slug]
+        return {order.partition: order.below for order in buried}
 
     async def _try(self, intake: ConnectionIntake) -> None:
         connection, secrets = await asyncio.to_thread(self._look_up, intake.slug)
@@ -195,6 +229,13 @@ class ConnectionOpener:
         if connection.slug != slug:  # a name that reads like another's slug
             raise UnknownConnection(f"no connection has the slug {slug!r}")
         return connection, self._connections.secrets(connection)
+
+
+def no_connection(slug: str) -> str:
+    return (
+        f"no connection has the slug {slug!r} in this worker's store: is it the right store? "
+        f"`writeback connections add` makes one, `writeback topics bury {slug}` dead-letters its events on purpose"
+    )
 
 
 def _held_because(slug: str, error: Exception) -> str:

@@ -104,7 +104,9 @@ class Router:
         """
         for partition, assignment in self.assignments.items():
             reached = position(partition)
-            if reached is not None and reached > assignment.progress.top and not self._waits(assignment):
+            if assignment.withheld or reached is None or reached <= assignment.progress.top:
+                continue
+            if not self._waits(assignment):
                 assignment.progress.pass_to(reached)
                 self._undertaker.dirty(assignment)
 
@@ -121,7 +123,7 @@ class Router:
                 continue
             intake = self.intake(partition)
             touched[intake.slug] = intake
-            if not self._has_room(intake, assignment):
+            if assignment.withheld or not self._has_room(intake, assignment, record.offset):
                 refused.add(partition)
                 self._pauses.put_back(assignment, record.offset)
             elif intake.dispatcher is None or assignment.catching_up:
@@ -133,32 +135,44 @@ class Router:
             for intake in touched.values():
                 self._after(intake)
 
-    def _has_room(self, intake: ConnectionIntake, assignment: Assignment) -> bool:
+    def _has_room(self, intake: ConnectionIntake, assignment: Assignment, offset: int) -> bool:
         """Polls bring what there is; a lane that has its share takes no more of it when there are many lanes."""
         if intake.dispatcher is None or assignment.catching_up:
-            return (
-                len(intake.waiting) < MOST_WAITING or intake.state == "unknown"
-            )  # that one does not wait, it is dead-lettered
+            return len(intake.waiting) < MOST_WAITING or intake.is_buried(assignment.partition, offset)
         return not (self._budget.overfull and self._budget.full(intake.records, intake.bytes))
 
     def opened(self, intake: ConnectionIntake) -> None:
-        """The post is open, or known to be unknown: what waited goes where it belongs."""
+        """The connection is open, or unknown and to be dead-lettered: what waited goes where it belongs."""
+        dispatcher = intake.dispatcher
+        if dispatcher is None:
+            self._opened_to_bury(intake)
+            return
         waiting, intake.waiting = intake.waiting, []
         for assignment in intake.assignments.values():
-            if intake.dispatcher is not None:
-                intake.dispatcher.adopt(assignment)
-        if intake.dispatcher is not None and intake.dispatcher.connection.state != "active":
-            intake.dispatcher.destination.pause()
+            dispatcher.adopt(assignment)
+        if dispatcher.connection.state != "active":
+            dispatcher.destination.pause()
         for assignment, record in waiting:
-            if intake.dispatcher is None:
-                self._unknown(intake, assignment, record)
-            else:
-                self._accept(intake.dispatcher, assignment, record)
+            self._accept(dispatcher, assignment, record)
         self._check_room(intake)
         for assignment in intake.assignments.values():
             self._pauses.release(assignment, "opening")
-        if intake.dispatcher is not None:
-            intake.dispatcher.pump()
+        dispatcher.pump()
+
+    def _opened_to_bury(self, intake: ConnectionIntake) -> None:
+        """What was ordered into the dead letters goes there, in portions; what came later waits on."""
+        waiting, intake.waiting = intake.waiting, []
+        for assignment, record in waiting:
+            if intake.is_buried(assignment.partition, record.offset):
+                self._unknown(intake, assignment, record)
+            else:
+                intake.waiting.append((assignment, record))
+        self._check_room(intake)
+        for assignment in intake.assignments.values():
+            if intake.is_buried(assignment.partition, assignment.progress.top):
+                self._pauses.release(assignment, "opening")
+        if intake.waiting:
+            self._after(intake)
 
     def finished(self, assignment: Assignment, size: int) -> None:
         """One event less in the buffers: when its lane has room again, let its partitions flow."""

@@ -15,7 +15,7 @@ from typing import Literal
 from connectors.contract import Evidence, Function
 from dead_letter.letter.letter import Attempt
 from topics.event.event import Event
-from topics.log import Partition, Record
+from topics.log import Partition, Record, Unreadable
 from worker.lane.window import ROUNDING, SendWindow
 from worker.progress.metadata import LetterCause
 from worker.progress.offsets import Progress
@@ -23,6 +23,18 @@ from worker.progress.offsets import Progress
 Action = Literal["deliver", "find"]
 KEPT_ATTEMPTS = 32
 """Attempts kept for the letter: the first half and the last half; the rest is a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionHold:
+    """Why nothing of a partition goes out until a person has decided; ``reason`` says how that is said.
+
+    ``commits``: they are gone. ``unreadable``: the log cannot hand out what lies there.
+    """
+
+    kind: Literal["commits", "unreadable"]
+    reason: str
+    unreadable: Unreadable | None = None
 
 
 class Delivery:
@@ -138,7 +150,9 @@ class Assignment:
     """Lives from assignment to revocation.
 
     Nothing is started when it is not ``open`` any more; what comes back after ``closed`` is fenced, by being ignored.
-    While ``catching_up`` its records wait: which of its keys are parked is being read.
+    While ``catching_up`` its records wait: which of its keys are parked is being read. While ``withheld`` they are put
+    back: from where it is read is not known yet. While ``uncommitted`` its commits are missing or gone, and a commit
+    would hide that. ``hold``: a person has to decide, see ``PartitionHold``.
     Per key only a chain: ``_tails`` holds its last event, every event knows the next. A key's head is out or ready or
     waiting for a moment; the others wait for the head. ``out``: events whose call is under way; ``settling``: events
     whose letter or reply is; ``round``: commits begun, each knowing all that was done before it; ``holds``: why it is
@@ -158,6 +172,9 @@ class Assignment:
         self.open = True
         self.closed = False
         self.catching_up = False
+        self.withheld = False
+        self.uncommitted = False
+        self.hold: PartitionHold | None = None
         self.records = 0
         self.bytes = 0
         self.out = 0
@@ -182,6 +199,7 @@ class Assignment:
         fresh = Assignment(self.partition, self.progress.again())
         fresh._last_done = 1
         fresh.holds = self.holds
+        fresh.hold, fresh.withheld, fresh.uncommitted = self.hold, self.withheld, self.uncommitted
         fresh.slots = {name: batch for name, batch in self.slots.items() if batch.known < math.inf}
         for batch in fresh.slots.values():
             batch.known = 1

@@ -62,9 +62,12 @@ def examine(context: CommandContext) -> Iterator[Finding]:
             yield _connection(_connections(context), connection)
     if log.state == "ok":
         yield from _commits(context.log())
-        yield from _lags(context, standings, {connection.slug for connection in known})
+        slugs = {connection.slug for connection in known}
         if store.state == "ok":
-            yield _letters(context)
+            yield from _topics_of_others(context, slugs)
+        yield from _lags(context, standings, slugs)
+        if store.state == "ok":
+            yield from _letters(context)
 
 
 def _checked(name: str, look: Callable[[], str]) -> Finding:
@@ -102,6 +105,17 @@ def _connections(context: CommandContext) -> Connections:
 def _list_into(known: list[Connection], context: CommandContext) -> str:
     known += _connections(context).list()
     return f"{len(known)} connections" if known else "no connections yet: `writeback connections add`"
+
+
+def _topics_of_others(context: CommandContext, known: Container[str]) -> Iterator[Finding]:
+    slugs = [
+        slug
+        for topic in context.log().topics(context.log().names.events_prefix)
+        if (slug := slug_of(topic)) and slug not in known
+    ]
+    if slugs:
+        said = f"of connections that this store does not have: {', '.join(slugs)}; a worker holds what waits in them"
+        yield Finding("topics of others", "warning", said)
 
 
 def _workers(workers: Sequence[LiveWorker]) -> Finding:
@@ -153,8 +167,8 @@ def _lags(context: CommandContext, standings: Mapping[str, Standing], known: Con
             yield Finding(
                 f"events {slug}",
                 "wrong",
-                f"{lag.records:,} events wait for a connection that does not exist; "
-                "a worker puts them into the dead letters, `writeback connections add` makes it before",
+                f"{lag.records:,} events wait, and this store has no connection {slug}: is it the right one? A worker "
+                f"holds them; `writeback connections add` makes one, `writeback topics bury {slug}` dead-letters them",
             )
 
 
@@ -172,13 +186,20 @@ def _lag(place: Partition, lag: Lag, standing: Standing) -> Finding:
     return Finding(name, _level(standing), f"{lag.records:,} wait: {said}")
 
 
-def _letters(context: CommandContext) -> Finding:
-    letters = LetterStore(context.store())
+def _letters(context: CommandContext) -> Iterator[Finding]:
+    letters = LetterStore(context.store(), context.known_slugs)
     try:
         catch_up(context.log(), letters)
-        count = letters.count(Filter(state="open"))
+        count, others = letters.count(Filter(state="open")), letters.strangers()
     except WritebackError as error:
-        return Finding("dead letters", "wrong", str(error))
-    if not count:
-        return Finding("dead letters", "ok", "none open")
-    return Finding("dead letters", "warning", f"{count:,} open: `writeback dead-letters list`")
+        yield Finding("dead letters", "wrong", str(error))
+        return
+    said = f"{count:,} open: `writeback dead-letters list`" if count else "none open"
+    yield Finding("dead letters", "warning" if count else "ok", said)
+    if others:
+        yield Finding(
+            "dead letters of others",
+            "warning",
+            f"of connections that this store does not have: {', '.join(others)}. They are left to the store that has "
+            "them; `writeback connections add` with such a name takes them in",
+        )

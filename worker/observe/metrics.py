@@ -102,6 +102,11 @@ def _partitions(intakes: list[ConnectionIntake], view: Observer) -> Iterator[Met
         ((slug, one, view.committer.metadata(one.partition)) for slug, one in owned),
     )
     yield _per_partition(
+        "partition_held",
+        "1 while nothing goes out until an operator has decided; the state of the connection says why",
+        ((slug, one, one.hold is not None) for slug, one in owned),
+    )
+    yield _per_partition(
         "lane_blocked",
         "1 while one event holds up the commit of nearly all others; the log event lane.blocked names it",
         ((slug, one, one.partition in view.head_of_line.blocking) for slug, one in owned),

@@ -37,7 +37,7 @@ class States:
 
     def look(self, intakes: Iterable[ConnectionIntake]) -> None:
         for intake in intakes:
-            if not intake.assignments or intake.idle:
+            if not intake.assignments or (intake.idle and not _is_held(intake)):
                 self.current.pop(intake.slug, None)  # its next owner tells how it is, or its next event
                 self._unsettled.pop(intake.slug, None)
             elif (seen := self._seen(intake)) is not None:
@@ -68,10 +68,14 @@ class States:
 
     def _seen(self, intake: ConnectionIntake) -> Standing | None:
         """None while it is being opened, closed or changed."""
+        held = [one.hold.reason for one in intake.assignments.values() if one.hold is not None]
+        if held:
+            more = f" (and {len(held) - 1} more partitions)" if len(held) > 1 else ""
+            return Standing(intake.slug, "held", held[0] + more)
         if intake.state in {"held", "unknown"}:
             return Standing(intake.slug, "held", intake.reason, until=self._moment(intake.again_at))
         dispatcher = intake.dispatcher
-        if dispatcher is None:
+        if dispatcher is None or any(one.withheld for one in intake.assignments.values()):
             return None
         connection = dispatcher.connection
         if connection.state != "active":
@@ -93,6 +97,10 @@ class States:
     def _moment(self, monotonic: float) -> float:
         """On the wall clock."""
         return self._clock.now() + monotonic - self._clock.monotonic()
+
+
+def _is_held(intake: ConnectionIntake) -> bool:
+    return any(assignment.hold is not None or assignment.withheld for assignment in intake.assignments.values())
 
 
 def _same(known: float | None, seen: float | None) -> bool:

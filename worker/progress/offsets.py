@@ -27,6 +27,13 @@ class Progress:
         start = commit.offset if commit else 0
         self._remember(start, decode(start, commit.metadata) if commit else Memory())
 
+    @classmethod
+    def of(cls, start: int, memory: Memory) -> Progress:
+        """The progress of an owner that knows all this, more perhaps than a commit could carry."""
+        progress = cls(None)
+        progress._remember(start, memory)
+        return progress
+
     def _remember(self, start: int, memory: Memory) -> None:
         self.start = start
         self._suspects = Ranges(memory.announced)
@@ -74,6 +81,15 @@ class Progress:
     def pass_to(self, offset: int) -> None:
         """The log holds no record from the last received one up to this offset: what lies between counts as done."""
         self._top = max(self._top, offset)
+
+    def leave_out(self, start: int, end: int) -> None:
+        """What lies there is done, though it was never received: it cannot be read, and an operator goes past it."""
+        if end > max(start, self._top):
+            self._prior = Ranges(union([*self._prior.ranges, (max(start, self._top), end)]))
+
+    def passed(self, offset: int) -> int | None:
+        """The end of what is done from there on, of an offset that was not received yet; None when it is undone."""
+        return next((end for start, end in self._prior.ranges if start <= offset < end), None)
 
     def carry(self, offset: int, what: object) -> None:
         """Keep what a received record is for as long as it is not done."""

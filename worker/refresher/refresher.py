@@ -14,7 +14,7 @@ from connectors.errors import BadConnection
 from topics import names
 from topics.errors import CommitFenced, LogUnavailable, MalformedEvent, StoreUnavailable
 from topics.event.refresh import decode
-from topics.log import Commit, Log, Partition, Record
+from topics.log import Commit, Log, Partition, Record, Unreadable
 from worker.clock import Clock, SystemClock, Timer
 from worker.log_events import logger
 from worker.refresher.counts import RefreshCounts
@@ -185,6 +185,9 @@ class Refresher:
     def lost(self, partitions: Sequence[Partition]) -> None:
         for owned in self._leave(partitions):
             logger().warning("partition.lost", partition=str(owned.partition))
+
+    def unreadable(self, found: Unreadable) -> None:
+        """The log says so in its own words; what is behind it waits."""
 
     def _leave(self, partitions: Sequence[Partition]) -> list[OwnedPartition]:
         """Kill what runs for them. A connection whose requests lie in another partition, too, goes on with those."""

@@ -82,7 +82,7 @@ class Committer:
 
     async def commit(self) -> None:
         """One round; what fails stays dirty."""
-        assignments = {a.partition: a for a in self._dirty if not a.closed}
+        assignments = {a.partition: a for a in self._dirty if not (a.closed or a.uncommitted)}
         self._dirty.clear()
         begin_round(assignments.values())
         commits = {partition: assignment.progress.snapshot() for partition, assignment in assignments.items()}

@@ -267,6 +267,22 @@ def test_a_later_delivery_supersedes(log: Log, store: LetterStore) -> None:
     assert [item.fate for item in insisted] == ["eligible", "eligible"]
 
 
+def test_what_was_delivered_does_not_go_again(log: Log, store: LetterStore) -> None:
+    """A letter of an event that the ledger says was delivered, at this very place, is ineligible, insisted or not."""
+    went, other = a_letter(5, event=an_event(key=None)), a_letter(6, event=an_event(key=None))
+    store.save_batch(arrivals(went, other))
+    producer = log.producer()
+    for letter, offset in ((went, 5), (other, 7)):
+        event = an_event(key=None).model_copy(update={"id": letter.event_id})
+        producer.send(DEFAULT.results, key=None, value=delivered(event, offset))
+    producer.close(30)
+
+    for superseded in (False, True):
+        planned = survey(log, store, list(store.in_order(OPEN)), superseded=superseded)
+        assert [item.fate for item in planned] == ["ineligible", "eligible"]
+        assert planned[0].why == "the ledger says that its event was delivered: discard the letter"
+
+
 def test_messages_are_never_superseded(log: Log, store: LetterStore) -> None:
     """A later alert to the same channel does not replace an earlier one."""
     said = {"operation": Operation.MESSAGE, "connection": "hubspot", "object": "message", "key": "QA"}

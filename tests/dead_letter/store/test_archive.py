@@ -213,3 +213,34 @@ def test_a_letter_goes_from_the_topic_to_the_store_unchanged(
     catch_up(log, store)
 
     assert store.get(letter.id).letter == letter
+
+
+def test_letters_of_others_stay_in_the_topic(log: Log, store_engine: Engine) -> None:
+    """A store takes the letters of its own connections; one that is made later gets those that were passed."""
+    own = {"hubspot"}
+    store = LetterStore(store_engine, lambda: own)
+    publish(log, *(letter_of(slug, number) for number, slug in enumerate(("crm", "hubspot", "crm"))))
+    first = (catch_up(log, store), store.strangers())
+    own.add("crm")
+    second = (catch_up(log, store), store.strangers())
+
+    assert first == (1, ["crm"])
+    assert second == (2, [])
+    assert store.missed() == {}
+    assert {letter.connection for letter in store.list()} == {"crm", "hubspot"}
+
+
+def test_letters_that_others_wrote_are_everybodys(log: Log, store_engine: Engine) -> None:
+    """What no events topic of ours is named in has no store."""
+    producer = log.producer(max_record_bytes=MAX_LETTER_BYTES)
+    producer.send(DEFAULT.dead_letter, key=b"k", value=b"who knows")
+    producer.close(30.0)
+
+    assert catch_up(log, LetterStore(store_engine, set)) == 1
+
+
+def letter_of(slug: str, number: int) -> Letter:
+    letter = a_letter(number)
+    return replace(
+        letter, connection=slug, record=replace(letter.record, partition=Partition(DEFAULT.events_topic(slug), 0))
+    )

@@ -375,6 +375,8 @@ class TestKafka(LogContract):
             def lost(self, partitions: Sequence[Partition]) -> None:
                 self.owned -= set(partitions)
 
+            def unreadable(self, found: object) -> None: ...
+
         for turn in range(2):
             owner = Quiet()
             consumer = log.consumer(group, pattern=re.escape(name), rebalance=owner, member="worker-1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topics.log import Partition, Record
+from topics.log import Partition, Record, Unreadable
 from topics.sqlite.read_ahead import HAND_OUT_RECORDS, Assigned, Lost, Place, ReadAhead
 
 ONE, TWO = Partition("t", 0), Partition("t", 1)
@@ -57,7 +57,8 @@ def test_what_is_read_during_a_seek_is_void() -> None:
 def test_a_held_partition_is_freed_by_a_seek() -> None:
     """A partition that is held reads on after a seek."""
     read_ahead, [one] = shelf_of(ONE)
-    assert read_ahead.hold(one, one.turn)
+    assert read_ahead.hold(one, one.turn, Unreadable(ONE, 0, "gone"))
+    assert read_ahead.take() == Unreadable(ONE, 0, "gone")
     assert not one.wanted
 
     read_ahead.seek(ONE, 3)

@@ -24,10 +24,11 @@ from pq._scripts import METADATA as SCRIPTS
 from tests.acceptance.command import Person
 from topics.cli.console import FAILED, USAGE
 from topics.errors import SettingsError
+from topics.orders import METADATA as ORDERS
 from topics.store import migrate, open_store
 from worker.refresher.tables import METADATA as REFRESHES
 
-ROOMS = [CONNECTIONS, LETTERS, PARKING, REFRESHES, SCRIPTS]
+ROOMS = [ORDERS, CONNECTIONS, LETTERS, PARKING, REFRESHES, SCRIPTS]
 """The tables as each room's code has them."""
 
 

@@ -43,6 +43,8 @@ async def standing_by(bench: Bench) -> AsyncIterator[None]:
 
         def lost(self, partitions: object) -> None: ...
 
+        def unreadable(self, found: object) -> None: ...
+
     consumer = bench.log.consumer(names.DEFAULT.worker_group, pattern=names.DEFAULT.events_pattern, rebalance=Other())
     await consumer.start()
     while not await consumer.poll(1.0):

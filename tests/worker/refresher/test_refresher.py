@@ -257,6 +257,8 @@ async def commit_writes(stand: Stand, commit: Commit) -> None:
 
         def lost(self, partitions: object) -> None: ...
 
+        def unreadable(self, found: object) -> None: ...
+
     consumer = stand.log.consumer(names.DEFAULT.worker_group, pattern=names.DEFAULT.events_pattern, rebalance=Worker())
     await consumer.start()
     while not mine.is_set():
