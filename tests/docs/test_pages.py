@@ -12,6 +12,7 @@ import click
 import pytest
 
 from topics.event.codec import decode
+from topics.event.refresh import BODY as REQUEST_FIELDS
 from topics.log import Headers, Partition, Record
 from writeback import cli
 
@@ -86,9 +87,9 @@ def test_the_three_ways_to_write_an_event_say_the_same(record: Record) -> None:
 
 
 def test_every_field_of_an_event_is_explained() -> None:
-    """The two tables of the page name every field and option there is."""
+    """The tables of the page name every field and option of an event, and every field of a request for a refresh."""
     explained = set(re.findall(r"^\| `(\w+)` \|", EVENT_FORMAT, re.MULTILINE))
     schema = json.loads(json.dumps(decode(_examples()[2]).model_json_schema()))
     fields = set(schema["properties"]) - {"replay"} | set(schema["$defs"]["Options"]["properties"])
 
-    assert fields == explained
+    assert fields | REQUEST_FIELDS == explained

@@ -69,7 +69,8 @@ class RefreshRequest(BaseModel):
     replay: Replay | None = None
 
 
-_BODY = {"objects", "full", "after"}
+BODY = frozenset({"objects", "full", "after"})
+"""The fields in the record's value; the others are attributes."""
 
 
 def encode(request: RefreshRequest) -> Encoded:
@@ -90,7 +91,7 @@ def encode(request: RefreshRequest) -> Encoded:
         ("content-type", b"application/json"),
         *replayed,
     )
-    return Encoded(key, to_json(request.model_dump(include=_BODY, exclude_defaults=True)), headers)
+    return Encoded(key, to_json(request.model_dump(include=set(BODY), exclude_defaults=True)), headers)
 
 
 def decode(record: Record) -> RefreshRequest:
@@ -112,7 +113,7 @@ def _request(record: Record) -> dict[str, Any]:
     elif attributes["ce_type"] != TYPE:
         raise MalformedEvent(f"ce_type is {attributes['ce_type'][:100]!r}; on this topic it is {TYPE}")
     else:
-        given = {name: body[name] for name in _BODY & body.keys()} | {
+        given = {name: body[name] for name in BODY & body.keys()} | {
             "id": attributes.get("ce_id", ""),
             "connection": attributes.get("ce_subject", ""),
             "source": attributes.get("ce_source", ""),
