@@ -77,10 +77,13 @@ def show(context: CommandContext, /, *, letter: str, as_json: bool) -> None:
     store = current_store(context)
     stored = store.get(letter)
     trail, stands = store.trail(stored.summary.id), standing(store, stored.summary)
+    holder = store.claims.holders([stored.summary.id]).get(stored.summary.id)
     if as_json:
-        print_json({**whole_as_json(stored, trail), **asdict(stands)})
-    else:
-        say(page(stored, trail, stands))
+        print_json({**whole_as_json(stored, trail), **asdict(stands), "claimed": holder and str(holder)})
+        return
+    say(page(stored, trail, stands))
+    if holder is not None:
+        note(f"Now: {holder}")
 
 
 @dead_letters.command()

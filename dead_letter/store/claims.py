@@ -47,10 +47,13 @@ def changing(engine: Engine) -> Iterator[Connection]:
     """A transaction that changes letters, one at a time in the whole store: what it compares is true until its end.
 
     On SQLite every transaction is (``BEGIN IMMEDIATE``). On PostgreSQL a statement that waited for another's row
-    would see that row anew and all other tables as they were before: also the one that says who holds it.
+    would see that row anew and all other tables as they were before: also the one that says who holds it. There a
+    process that is stopped in the middle of it keeps the others waiting no longer than a claim would.
     """
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
+            patience = f"SET LOCAL idle_in_transaction_session_timeout = {TTL_SECONDS * 1_000:.0f}"
+            connection.exec_driver_sql(patience)
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
         yield connection
 

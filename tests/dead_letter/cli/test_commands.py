@@ -15,7 +15,8 @@ from dead_letter.cli.commands import dead_letters
 from dead_letter.cli.options import moment
 from dead_letter.letter.letter import Attempt, Letter, encode
 from dead_letter.store.parking import Parking
-from tests.dead_letter.samples import START, a_letter, a_record, an_event
+from dead_letter.store.store import LetterStore
+from tests.dead_letter.samples import START, a_letter, a_record, an_event, claimed
 from topics.cli.console import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, run
 from topics.cli.context import CommandContext
 from topics.errors import LogUnavailable
@@ -543,3 +544,16 @@ def test_an_overdue_closing_is_sent_once(desk: CommandLine) -> None:
         desk.say("replay", WAITING[0].id, code=INCOMPLETE)
 
     assert desk.closing_records() == [WAITING[0].id]
+
+
+def test_show_says_who_is_replaying(desk: CommandLine) -> None:
+    """A letter that somebody is replaying now says so; otherwise it is nobody's."""
+    desk.bury(FIRST)
+    before = desk.json("show", FIRST.id)["claimed"]
+    store = open_store(desk._settings.store)
+    claimed(LetterStore(store))
+    store.dispose()
+    desk.say("show", FIRST.id)
+
+    assert before is None
+    assert "ada is replaying it (process 1 on here)" in desk.err
