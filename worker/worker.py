@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.connections.refresh_policy import wants_after_writeback
+from connectors.connections.refresh.policy import wants_after_writeback
 from connectors.connections.standing import Standing
 from connectors.connections.store import Connections
 from dead_letter.store.parking import Parking

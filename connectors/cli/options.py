@@ -130,7 +130,7 @@ def _refresh_of(said: Mapping[str, Any]) -> dict[str, Any]:
 def _checked_call(said: dict[str, str]) -> dict[str, Any]:
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - help needs none of it
 
-    from connectors.connections.refresh_call import RefreshCall  # noqa: PLC0415
+    from connectors.connections.refresh.call import RefreshCall  # noqa: PLC0415
 
     try:
         call: Any = TypeAdapter(RefreshCall).validate_python(said)

@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from connectors.connections.refresh_policy import refresh_policy
+from connectors.connections.refresh.policy import refresh_policy
 from connectors.connections.table import Connection
 from worker.refresher.job import Job, Progress, Read, Report, Result, parse_line
 from worker.refresher.leases import PULSE_SECONDS

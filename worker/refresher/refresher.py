@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from connectors.connections.refresh_policy import RefreshPolicy, refresh_policy
+from connectors.connections.refresh.policy import RefreshPolicy, refresh_policy
 from connectors.connections.store import Connection, Connections
 from connectors.errors import BadConnection
 from topics import names

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tenacity import wait_exponential
 
-from connectors.connections.refresh_policy import RefreshPolicy, refresh_policy
+from connectors.connections.refresh.policy import RefreshPolicy, refresh_policy
 from connectors.connections.store import Connection, Connections
 from connectors.errors import BadConnection, UnknownConnection
 from dead_letter.letter.letter import Attempt

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from connectors.connections.store import Connections
 from tests.topics.outbox.conftest import Warehouse
 from topics.errors import LogUnavailable
 from topics.event.codec import decode
@@ -17,8 +18,10 @@ from topics.event.event import Event
 from topics.log import Log, Partition
 from topics.names import DEFAULT
 from topics.open import open_log
+from topics.store import open_store
 from worker.clock import SystemClock
 from worker.relay.relay import Relay
+from worker.relay.relays import Relays
 
 PATIENCE = 30.0
 
@@ -54,7 +57,7 @@ def relay_of(warehouse: Warehouse, log: Log, known: dict[str, int] | None = None
 
 
 @asynccontextmanager
-async def running(*relays: Relay) -> AsyncIterator[None]:
+async def running(*relays: Relay | Relays) -> AsyncIterator[None]:
     stop = asyncio.Event()
     tasks = [asyncio.create_task(relay.run(stop)) for relay in relays]
     try:
@@ -175,12 +178,18 @@ async def test_a_transaction_that_commits_late_is_not_skipped(postgres_warehouse
         await until(lambda: [event.key for event in events_in(log)] == ["2", "1"])
 
 
-async def test_a_warehouse_without_triggers_is_waited_for(warehouse: Warehouse, log: Log) -> None:
+async def test_a_warehouse_without_triggers_is_waited_for(warehouse: Warehouse, log: Log, tmp_path: Path) -> None:
     """The first trigger is noticed without a restart."""
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    connections = Connections(store, "a long random text for the tests")
+    connections.add("crm", "hubspot", secrets={"access_token": "t"})
+    relays = Relays(log, connections, lambda: iter([warehouse.engine.url]), SystemClock())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("worker.relay.relay.ABSENT_S", 0.1)
-        async with running(relay_of(warehouse, log)):
-            await asyncio.sleep(0.3)
+        patch.setattr("worker.relay.relays.LOOK_S", 0.1)
+        async with running(relays):
+            await until(lambda: not asyncio.run(relays.unready()))
+            assert not relays.running
             warehouse.create()
             warehouse.run(insert(1, 1))
             await until(lambda: len(events_in(log)) == 1)
+    store.dispose()

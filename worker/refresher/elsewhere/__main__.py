@@ -10,7 +10,7 @@ import sys
 
 from pydantic import TypeAdapter
 
-from connectors.connections.refresh_call import RefreshCall
+from connectors.connections.refresh.call import RefreshCall
 from worker.clock import SystemClock
 from worker.refresher import lifeline
 from worker.refresher.elsewhere.tools import Failed, make

@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any, assert_never
 from urllib.parse import quote, urljoin
 
-from connectors.connections.refresh_call import (
+from connectors.connections.refresh.call import (
     AirbyteCall,
     CommandCall,
     FivetranCall,

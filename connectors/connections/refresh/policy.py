@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from connectors.connections.refresh_call import RefreshCall
+from connectors.connections.refresh.call import RefreshCall
 from connectors.connections.table import Connection
 from connectors.errors import BadConnection
 
