@@ -10,6 +10,8 @@ from worker.refresher.debounce import DEFAULT, Batch, Debouncer, Scope, Timing
 
 CRM = "crm"
 EVERYTHING = Scope()
+RETRY_SECONDS = 7.0
+"""How long a connection whose run failed waits for the next: a request meanwhile waits with it."""
 
 
 def asked(*moments: float, timing: Timing = DEFAULT) -> Debouncer[float]:
@@ -229,7 +231,7 @@ class Cluster:
         self.running_until = None
         if fails:
             self.failed_at = self.now
-            assert self.debouncer.ended(self.batch, again_at=self.now + 7.0)
+            assert self.debouncer.ended(self.batch, again_at=self.now + RETRY_SECONDS)
         else:
             self.done.update(self.batch.requests)
             assert self.debouncer.ended(self.batch)
@@ -271,7 +273,8 @@ def test_never_starves(timing: Timing, steps: list[tuple[object, ...]]) -> None:
         play(cluster, [step])
         if cluster.running_until is not None:
             continue
-        busy_until = max([cluster.crashed_at, cluster.failed_at, *(moment for moment, _ in cluster.runs[-1:])])
+        again_at = cluster.failed_at + RETRY_SECONDS
+        busy_until = max([cluster.crashed_at, again_at, *(moment for moment, _ in cluster.runs[-1:])])
         for offset, (moment, _) in enumerate(cluster.requests):
             if offset not in cluster.done and moment > busy_until:
                 assert cluster.now - moment <= timing.max_wait
