@@ -60,7 +60,7 @@ def test_twenty_writers_and_relays_that_are_killed(
 ) -> None:
     """Commits, rollbacks, moved keys, late commits: the events, taken in order, make exactly the table, each once."""
     with rig.stage_on(log, tmp_path / "stage", request) as stage:
-        rig.connect(stage, "hubspot", "http://127.0.0.1:9")  # nobody is asked
+        rig.connect(stage, "hubspot", "http://127.0.0.1:9", connector="http")  # nobody is asked
         stage.writeback(*CREATE, WRITEBACK_WAREHOUSE=warehouse)
         relays = [stage.worker("relay", name=f"relay{n}", WRITEBACK_WAREHOUSE=warehouse) for n in range(3)]
         stop = threading.Event()
@@ -93,7 +93,7 @@ def test_while_the_log_is_away_rows_wait_and_the_writer_goes_on(warehouse: str, 
     """The folder of the embedded log is taken away and given back; then all is published, in order."""
     with Stage(tmp_path / "stage", log=f"sqlite:///{tmp_path}/log/log.db") as stage:
         (tmp_path / "log").mkdir()
-        rig.connect(stage, "hubspot", "http://127.0.0.1:9")
+        rig.connect(stage, "hubspot", "http://127.0.0.1:9", connector="http")
         stage.writeback(*CREATE, WRITEBACK_WAREHOUSE=warehouse)
         (tmp_path / "log").rename(tmp_path / "away")
         (tmp_path / "log").write_text("in the way")
