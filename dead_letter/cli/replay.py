@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 
 UNKNOWN_OUTCOME = "unknown-outcome"
+FEW = 20
+"""Letters that a person reads one by one."""
 
 
 @click.command()
@@ -101,7 +103,7 @@ def replay(
         planned = survey_now(claim.take(letters))  # claimed first: what the plan rests on, nobody changes any more
         claim.give_back([item.letter.id for item in planned if not item.goes])
         if not any(item.goes for item in planned):
-            return _print_plan(planned, close_overdue(context, store), as_json=as_json)
+            return _none_goes(planned, close_overdue(context, store), as_json=as_json)
         if not yes:
             _ask(planned, closings(store, *_going(planned)), named=bool(ids), as_json=as_json)
         return _replay(context, store, claim, planned, rate=rate, new_id=new_id, as_json=as_json)
@@ -243,6 +245,15 @@ def _print_plan(planned: list[Planned], keys: Sequence[Closing], *, as_json: boo
             print_listing(rows, as_json=False, columns=("id", "what", "fate", "why"), empty="No letter matches.")
         _tell_plan(planned, keys)
     return OK if all(item.goes for item in planned) else INCOMPLETE
+
+
+def _none_goes(planned: list[Planned], keys: Sequence[Closing], *, as_json: bool) -> int:
+    """A few are listed; of many the reasons are counted, and --dry-run lists them."""
+    if as_json or len(planned) <= FEW:
+        return _print_plan(planned, keys, as_json=as_json)
+    _tell_outcome([], planned, keys, as_json=False)
+    note("Nothing was sent; --dry-run lists them one by one.")
+    return INCOMPLETE
 
 
 def _told(item: Planned) -> dict[str, Any]:

@@ -45,9 +45,10 @@ def test_a_replay_is_paced(tmp_path: Path, request: pytest.FixtureRequest) -> No
         path = _path(crm)
         worker = stage.worker("up", WRITEBACK_BUDGET_RECORDS=str(BUFFER))
         rig.emit(stage, rig.calls("raw", LETTERS, path=path, keys=LETTERS))
+        stage.writeback("topics", "bury", "raw", "--yes")
         rig.wait_done(stage)
-        rig.wait_until("the archive has them", lambda: len(rig.letters(stage)) == LETTERS, within=30)
         _connect(stage, crm)
+        rig.wait_until("the archive has them", lambda: len(rig.letters(stage)) == LETTERS, within=60)
         replay = stage.start(
             sys.executable, "-m", "writeback", "dead-letters", "replay", "--all", "--yes", name="replay"
         )

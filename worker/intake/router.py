@@ -173,6 +173,14 @@ class Router:
                 self._pauses.release(assignment, "opening")
         if intake.waiting:
             self._after(intake)
+        elif not any(intake.is_buried(one.partition, one.progress.top) for one in intake.assignments.values()):
+            self._nothing_waits(intake)
+
+    def _nothing_waits(self, intake: ConnectionIntake) -> None:
+        """It is held for nothing any more: whoever makes the connection now finds it as good as new."""
+        intake.state, intake.reason = "closed", ""
+        for assignment in intake.assignments.values():
+            self._pauses.release(assignment, "opening")
 
     def finished(self, assignment: Assignment, size: int) -> None:
         """One event less in the buffers: when its lane has room again, let its partitions flow."""

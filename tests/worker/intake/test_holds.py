@@ -85,6 +85,21 @@ async def test_it_is_dead_lettered_on_purpose(bench: Bench) -> None:
     assert bench.orders.buried() == {"ghost"}
 
 
+async def test_what_is_dead_lettered_holds_nothing_any_more(bench: Bench) -> None:
+    """With nothing left the topic is not held, and a replay to a connection that is made then is not refused."""
+    haunt(bench, 0, 1)
+    async with bench.working() as worker:
+        await bench.eventually(lambda: held(worker, "ghost"))
+        order(bench, "bury", GHOST)
+        await bench.eventually(lambda: answer(bench, GHOST))
+        await bench.eventually(lambda: not held(worker, "ghost"))
+        saas = bench.connect("ghost")
+        haunt(bench, 2)
+        await bench.eventually(lambda: bench.committed("ghost") == 3)
+
+    assert saas.seen == ["e2"]
+
+
 async def test_the_letters_say_why(bench: Bench) -> None:
     """No connection, and what is malformed besides says that, too."""
     haunt(bench, 0)
