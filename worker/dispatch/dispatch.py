@@ -306,6 +306,9 @@ class Dispatcher:
     def _returned(self, batch: Batch) -> None:
         self.out -= 1
         batch.assignment.calls.pop(id(batch), None)
+        if not batch.function.idempotent:
+            # Some log may still announce this call: the commit that announces others in its place must take it back.
+            self._worker.dirty(batch.assignment)
         self.lane.returned(batch, self._clock.monotonic())
 
     # -- life -------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
 from topics.headers import PackedHeaders
-from topics.kafka.records import DirectRecords
+from topics.kafka.records import DirectRecords, UnreadableBatch
 from topics.log import Partition, Record
 
 TP = TopicPartition("t", 0)
@@ -113,7 +113,7 @@ def test_a_codec_without_its_library(codec: int, library: str, package: str, mon
     raw = batch([(b"k", b"value" * 100, [])], codec)
     monkeypatch.setattr(kafka.codec, library, None)
 
-    with pytest.raises(errors.UnsupportedCodecError, match=f"pip install {package}"):
+    with pytest.raises(UnreadableBatch, match=f"pip install {package}"):
         read(raw)
 
 
