@@ -14,11 +14,11 @@ import topics.log_events
 import worker.log_events
 from worker.clock import FakeClock
 from worker.counters import COMMIT_SECONDS, Counters, Histogram
+from worker.engine.settlement.ledger import Ledger
 from worker.observe.metrics import collect
 from worker.observe.observer import Observer
 from worker.refresher.counts import RefreshCounts
 from worker.refresher.metrics import collect as refresh_metrics
-from worker.settlement.ledger import Ledger
 
 GENERATED = "<!-- Written by `make docs`; change the code, not this page. -->\n\n"
 EVENT = re.compile(r'^ {4}"([a-z_]+\.[a-z_]+)",(?:  # (.*))?$', re.MULTILINE)

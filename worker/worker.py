@@ -17,28 +17,28 @@ from topics.event.event import Event
 from topics.log import Commit, Log, Partition, Record, Unreadable
 from topics.orders import Orders
 from worker.clock import Clock, SystemClock
-from worker.decide.retry import RetryPolicy
-from worker.intake.budget import Budget
-from worker.intake.changes import Changes
-from worker.intake.holds import PartitionHolds
-from worker.intake.intake import Build, ConnectionIntake, ConnectionOpener
-from worker.intake.pauses import PartitionPauses
-from worker.intake.router import Router
-from worker.lane.assignment import Assignment, Delivery
+from worker.engine.decide.retry import RetryPolicy
+from worker.engine.intake.budget import Budget
+from worker.engine.intake.changes import Changes
+from worker.engine.intake.holds import PartitionHolds
+from worker.engine.intake.intake import Build, ConnectionIntake, ConnectionOpener
+from worker.engine.intake.pauses import PartitionPauses
+from worker.engine.intake.router import Router
+from worker.engine.lane.assignment import Assignment, Delivery
+from worker.engine.ports import DispatchContext
+from worker.engine.progress.metadata import ForeignMetadata, LetterCause
+from worker.engine.progress.offsets import Progress
+from worker.engine.settlement.after_writeback import AfterWriteback
+from worker.engine.settlement.committer import Committer
+from worker.engine.settlement.deletion import delete_done
+from worker.engine.settlement.ledger import Ledger
+from worker.engine.settlement.outcomes import Outcomes
+from worker.engine.settlement.publisher import RetryingPublisher
 from worker.log_events import logger
 from worker.observe.announce import StateAnnouncer
 from worker.observe.observer import CachedProbe, Observer
 from worker.observe.reporter import StoreReporter
-from worker.ports import DispatchContext
 from worker.process.suspension import SuspensionDetector
-from worker.progress.metadata import ForeignMetadata, LetterCause
-from worker.progress.offsets import Progress
-from worker.settlement.after_writeback import AfterWriteback
-from worker.settlement.committer import Committer
-from worker.settlement.deletion import delete_done
-from worker.settlement.ledger import Ledger
-from worker.settlement.outcomes import Outcomes
-from worker.settlement.publisher import RetryingPublisher
 
 POLL_SECONDS = 0.25
 PASS_SECONDS = 0.25

@@ -24,7 +24,7 @@ from topics.event.result import Result
 from topics.log import Partition
 from topics.open import open_log
 from worker.demo.stage import Sandbox, Stage
-from worker.progress.metadata import Memory, decode
+from worker.engine.progress.metadata import Memory, decode
 
 _LIBRARY_TRACEBACK = re.compile(r"^ERROR kafka\.net\.\S+ .*\nTraceback .*\n(?: .*\n)*\w+Error: .*$", re.MULTILINE)
 ENGINES = ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)]

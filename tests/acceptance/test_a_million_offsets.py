@@ -23,7 +23,7 @@ from topics.event.event import Event, Operation
 from topics.log import METADATA_BUDGET, Partition
 from topics.open import open_log
 from worker.demo.stage import Stage
-from worker.progress.metadata import Tries, decode
+from worker.engine.progress.metadata import Tries, decode
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1_200), pytest.mark.kafka]
 

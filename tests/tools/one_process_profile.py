@@ -36,7 +36,7 @@ from topics.log import Headers, Partition, Record
 from topics.open import open_log
 from topics.orders import Orders
 from topics.store import open_store
-from worker.decide.retry import Line, RetryPolicy
+from worker.engine.decide.retry import Line, RetryPolicy
 from worker.worker import Worker, WorkerSettings
 
 PATIENCE = 30.0

@@ -42,17 +42,17 @@ from topics.event.event import Event, Operation
 from topics.event.result import Result, unpack
 from topics.log import Commit, Headers, Partition, Position, Record
 from worker.clock import FakeClock
-from worker.decide.decide import Bury
-from worker.decide.retry import RetryPolicy
-from worker.dispatch.dispatch import Dispatcher
-from worker.lane.assignment import Assignment, Delivery
-from worker.lane.parking import KeyPark
-from worker.ports import DispatchContext
-from worker.progress.offsets import Progress
-from worker.settlement.committer import begin_round
-from worker.settlement.ledger import Ledger
-from worker.settlement.outcomes import Outcomes
-from worker.settlement.publisher import RetryingPublisher
+from worker.engine.decide.decide import Bury
+from worker.engine.decide.retry import RetryPolicy
+from worker.engine.dispatch.dispatch import Dispatcher
+from worker.engine.lane.assignment import Assignment, Delivery
+from worker.engine.lane.parking import KeyPark
+from worker.engine.ports import DispatchContext
+from worker.engine.progress.offsets import Progress
+from worker.engine.settlement.committer import begin_round
+from worker.engine.settlement.ledger import Ledger
+from worker.engine.settlement.outcomes import Outcomes
+from worker.engine.settlement.publisher import RetryingPublisher
 
 SLUG = "sim"
 TOPIC = names.DEFAULT.events_topic(SLUG)

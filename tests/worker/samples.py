@@ -10,9 +10,9 @@ from topics import names
 from topics.event import codec
 from topics.event.event import Event, Operation, Options, Replay
 from topics.log import Commit, Partition, Record
-from worker.lane.assignment import Assignment, Delivery
-from worker.lane.lane import Lane
-from worker.progress.offsets import Progress
+from worker.engine.lane.assignment import Assignment, Delivery
+from worker.engine.lane.lane import Lane
+from worker.engine.progress.offsets import Progress
 
 SLUG = "acme"
 PARTITION = Partition(names.DEFAULT.events_topic(SLUG), 0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from connectors.contract import Limits
-from worker.destination.throttle import Throttle
+from worker.engine.destination.throttle import Throttle
 
 LATENCY = 0.05
 SECONDS = 120.0

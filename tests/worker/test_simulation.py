@@ -14,7 +14,7 @@ SHARDS = 20
 STEPPED = range(10_000, 10_000 + max(1, SEEDS // 200))
 """Histories of which every step is one at which the worker dies."""
 CRASHES = 400
-"""At most so many of them: the steps of a history that waits for its destination are thousands, and nearly all alike."""
+"""At most so many of them: of a history that waits for its destination there are thousands, nearly all alike."""
 
 
 async def history(seed: int, events: int = 40, crash_at: int | None = None) -> int:

@@ -35,13 +35,13 @@ from topics.event import codec
 from topics.event.event import Event, Operation, Options
 from topics.log import Commit, Partition
 from topics.orders import Order
-from worker.destination.destination import KEYS_IN_A_ROW, Destination
-from worker.dispatch.dispatch import Dispatcher
-from worker.dispatch.settle import Settler
-from worker.progress.metadata import LetterCause, Memory, Tries, decode, encode
-from worker.progress.offsets import Progress
-from worker.settlement import deletion
-from worker.settlement.outcomes import Outcomes
+from worker.engine.destination.destination import KEYS_IN_A_ROW, Destination
+from worker.engine.dispatch.dispatch import Dispatcher
+from worker.engine.dispatch.settle import Settler
+from worker.engine.progress.metadata import LetterCause, Memory, Tries, decode, encode
+from worker.engine.progress.offsets import Progress
+from worker.engine.settlement import deletion
+from worker.engine.settlement.outcomes import Outcomes
 from worker.worker import Worker
 
 ACME = Partition(names.DEFAULT.events_topic("acme"), 0)
@@ -654,7 +654,7 @@ async def test_letters_go_out_when_no_commit_has_room_for_them(bench: Bench, mon
     refused = {f"e{number}" for number in range(3_000) if dice.random() < 0.5}
     saas.answer = lambda of: Rejected("no") if of.id in refused else Delivered()
     monkeypatch.setattr(Destination, "judge", lambda *_, **__: None)  # quarantine is not its subject
-    monkeypatch.setattr("worker.progress.metadata.METADATA_BUDGET", 300)
+    monkeypatch.setattr("worker.engine.progress.metadata.METADATA_BUDGET", 300)
     bench.emit(*(event(number) for number in range(3_000)))
 
     async with bench.working():

@@ -13,7 +13,7 @@ from rich.table import Table
 from topics import names
 from worker.demo.reckoning import Reckoning
 from worker.demo.stage import Stage, StageError
-from worker.progress.metadata import ForeignMetadata, decode
+from worker.engine.progress.metadata import ForeignMetadata, decode
 
 LOOK_SECONDS = 0.25
 PLAIN_SECONDS = 2.0

@@ -11,8 +11,8 @@ from connectors.errors import UnknownConnection
 from topics.errors import RecordRefused, StoreUnavailable
 from topics.event.result import StateChange, pack_state
 from worker.clock import Clock
+from worker.engine.settlement.publisher import RetryingPublisher
 from worker.log_events import logger
-from worker.settlement.publisher import RetryingPublisher
 
 STORE_SECONDS = 1.0
 """Between two tries at a store that is away."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from topics.log import Partition
-from worker.lane.assignment import Assignment, Delivery
+from worker.engine.lane.assignment import Assignment, Delivery
+from worker.engine.progress.metadata import CROWDED
 from worker.log_events import logger
-from worker.progress.metadata import CROWDED
 
 FULL = 0.9
 DONE = 0.98

@@ -12,10 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from topics.event.result import ConnectionState
 from worker.counters import Histogram
-from worker.destination.breaker import State as BreakerState
-from worker.dispatch.dispatch import Dispatcher
-from worker.intake.intake import ConnectionIntake
-from worker.lane.assignment import Assignment
+from worker.engine.destination.breaker import State as BreakerState
+from worker.engine.dispatch.dispatch import Dispatcher
+from worker.engine.intake.intake import ConnectionIntake
+from worker.engine.lane.assignment import Assignment
 from worker.observe.observer import Observer
 
 STATES: Final[tuple[ConnectionState, ...]] = get_args(ConnectionState)

@@ -14,11 +14,11 @@ from topics.event.result import StateChange
 from topics.log import Log, Partition
 from worker.clock import Clock
 from worker.counters import Counters
-from worker.intake.router import Router
+from worker.engine.intake.router import Router
+from worker.engine.settlement.committer import Committer
+from worker.engine.settlement.ledger import Ledger
 from worker.observe.head_of_line import HeadOfLine
 from worker.observe.states import States
-from worker.settlement.committer import Committer
-from worker.settlement.ledger import Ledger
 
 LOOK_SECONDS = 1.0
 ASK_SECONDS = 10.0

@@ -10,8 +10,8 @@ from typing import cast
 from connectors.connections.standing import Standing
 from topics.event.result import ConnectionState, StateChange
 from worker.clock import Clock
-from worker.dispatch.dispatch import Dispatcher
-from worker.intake.intake import ConnectionIntake
+from worker.engine.dispatch.dispatch import Dispatcher
+from worker.engine.intake.intake import ConnectionIntake
 
 MAX_REASON = 400
 """Characters of a reason that are told."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from topics.event.refresh import OwnWrites, RefreshRequest
 from topics.log import Commit, Log, Partition
-from worker.progress.metadata import ForeignMetadata, Memory, decode
+from worker.engine.progress.metadata import ForeignMetadata, Memory, decode
 
 
 def undone_writes(log: Log, group: str, connection: str, requests: Iterable[RefreshRequest]) -> int:

@@ -12,12 +12,12 @@ from topics.event.refresh import OPERATION, RefreshRequest
 from topics.event.result import Outcome, Result
 from topics.log import Record
 from worker.clock import Clock
+from worker.engine.settlement.ledger import Ledger
+from worker.engine.settlement.outcomes import LEDGER_REASON, Outcomes
 from worker.log_events import logger
 from worker.refresher.job import Result as Ended
 from worker.refresher.owned import Asked, fewest
 from worker.refresher.runs import Run
-from worker.settlement.ledger import Ledger
-from worker.settlement.outcomes import LEDGER_REASON, Outcomes
 
 EVERYTHING = "everything"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from topics.event.refresh import RefreshRequest
 from topics.log import Commit, Partition, Record
+from worker.engine.progress.metadata import ForeignMetadata
+from worker.engine.progress.offsets import Progress
 from worker.log_events import logger
-from worker.progress.metadata import ForeignMetadata
-from worker.progress.offsets import Progress
 from worker.refresher.debounce import Scope
 
 

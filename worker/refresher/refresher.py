@@ -16,6 +16,10 @@ from topics.errors import CommitFenced, LogUnavailable, MalformedEvent, StoreUna
 from topics.event.refresh import decode
 from topics.log import Commit, Log, Partition, Record, Unreadable
 from worker.clock import Clock, SystemClock, Timer
+from worker.engine.settlement.deletion import delete_done
+from worker.engine.settlement.ledger import Ledger
+from worker.engine.settlement.outcomes import Outcomes
+from worker.engine.settlement.publisher import RetryingPublisher
 from worker.log_events import logger
 from worker.refresher.counts import RefreshCounts
 from worker.refresher.debounce import Batch, Debouncer, Timing
@@ -23,10 +27,6 @@ from worker.refresher.outcomes import RefreshOutcomes
 from worker.refresher.owned import Asked, OwnedPartition
 from worker.refresher.run import Runner
 from worker.refresher.turn import LEASE_SECONDS, Turns
-from worker.settlement.deletion import delete_done
-from worker.settlement.ledger import Ledger
-from worker.settlement.outcomes import Outcomes
-from worker.settlement.publisher import RetryingPublisher
 
 POLL_SECONDS = 0.25
 LOG_SECONDS = 1.0

@@ -15,7 +15,7 @@ from dead_letter.letter.letter import Attempt
 from topics.errors import StoreUnavailable
 from topics.log import Log
 from worker.clock import Clock
-from worker.decide.retry import Line
+from worker.engine.decide.retry import Line
 from worker.log_events import logger
 from worker.refresher.counts import RefreshCounts
 from worker.refresher.coverage import undone_writes

@@ -6,10 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.worker.samples import Feed, assignment
-from worker.lane.assignment import Assignment
-from worker.lane.lane import Lane
+from worker.engine.lane.assignment import Assignment
+from worker.engine.lane.lane import Lane
+from worker.engine.progress.metadata import CROWDED
 from worker.observe.head_of_line import Blocking, HeadOfLine, blocking
-from worker.progress.metadata import CROWDED
 
 WRITTEN = 1_700_000_000.0
 

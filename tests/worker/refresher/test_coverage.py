@@ -4,7 +4,7 @@ import pytest
 
 from topics.event.refresh import OwnWrites
 from topics.log import Commit
-from worker.progress.metadata import Memory, encode
+from worker.engine.progress.metadata import Memory, encode
 from worker.refresher.coverage import joined, undone
 
 

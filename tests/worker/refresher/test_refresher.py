@@ -22,9 +22,9 @@ from topics import names
 from topics.cli.pace import Pace
 from topics.event.refresh import OwnWrites, RefreshRequest, encode
 from topics.log import Commit, Partition
+from worker.engine.settlement import deletion
 from worker.refresher import leases
 from worker.refresher.turn import RETRIES
-from worker.settlement import deletion
 
 pytestmark = pytest.mark.timeout(300)  # a broker may have to be started first
 

@@ -1,0 +1,1 @@
+"""One worker's machinery: intake → lane → dispatch → decide → settlement → progress."""

@@ -1,0 +1,27 @@
+"""Pauses and resumes partitions: one gate, many reasons. A partition flows when no reason holds it."""
+
+from __future__ import annotations
+
+from topics.log import Consumer
+from worker.engine.lane.assignment import Assignment
+
+
+class PartitionPauses:
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def hold(self, assignment: Assignment, why: str) -> None:
+        if not assignment.holds and not assignment.closed:
+            self._consumer.pause([assignment.partition])
+        assignment.holds.add(why)
+
+    def release(self, assignment: Assignment, why: str) -> None:
+        if why not in assignment.holds:
+            return
+        assignment.holds.discard(why)
+        if not assignment.holds and not assignment.closed:
+            self._consumer.resume([assignment.partition])
+
+    def put_back(self, assignment: Assignment, offset: int) -> None:
+        """That record and what came behind it is not taken now: it will be read again."""
+        self._consumer.seek(assignment.partition, offset)
