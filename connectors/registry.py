@@ -1,8 +1,13 @@
-"""Which connectors there are, and how one is made for a connection. The one list of them all."""
+"""Which connectors there are, and how one is made for a connection. The one list of them all.
+
+To those of this project come the user's own: the manifests in the folder that ``WRITEBACK_CONNECTORS`` names. An own
+manifest with the name of one of ours is a further version of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from connectors.contract import Connector
 from connectors.engine.manifest import Manifest, load
 from connectors.engine.manifest.configuration import check as check_configuration
+from connectors.engine.manifest.folder import OwnManifest, own_manifests
 from connectors.errors import BadConnection, BadManifest
+from topics.settings import load_settings
 
 if TYPE_CHECKING:
     from connectors.connections.table import Connection
@@ -26,7 +33,40 @@ FOLDER: Final = Path(__file__).parent / "saas"
 
 
 def names() -> tuple[str, ...]:
-    return NAMES
+    """Ours, and behind them the user's own that can be used."""
+    return (*NAMES, *sorted({one.name for one in own() if one.manifest is not None} - {*NAMES}))
+
+
+@cache
+def own_folder() -> Path | None:
+    """Where the user's own manifests are; read from the settings once, like all of them. Raises ``SettingsError``."""
+    return load_settings().connectors
+
+
+def own() -> list[OwnManifest]:
+    """The user's own manifests as they are now, and those that cannot be used, with the reason."""
+    folder = own_folder()
+    return [] if folder is None else [*_usable(own_manifests(folder.expanduser()))]
+
+
+def _usable(found: Iterator[OwnManifest]) -> Iterator[OwnManifest]:
+    """Of one version there is one manifest: ours, else that of the first file."""
+    taken: dict[tuple[str, str], str] = {}
+    for one in found:
+        if one.manifest is None:
+            yield one
+            continue
+        which, mistake = (one.name, one.manifest.version), ""
+        if one.name in NAMES and which[1] in _ours(one.name):
+            mistake = f"{one.path}: {one.name} {which[1]} is built in; give this one another version, or another name"
+        elif which in taken:
+            mistake = (
+                f"{one.path}: {one.name} {which[1]} is in {taken[which]} already; give one of them another version"
+            )
+        elif one.manifest.protocol != "http" and one.name not in NATIVE:
+            mistake = f"{one.path}: protocol {one.manifest.protocol} needs code; a manifest alone is enough for http"
+        taken.setdefault(which, str(one.path))
+        yield replace(one, manifest=None, mistake=mistake) if mistake else one
 
 
 def manifest(name: str, version: str | None = None) -> Manifest:
@@ -35,11 +75,17 @@ def manifest(name: str, version: str | None = None) -> Manifest:
     if not version:
         return next(iter(known.values()))
     if version not in known:
+        broken = "".join(f"\n{one.mistake}" for one in own() if one.name == name and one.mistake)
         raise BadManifest(
-            f"connector {name} {version} is not here; there is {', '.join(known)}: "
-            "run a full resync (or `writeback connectors upgrade`)"
+            f"connector {name} {version} is not here; there is {', '.join(known)}: put the manifest of {version} back, "
+            f"or run a full resync or `writeback connectors upgrade {name}`, which load the newest{broken}"
         )
     return known[version]
+
+
+def versions(name: str) -> list[str]:
+    """All that there are of a connector, the newest first. Raises ``BadConnection``, ``BadManifest``."""
+    return list(_manifests(name))
 
 
 def check(name: str, version: str | None, settings: Mapping[str, Any], secret_names: Sequence[str]) -> str:
@@ -99,11 +145,19 @@ def needed(connection: Connection, object_name: str, operation: str) -> list[str
     return needed_of(spec, how, own) if spec is not None and how is not None else []
 
 
-@cache
 def _manifests(name: str) -> dict[str, Manifest]:
-    """All versions of a connector, the newest first: ``manifest.yaml``, and older ones ``manifest-<version>.yaml``."""
-    if name not in NAMES:
-        raise BadConnection(f"there is no connector {name!r}; there are {', '.join(NAMES)}")
-    loaded = [load(path) for path in (FOLDER / name).glob("manifest*.yaml")]
+    """All versions of a connector, the newest first."""
+    mine = [one for one in own() if one.name == name]
+    if name not in NAMES and not mine:
+        raise BadConnection(f"there is no connector {name!r}; there are {', '.join(names())}")
+    loaded = [*(_ours(name).values() if name in NAMES else ()), *(one.manifest for one in mine if one.manifest)]
+    if not loaded:
+        raise BadManifest("\n".join(one.mistake for one in mine))
     loaded.sort(key=lambda one: [int(part) for part in one.version.split(".")], reverse=True)
     return {one.version: one for one in loaded}
+
+
+@cache
+def _ours(name: str) -> dict[str, Manifest]:
+    """The versions that come with this project: ``manifest.yaml``, and older ones ``manifest-<version>.yaml``."""
+    return {one.version: one for one in map(load, (FOLDER / name).glob("manifest*.yaml"))}

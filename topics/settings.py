@@ -113,6 +113,10 @@ class Settings(BaseSettings):
         default=Path("~/.writeback/sync"),
         description="Where a refresh keeps what it has read until all of it is read, so that the next one can go on",
     )
+    connectors: Path | None = Field(
+        default=None,
+        description="A folder of manifests (YAML) of your own: each is a connector beside those that are built in",
+    )
     secret_key: str | None = Field(
         default=None,
         description="Encrypts the secrets of connections: long random text, the same on every machine "
@@ -228,6 +232,13 @@ class Settings(BaseSettings):
     def _file_is_there(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():
             raise ValueError(f"there is no file {value}")
+        return value
+
+    @field_validator("connectors")
+    @classmethod
+    def _folder_is_there(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.expanduser().is_dir():
+            raise ValueError(f"there is no folder {value}")
         return value
 
     @field_validator(

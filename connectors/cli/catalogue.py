@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connectors.cli.snippet import snippet
-from topics.cli.console import json_option, print_json, print_listing, print_table
+from topics.cli.console import json_option, note, print_json, print_listing, print_table
 
 if TYPE_CHECKING:
     from connectors.engine.manifest import Manifest
@@ -24,18 +24,33 @@ connectors.add_command(snippet)
 @connectors.command("list")
 @json_option
 def list_connectors(*, as_json: bool) -> None:
-    """All connectors."""
+    """All connectors: those that are built in, and your own in the folder WRITEBACK_CONNECTORS.
+
+    A manifest of yours that cannot be used is named on stderr, with what is wrong; the others work all the same.
+    """
     from connectors import registry  # noqa: PLC0415
 
     rows: list[dict[str, Any]] = []
     for name in registry.names():
         manifest = registry.manifest(name)
         objects = list(manifest.objects)
-        rows.append({"name": name, "version": manifest.version, "title": manifest.title, "objects": objects})
+        versions = registry.versions(name)
+        rows.append(
+            {
+                "name": name,
+                "version": manifest.version,
+                "title": manifest.title,
+                "objects": objects,
+                "older": [version for version in versions if version != manifest.version],
+            }
+        )
+    for one in registry.own():
+        if one.mistake:
+            note(one.mistake)
     if not as_json:
         for row in rows:
             row["objects"] = ", ".join(row["objects"])
-    print_listing(rows, as_json=as_json)
+    print_listing(rows, as_json=as_json, columns=("name", "version", "title", "objects"))
 
 
 @connectors.command()

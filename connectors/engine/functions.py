@@ -49,5 +49,5 @@ def unknown_function(wanted: str, manifest: Manifest, newest: Manifest | None) -
     known = ", ".join(manifest.functions())
     message = f"unknown function {wanted}: connector {manifest.name} {manifest.version} has {known}"
     if newest is not None and newest.version != manifest.version and wanted in newest.functions():
-        message += f"; {newest.version} has it: run a full resync (or `writeback connectors upgrade`)"
+        message += f"; {newest.version} has it: run a full resync (or `writeback connectors upgrade {manifest.name}`)"
     return message

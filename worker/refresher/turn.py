@@ -10,7 +10,7 @@ from tenacity import wait_exponential
 
 from connectors.connections.refresh.policy import RefreshPolicy, refresh_policy
 from connectors.connections.store import Connection, Connections
-from connectors.errors import BadConnection, UnknownConnection
+from connectors.errors import BadConnection, BadManifest, UnknownConnection
 from dead_letter.letter.letter import Attempt
 from topics.errors import StoreUnavailable
 from topics.log import Log
@@ -110,7 +110,7 @@ class Turns:
         except (StoreUnavailable, LeaseLost) as error:
             logger().warning("refresh.waiting", connection=connection.slug, reason=str(error))
             self.debouncer.ended(batch, again_at=self.clock.monotonic() + AWAY_SECONDS)
-        except BadConnection as error:  # the newest connector does not take its settings
+        except (BadConnection, BadManifest) as error:  # the newest connector does not take its settings, or is broken
             await self._give_up(batch, GivenUp("rejected", str(error)))
         else:
             await asyncio.shield(self.spawn(self._settle(connection, batch, run, result)))

@@ -1,15 +1,22 @@
-"""From a file to a manifest, with a message that names the file and the place of every mistake."""
+"""From a file to a manifest, with a message that names the file, and the line and the place of every mistake."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from yaml.nodes import Node
 
 from connectors.engine.manifest.model import Manifest
+from connectors.engine.manifest.places import line_of, no_such, said_twice, schema_of_manifests
 from connectors.errors import BadManifest
+
+_PLACE = re.compile(r"([a-z_0-9.]+): ")
+"""At the beginning of a message of the model's own: the place that it is about."""
 
 
 def load(path: Path) -> Manifest:
@@ -23,17 +30,54 @@ def load(path: Path) -> Manifest:
 
 def parse(text: str, where: str) -> Manifest:
     """The manifest in a YAML text. Raises ``BadManifest``. Top-level names with ``x-`` hold what is used by anchors."""
-    try:
-        body: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadManifest(f"{where} is not YAML: {error}") from error
-    if not isinstance(body, dict):
-        raise BadManifest(f"{where} holds a {type(body).__name__}, not a mapping")
+    node, body = _read(text, where)
     try:
         return Manifest.model_validate({name: part for name, part in body.items() if not str(name).startswith("x-")})
     except ValidationError as error:
-        mistakes = [
-            f"  {'.'.join(str(part) for part in one['loc']) or 'manifest'}: {one['msg'].removeprefix('Value error, ')}"
-            for one in error.errors(include_url=False, include_input=False)
+        raise BadManifest(_listed(where, [*_mistakes(error, node)])) from error
+
+
+def _read(text: str, where: str) -> tuple[Node, dict[Any, Any]]:
+    """The text as nodes, which know their lines, and as values."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        twice = [
+            (second, f"{name}: is said twice (first in line {first}); keep one of them")
+            for name, first, second in (said_twice(node) if node is not None else ())
         ]
-        raise BadManifest("\n".join([f"{where} does not load:", *mistakes])) from error
+        body: Any = None if node is None else loader.construct_document(node)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark is not None else ""
+        raise BadManifest(f"{where} is not YAML: {place}{getattr(error, 'problem', None) or error}") from error
+    finally:
+        loader.dispose()
+    if node is None or not isinstance(body, dict):
+        raise BadManifest(f"{where} holds a {type(body).__name__}, not a mapping")
+    if twice:
+        raise BadManifest(_listed(where, twice))
+    return node, body
+
+
+def _mistakes(error: ValidationError, node: Node) -> Iterator[tuple[int, str]]:
+    """The line and the words of each."""
+    for one in error.errors(include_url=False):
+        words, place = one["msg"].removeprefix("Value error, "), one["loc"]
+        match one["type"]:
+            case "extra_forbidden":
+                words = no_such(place, schema_of_manifests())
+            case "missing":
+                words = "is missing"
+            case "string_type" if isinstance(one["input"], int | float):
+                words = f'is a number; write it in quotes: "{one["input"]}"'
+        named = _PLACE.match(words) if one["type"] == "value_error" else None
+        inner = named[1].split(".") if named else ()
+        yield (
+            line_of(node, [*place, *(int(part) if part.isdigit() else part for part in inner)]),
+            f"{'.'.join(str(part) for part in place) or 'manifest'}: {words}",
+        )
+
+
+def _listed(where: str, mistakes: Sequence[tuple[int, str]]) -> str:
+    return "\n".join([f"{where} does not load:", *(f"  line {line}, {words}" for line, words in sorted(mistakes))])

@@ -54,7 +54,12 @@ REQUEST = "objects/thing/operations/add/request"
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
-        ("colour", "red", "colour: Extra inputs"),
+        ("colour", "red", "colour: there is no such field here"),
+        ("version", 1.0, 'version: is a number; write it in quotes: "1.0"'),
+        ("probe", {"method": "GET"}, "probe.path: is missing"),
+        ("objects/thing/unqiue", "email", "did you mean unique? (there are aliases, example, operations, read, unique"),
+        (f"{REQUEST}/sucess", [200], "did you mean success?"),
+        ("auth", [{"type": "bearer", "tokn": "token"}], "did you mean token? (there are token, type)"),
         ("version", "one", "version: "),
         ("auth", [], "auth: "),
         ("auth", [{"type": "bearer", "token": "tokn"}], "no setting 'tokn'"),
@@ -84,6 +89,40 @@ def test_mistakes_are_named_with_their_place(place: str, value: Any, words: str)
 
     assert words in str(caught.value)
     assert "acme.yaml" in str(caught.value)
+
+
+def test_the_line_of_a_mistake() -> None:
+    """A mistake is said with its line, also where it stands in a part that anchors and merges brought there."""
+    text = """name: acme
+version: "1.0"
+x-add: &add
+  request: {path: /things, boddy: $fields}
+objects:
+  thing:
+    operations: {add: *add}
+  other:
+    operations:
+      update:
+        <<: *add
+        kee: id
+"""
+    with pytest.raises(BadManifest) as caught:
+        parse(text, "acme.yaml")
+
+    lines = [line.strip().partition(":")[0] for line in str(caught.value).splitlines()]
+    assert lines == [
+        "acme.yaml does not load",
+        "line 1, title",
+        "line 4, objects.other.operations.update.request.boddy",
+        "line 4, objects.thing.operations.add.request.boddy",
+        "line 12, objects.other.operations.update.kee",
+    ]
+
+
+def test_a_name_that_is_there_twice() -> None:
+    """YAML's readers take the second without a word; here both lines are named."""
+    with pytest.raises(BadManifest, match=r"line 3, name: is said twice \(first in line 1\)"):
+        parse("name: acme\ntitle: Acme\nname: other\n", "acme.yaml")
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a", "", "a: *nowhere"])
