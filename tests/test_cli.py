@@ -1,13 +1,11 @@
-"""The front door: help, errors, exit codes, signals, logging."""
+"""The front door: help, errors, exit codes, logging."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ import writeback
 from topics.cli.console import note, print_listing, run, say
 from topics.cli.context import CommandContext
 from topics.cli.logging import configure_logging
-from topics.errors import LogUnavailable, WritebackError
+from topics.errors import LogUnavailable
 from topics.event.result import Result, pack
 from topics.names import DEFAULT
 from topics.settings import Settings
@@ -473,80 +471,6 @@ def test_doctor_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         "1 wait: no worker: none runs on this store; start one: `writeback up`, or `writeback worker`"
     )
     assert "it does not decrypt" in undecrypted
-
-
-class Part:
-    """A part that runs until it is told to stop, or fails."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-        self.stopped = False
-
-    async def run(self, stop: asyncio.Event) -> None:
-        if self.error:
-            raise self.error
-        await stop.wait()
-        self.stopped = True
-
-
-async def test_a_signal_stops_all_parts_in_order() -> None:
-    """The first signal only asks: every part ends by itself."""
-    parts = [Part(), Part()]
-    asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
-    await writeback._run_until_signalled(parts)
-
-    assert [part.stopped for part in parts] == [True, True]
-
-
-async def test_the_first_part_goes_on_until_the_others_have_ended() -> None:
-    """Its work stands still until the process has ended and another takes over: so it is the last to stop."""
-    worker = Part()
-
-    class Archive(Part):
-        async def run(self, stop: asyncio.Event) -> None:
-            await super().run(stop)
-            await asyncio.sleep(0)
-            self.worker_stopped = worker.stopped
-
-    archive = Archive()
-    asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
-    await writeback._run_until_signalled([worker, archive])
-
-    assert not archive.worker_stopped
-    assert worker.stopped
-
-
-async def test_a_part_that_begins_later_is_not_even_made_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its modules are loaded when it begins, and a stop before that finds nothing to stop."""
-    made: list[Part] = []
-
-    def make() -> Part:
-        made.append(Part())
-        return made[-1]
-
-    stop = asyncio.Event()
-    stop.set()
-    await writeback.Later(make).run(stop)
-    assert made == []
-
-    monkeypatch.setattr(writeback, "LATER_SECONDS", 0.0)
-    stop.clear()
-    running = asyncio.create_task(writeback.Later(make).run(stop))
-    while not made:  # noqa: ASYNC110 - a thread makes it
-        await asyncio.sleep(0)
-    stop.set()
-    await running
-
-    assert [part.stopped for part in made] == [True]
-
-
-async def test_a_part_that_fails_stops_the_others() -> None:
-    """A process never lives on with half of its parts; the reason is raised."""
-    healthy = Part()
-    with pytest.raises(WritebackError, match="the log is gone"):
-        await writeback._run_until_signalled([healthy, Part(LogUnavailable("the log is gone"))])
-
-    assert healthy.stopped
 
 
 def _boom(_secret: str) -> None:

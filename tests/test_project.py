@@ -91,7 +91,7 @@ def test_every_lint_exception_has_its_reason() -> None:
         ("connectors/engine/__init__.py", "import connectors.saas.http.connector", "connectors: layers"),
         ("connectors/engine/template/text.py", "import connectors.engine.runner.plan", "connectors.engine: layers"),
         ("dead_letter/letter/letter.py", "import dead_letter.store.rows", "dead_letter: layers"),
-        ("worker/engine/lane/lane.py", "import worker.engine.dispatch.dispatch", "worker: layers"),
+        ("worker/engine/lane/lane.py", "import worker.engine.dispatch.dispatch", "worker.engine: layers"),
         ("pq/receipt.py", "import pq._session", "pq: layers"),
         ("worker/engine/lane/assignment.py", "import worker.engine.lane.lane", "no circle of imports"),
     ],

@@ -46,6 +46,10 @@ class CommandContext:
         """``--debug`` was given."""
         self._open = ExitStack()
 
+    def another(self, load: Callable[[], Settings]) -> CommandContext:
+        """One with other settings, and the same front door behind it."""
+        return CommandContext(load, held_back=self._held_back, slugs_in=self._slugs_in)
+
     @cached_property
     def settings(self) -> Settings:
         return self._load()

@@ -1,0 +1,41 @@
+"""The worker as a role: built from the settings, the store and the log of a command."""
+
+from __future__ import annotations
+
+from connectors import registry
+from connectors.connections.store import Connection, Connections
+from connectors.contract import Connector
+from dead_letter.store.parking import Parking
+from topics.cli.context import CommandContext
+from topics.orders import Orders
+from topics.settings import seconds_of
+from worker.process.secret_writer import SecretWriter
+from worker.worker import Worker, WorkerSettings
+
+
+def build(context: CommandContext, secret_writer: SecretWriter) -> Worker:
+    """``secret_writer`` keeps what vendors give in exchange for a secret."""
+    settings = context.settings
+
+    def connector(connection: Connection, secrets: dict[str, str]) -> Connector:
+        def save(name: str, value: str) -> None:
+            secrets[name] = value
+            secret_writer.keep(connection, name, value)
+
+        return registry.build(connection, secrets, save_secret=save)
+
+    return Worker(
+        log=context.log(),
+        connections=Connections(context.store(), settings.secret_key),
+        parking=Parking(context.store()),
+        orders=Orders(context.store()),
+        build=connector,
+        settings=WorkerSettings(
+            group=settings.group,
+            member=settings.member,
+            budget_records=settings.budget_records,
+            budget_bytes=settings.budget_bytes,
+            grace_seconds=settings.grace_seconds,
+            keep_seconds=seconds_of(settings.events_retention),
+        ),
+    )
