@@ -22,8 +22,8 @@ from topics.settings import load_settings
 
 if TYPE_CHECKING:
     from connectors.connections.table import Connection
+    from connectors.connections.tokens import ConnectionTokens
     from connectors.engine.native import NativeConnector
-    from connectors.engine.runner.credentials import SaveSecret
     from connectors.engine.runner.runner import HttpConnector
 
 NAMES: Final = ("email", "hubspot", "http", "odoo", "slack", "sql")
@@ -95,10 +95,10 @@ def check(name: str, version: str | None, settings: Mapping[str, Any], secret_na
     return chosen.version
 
 
-def build(connection: Connection, secrets: Mapping[str, str], *, save_secret: SaveSecret | None = None) -> Connector:
+def build(connection: Connection, secrets: Mapping[str, str], *, tokens: ConnectionTokens | None = None) -> Connector:
     """The connector of a connection, at the version it is pinned to. Opens nothing: the first call does.
 
-    ``save_secret(name, value)`` is told when the vendor replaces a refresh token.
+    ``tokens`` shares access tokens with other processes; without it a refresh token that the vendor replaces is lost.
     Raises ``BadConnection``, ``BadManifest``.
     """
     pinned, newest = manifest(connection.connector, connection.version), manifest(connection.connector)
@@ -107,7 +107,7 @@ def build(connection: Connection, secrets: Mapping[str, str], *, save_secret: Sa
     if connection.connector in NATIVE:
         return _native_class_of(connection.connector)(*given, on_unknown=on_unknown, newest=newest)
     made = _class_of(connection.connector)
-    return made(*given, on_unknown=on_unknown, newest=newest, save_secret=save_secret)
+    return made(*given, on_unknown=on_unknown, newest=newest, tokens=tokens)
 
 
 def _native_class_of(name: str) -> type[NativeConnector]:

@@ -123,7 +123,8 @@ class Session:
         which = (connection.slug, connection.revision)
         connector = self._connectors.get(which)
         if connector is None:
-            connector = registry.build(connection, self.connections.secrets(connection))
+            secrets = self.connections.secrets(connection)
+            connector = registry.build(connection, secrets, tokens=self.connections.tokens(connection, secrets))
             self._connectors[which] = connector
         return await question(connector)
 

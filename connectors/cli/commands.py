@@ -96,7 +96,8 @@ def test(context: CommandContext, /, *, name: str, as_json: bool) -> int:
 
     store = current_connections(context)
     connection = store.get(name)
-    good, said = asyncio.run(probe(connection, store.secrets(connection)))
+    secrets = store.secrets(connection)
+    good, said = asyncio.run(probe(connection, secrets, store.tokens(connection, secrets)))
     if as_json:
         print_json({"connection": connection.slug, "ok": good, "reason": said})
     else:

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 
 from connectors import registry
 from connectors.connections.table import Connection
+from connectors.connections.tokens import ConnectionTokens
 from connectors.contract import Delivered, Down, Throttled
 
 
-async def probe(connection: Connection, secrets: Mapping[str, str]) -> tuple[bool, str]:
+async def probe(
+    connection: Connection, secrets: Mapping[str, str], tokens: ConnectionTokens | None
+) -> tuple[bool, str]:
     """Whether it answers and takes the credentials, and what to tell a person."""
-    connector = registry.build(connection, secrets)
+    connector = registry.build(connection, secrets, tokens=tokens)
     try:
         verdict = await connector.probe()
     finally:

@@ -1,4 +1,4 @@
-"""Secrets of connections: encrypted at rest, or references to environment variables (``env:NAME``).
+"""Secrets of connections: encrypted at rest, or references to where they are kept (``references.py``).
 
 The key comes from ``WRITEBACK_SECRET_KEY``: any long random text, or several separated by commas. The first encrypts,
 all of them decrypt: to change the key put the new one in front, run ``writeback connections rotate-secrets``, then
@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from connectors.connections.references import checked, follow, is_reference
 from connectors.errors import BadSecret
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet, MultiFernet
 
 VARIABLE = "WRITEBACK_SECRET_KEY"
-REFERENCE = "env:"
 SHORTEST_KEY = 16
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HINT = "make one with `writeback connections new-key`"
 
 
@@ -43,17 +41,16 @@ class SecretBox:
 
     def seal(self, value: str) -> str:
         """What may be stored for a secret: a reference as it is, anything else encrypted. Raises ``BadSecret``."""
-        if value.startswith(REFERENCE):
-            return REFERENCE + _variable(value)
+        return checked(value) if is_reference(value) else self.encrypt(value)
+
+    def encrypt(self, value: str) -> str:
+        """Whatever it looks like: what a vendor gives is no reference. Raises ``BadSecret``."""
         return self._keys().encrypt(value.encode()).decode()
 
     def open(self, sealed: str) -> str:
-        """The secret itself. Raises ``BadSecret`` when it does not decrypt or its variable is not set."""
-        if sealed.startswith(REFERENCE):
-            name = _variable(sealed)
-            if not self._environ.get(name):
-                raise BadSecret(f"the environment variable {name} is not set; the secret is a reference to it")
-            return self._environ[name]
+        """The secret itself. Raises ``BadSecret`` when it does not decrypt, or its reference leads to nothing."""
+        if is_reference(sealed):
+            return follow(sealed, self._environ)
         from cryptography.fernet import InvalidToken  # noqa: PLC0415
 
         try:
@@ -66,14 +63,14 @@ class SecretBox:
 
     def reseal(self, sealed: str) -> str:
         """The same secret under the first key. Raises ``BadSecret``."""
-        return sealed if sealed.startswith(REFERENCE) else self.seal(self.open(sealed))
+        return sealed if is_reference(sealed) else self.encrypt(self.open(sealed))
 
     def _keys(self) -> MultiFernet:
         keys = [key.strip() for key in (self._secret_key or "").split(",") if key.strip()]
         if not keys:
             raise BadSecret(
                 f"{VARIABLE} is not set, and secrets are encrypted with it: {_HINT}, or store a reference to a "
-                "variable instead (--secret NAME=env:VARIABLE)"
+                "variable, a file or a command instead (--secret NAME=env:VARIABLE, =file:/PATH, =exec:COMMAND)"
             )
         from cryptography.fernet import MultiFernet  # noqa: PLC0415
 
@@ -82,7 +79,7 @@ class SecretBox:
 
 def describe(sealed: str) -> str:
     """What a listing may show of a secret."""
-    return sealed if sealed.startswith(REFERENCE) else "encrypted"
+    return sealed if is_reference(sealed) else "encrypted"
 
 
 @lru_cache(maxsize=8)
@@ -98,10 +95,3 @@ def _fernet(key: str) -> Fernet:
             raise BadSecret(f"{VARIABLE} is shorter than {SHORTEST_KEY} characters: {_HINT}") from None
     stretched = Scrypt(salt=b"writeback secrets 1", length=32, n=2**14, r=8, p=1).derive(key.encode())
     return Fernet(base64.urlsafe_b64encode(stretched))
-
-
-def _variable(reference: str) -> str:
-    name = reference.removeprefix(REFERENCE)
-    if not _NAME.fullmatch(name):
-        raise BadSecret("a reference to a variable is env:NAME, the name of letters, digits and underscores only")
-    return name

@@ -17,6 +17,7 @@ from connectors.connections.directory import find, free_slug, named
 from connectors.connections.secrets import SecretBox, describe
 from connectors.connections.standing import LiveWorker, Standing, standings
 from connectors.connections.table import COLUMNS, CONNECTIONS, REVISION, Connection, State, connection_of
+from connectors.connections.tokens import ConnectionTokens, Listener, forget
 from connectors.errors import BadConnection, BadSecret
 
 __all__ = ["Check", "Connection", "Connections", "State"]
@@ -123,19 +124,19 @@ class Connections:
                 row |= named(transaction, name, own_id=old.id)
             if self._check:
                 row["version"] = self._check(old.connector, row["version"], row["settings"], sorted(row["secrets"]))
+            if settings or secrets:
+                forget(transaction, old.id)
             return _changed(transaction, old.id, row)
 
-    def keep_secret(self, connection: Connection, name: str, value: str) -> None:
-        """The vendor replaced a secret: a refresh token may end with its use.
+    def tokens(
+        self, connection: Connection, secrets: dict[str, str], listener: Listener | None = None
+    ) -> ConnectionTokens:
+        """What shares the connection's access tokens with other processes, and keeps what the vendor replaces.
 
-        Raises ``BadSecret``, ``UnknownConnection``.
-        It is no change of the connection, and its revision stays: those who use it would open it anew, ask for a
-        token, be given another refresh token, and so on for ever.
+        That is no change of the connection, and its revision stays: those who use it would open it anew, ask for a
+        token, be given another refresh token, and so on for ever. ``secrets`` is kept up to date in place.
         """
-        sealed = self._seal(connection.name, name, value)
-        with self._writing() as (transaction, _):
-            secrets = find(transaction, connection.id, CONNECTIONS.c.secrets).secrets | {name: sealed}
-            transaction.execute(update(CONNECTIONS).where(CONNECTIONS.c.id == connection.id).values(secrets=secrets))
+        return ConnectionTokens(self._engine, self._box, connection, secrets, listener)
 
     def set_state(self, reference: str | int, state: State, reason: str = "") -> Connection:
         """Pause, quarantine or resume; saying the same again changes nothing."""
@@ -151,6 +152,7 @@ class Connections:
             old = find(transaction, reference, *COLUMNS)
             transaction.execute(delete(CONNECTIONS).where(CONNECTIONS.c.id == old.id))
             sightings.forget(transaction, old.slug)
+            forget(transaction, old.id, for_ever=True)
         return connection_of(old)
 
     def resume(self, reference: str | int) -> Connection:
@@ -184,11 +186,11 @@ class Connections:
             return standings(known, sightings.read(transaction), sightings.workers(transaction))
 
     def secrets(self, connection: Connection) -> dict[str, str]:
-        """The secrets, decrypted, ``env:`` resolved now. Raises ``BadSecret`` naming connection and secret."""
+        """The secrets, decrypted, references followed now. Raises ``BadSecret`` naming connection and secret."""
         return {key: self._open(connection.name, key, sealed) for key, sealed in self._sealed(connection).items()}
 
     def secret_names(self, connection: Connection) -> dict[str, str]:
-        """What may be shown: each secret's name with ``encrypted`` or its ``env:NAME``."""
+        """What may be shown: each secret's name with ``encrypted`` or its reference."""
         return {key: describe(sealed) for key, sealed in self._sealed(connection).items()}
 
     def rotate_secrets(self) -> int:

@@ -23,6 +23,8 @@ class Vendor(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.number = 0
+        self.good = ""
+        """The access token that opens the door; empty: it has ended."""
         self.refused = 0
         self.delivered = 0
 
@@ -36,11 +38,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
-        if self.path != "/token":
+        if self.path != "/token" and self.headers["Authorization"] != f"Bearer {self.server.good}":
+            self._answer(401, {"error": "invalid_token"})
+        elif self.path != "/token":
             self.server.delivered += 1
             self._answer(200, {})
         elif f"refresh_token=refresh-{self.server.number}" in body.split("&"):
             self.server.number += 1
+            self.server.good = f"access-{self.server.number}"
             token = {"access_token": f"access-{self.server.number}", "expires_in": 3_600}
             self._answer(200, {**token, "refresh_token": f"refresh-{self.server.number}"})
         else:
@@ -70,7 +75,10 @@ def vendor() -> Iterator[Vendor]:
 
 
 def test_the_new_token_outlives_the_worker(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Three workers, one after the other: each is let in with what the one before was given, and opens once."""
+    """Three workers, one after the other: each is let in with what the one before was given, and opens once.
+
+    The access token of the one before has ended by then.
+    """
     with vendor() as erp, rig.stage_on("sqlite", tmp_path, request) as stage:
         stage.writeback(
             "connections", "add", "erp", "--connector", "http", "--set", f"base_url={erp.url}",
@@ -83,6 +91,7 @@ def test_the_new_token_outlives_the_worker(tmp_path: Path, request: pytest.Fixtu
             rig.emit(stage, [Event(operation=Operation.ADD, connection="erp", object="call", fields=fields)])
             rig.wait_done(stage, within=30)
             assert stage.stop(worker) == 0
+            erp.good = ""
         logs = "".join((tmp_path / f"worker-{number}.log").read_text() for number in range(3))
 
         assert (erp.number, erp.refused, erp.delivered) == (3, 0, 3)

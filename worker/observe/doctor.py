@@ -143,7 +143,9 @@ def _connection(connections: Connections, connection: Connection) -> Finding:
     """What the destination says now."""
     name = f"connection {connection.name}"
     try:
-        good, said = asyncio.run(asyncio.wait_for(probe(connection, connections.secrets(connection)), PROBE_S))
+        secrets = connections.secrets(connection)
+        asked = probe(connection, secrets, connections.tokens(connection, secrets))
+        good, said = asyncio.run(asyncio.wait_for(asked, PROBE_S))
     except TimeoutError:
         return Finding(
             name, "wrong", f"no answer within {PROBE_S:.0f} s; is its address right, and reachable from here?"

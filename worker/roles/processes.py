@@ -25,7 +25,7 @@ LOADED = (
     "encodings.idna",
     "worker.process.malloc",
     "worker.process.open_files",
-    "worker.process.secret_writer",
+    "worker.process.secret_log",
     "worker.process.watchdog",
     "worker.roles.archive",
     "worker.roles.worker",

@@ -8,14 +8,12 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from connectors.connections.store import Connections
 from topics.cli.context import CommandContext
 from topics.cli.logging import configure_logging
 from worker.clock import SystemClock
 from worker.process.gc import collect_rarely
 from worker.process.malloc import share_one_arena
 from worker.process.open_files import raise_limit
-from worker.process.secret_writer import SecretWriter
 from worker.process.watchdog import Watchdog
 from worker.roles.running import Later, Part, run_until_signalled
 
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
     from worker.worker import Worker
 
 # ruff: noqa: PLC0415 - a part is loaded when it begins, and the metrics where they are served
-
-KEEP_SECONDS = 5.0
-"""How long a stop waits for the store to take a secret that the vendor replaced."""
 
 
 class Role(Part, Protocol):
@@ -72,13 +67,12 @@ def serve_alone(
 async def _serve(
     context: CommandContext, *, archive: bool, everything: bool, metrics_port: int | None, supervised: bool
 ) -> None:
-    """The worker, and what looks after it: a watchdog, the metrics, whoever keeps its secrets."""
+    """The worker, and what looks after it: a watchdog, the metrics."""
     from worker.roles import worker
 
     settings, clock = context.settings, SystemClock()
     share_one_arena()
-    secret_writer = SecretWriter(Connections(context.store(), settings.secret_key), clock)
-    working = worker.build(context, secret_writer)
+    working = worker.build(context)
     refreshing, relaying = Later(partial(_refresher, context)), Later(partial(_relays, context))
     parts: list[Part] = [working, *([Later(partial(_archive, context))] if archive else [])]
     if everything:
@@ -97,7 +91,6 @@ async def _serve(
         await loading  # it was, while the log let us in; the first connection would have waited for it
     finally:
         watchdog.stop()
-        await secret_writer.close(KEEP_SECONDS)
         if metrics_server is not None:
             metrics_server.stop()
 

@@ -9,24 +9,20 @@ from dead_letter.store.parking import Parking
 from topics.cli.context import CommandContext
 from topics.orders import Orders
 from topics.settings import seconds_of
-from worker.process.secret_writer import SecretWriter
+from worker.process.secret_log import SecretLog
 from worker.worker import Worker, WorkerSettings
 
 
-def build(context: CommandContext, secret_writer: SecretWriter) -> Worker:
-    """``secret_writer`` keeps what vendors give in exchange for a secret."""
+def build(context: CommandContext) -> Worker:
     settings = context.settings
+    connections, secret_log = Connections(context.store(), settings.secret_key), SecretLog()
 
     def connector(connection: Connection, secrets: dict[str, str]) -> Connector:
-        def save(name: str, value: str) -> None:
-            secrets[name] = value
-            secret_writer.keep(connection, name, value)
-
-        return registry.build(connection, secrets, save_secret=save)
+        return registry.build(connection, secrets, tokens=connections.tokens(connection, secrets, secret_log))
 
     return Worker(
         log=context.log(),
-        connections=Connections(context.store(), settings.secret_key),
+        connections=connections,
         parking=Parking(context.store()),
         orders=Orders(context.store()),
         build=connector,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from connectors.engine.manifest.auth import Auth, OAuth2, settings_of
+from connectors.engine.manifest.auth import Auth, settings_of, texts_of
 from connectors.engine.manifest.errors import ErrorRow, ErrorShape
 from connectors.engine.manifest.parts import Part, Path, Text
 from connectors.engine.manifest.read import Read, Sync
@@ -144,8 +144,7 @@ class Manifest(Part):
                 yield f"objects.{place}", source, name
         for index, auth in enumerate(self.auth):
             yield from ((f"auth.{index}", "settings", name) for name in settings_of(auth))
-            if isinstance(auth, OAuth2):
-                yield from ((f"auth.{index}", source, name) for source, name in references(auth.scope))
+            yield from ((f"auth.{index}", source, name) for source, name in references(list(texts_of(auth))))
 
     def syncs(self) -> dict[str, Sync]:
         """How each kind of record is read into the warehouse, where that is said."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from connectors.contract import Delivered, Rejected, Retry, Unknown, Verdict
+from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.runner.batch import Judges
 from connectors.engine.runner.calls import Call, needs
-from connectors.engine.runner.credentials import NoToken
 from connectors.engine.runner.plan import BatchPlan, Plan
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.verdicts import (

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from connectors.contract import Absent, CannotTell, Delivered, Finding, Found, Rejected
-from connectors.engine.runner.credentials import NoToken
+from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.runner.plan import FindPlan, Plan
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.verdicts import Rules, refusal

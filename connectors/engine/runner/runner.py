@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from connectors.connections.tokens import ConnectionTokens
 from connectors.contract import (
     Answer,
     Delivered,
@@ -19,12 +20,12 @@ from connectors.contract import (
     UnknownPolicy,
     Verdict,
 )
+from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.functions import limits_of, unknown_function
 from connectors.engine.manifest.configuration import configure
 from connectors.engine.manifest.model import Manifest
 from connectors.engine.manifest.read import Sync
 from connectors.engine.runner.calls import Prepared, compile_call
-from connectors.engine.runner.credentials import NoToken, SaveSecret
 from connectors.engine.runner.delivery import deliver_batch, deliver_one
 from connectors.engine.runner.expected import UNREADABLE, body_of
 from connectors.engine.runner.find import find
@@ -43,8 +44,8 @@ class HttpConnector:
     """One connection of one SaaS, as its manifest describes it; see ``connectors.contract.Connector``.
 
     ``now`` is the time of day, for dates in ``Retry-After``. ``newest``: the newest manifest there is, for the message
-    about a function that only it has. ``save_secret`` is told when the vendor replaces a refresh token.
-    Raises ``BadConnection``.
+    about a function that only it has. ``tokens`` shares access tokens with other workers, and keeps
+    what the vendor replaces. Raises ``BadConnection``.
     """
 
     sender_type: type[Sender] = Sender
@@ -59,7 +60,7 @@ class HttpConnector:
         on_unknown: Mapping[str, UnknownPolicy] | None = None,
         newest: Manifest | None = None,
         now: Callable[[], float] = time.time,  # noqa: TID251 - the edge: everything behind it is told the time
-        save_secret: SaveSecret | None = None,
+        tokens: ConnectionTokens | None = None,
     ) -> None:
         self.name = manifest.name
         self.version = manifest.version
@@ -67,7 +68,7 @@ class HttpConnector:
         self.limits = limits_of(manifest.limits, limits or {})
         configuration = configure(manifest, settings, secrets)
         self.values = configuration.values
-        self.sender = self.sender_type(manifest, configuration, now=now, save_secret=save_secret)
+        self.sender = self.sender_type(manifest, configuration, now=now, tokens=tokens)
         self.compiler = Compiler(manifest, configuration, self.sender.base, self.sender.redact, dict(on_unknown or {}))
         self.asking = self.compiler.rules(idempotent=True)
         """The rules for calls that only ask."""

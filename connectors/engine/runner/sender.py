@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from connectors.connections.tokens import ConnectionTokens
 from connectors.contract import Delivered, Quota
+from connectors.engine.auth.credentials import credentials
+from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.manifest.configuration import Configuration
 from connectors.engine.manifest.model import LimitsSpec, Manifest
 from connectors.engine.runner.calls import Base, Prepared
-from connectors.engine.runner.credentials import NoToken, SaveSecret, credentials
 from connectors.engine.runner.expected import Expected, as_list, compile_says
 from connectors.engine.runner.verdicts import Rules, refusal
 from connectors.engine.template.template import Static, compile_text
@@ -32,13 +34,13 @@ class Sender:
         configuration: Configuration,
         *,
         now: Callable[[], float],
-        save_secret: SaveSecret | None = None,
+        tokens: ConnectionTokens | None = None,
     ) -> None:
         self.redact = Redactor(configuration.secrets)
         self.now = now
         self._seconds = configuration.timeout_seconds
         self._transport = Transport(configuration.guard)
-        self._credentials = credentials(configuration, self._transport, self.redact, now=now, save_secret=save_secret)
+        self._credentials = credentials(configuration, self._transport, self.redact, now=now, tokens=tokens)
         self._quota: Quota | None = None
         self._quota_names = _quota_names(manifest.limits)
         self.base = _base(manifest, configuration, self._credentials.params)
@@ -96,6 +98,7 @@ class Sender:
         return known
 
     async def close(self) -> None:
+        await self._credentials.close()
         await self._transport.aclose()
 
 

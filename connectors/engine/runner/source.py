@@ -10,9 +10,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
 from connectors.contract import Down, Limits, Rejected, Retry, Throttled
+from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.manifest.read import ColumnType, PagedRequest, Related, Sync
 from connectors.engine.runner.calls import ManifestCall, Prepared, compile_call
-from connectors.engine.runner.credentials import NoToken
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.verdicts import Rules, after_failure, refusal
 from connectors.engine.template.paths import Look, compile_path

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from connectors.contract import Delivered, Page, Rejected, Verdict
+from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.manifest.model import ObjectSpec
 from connectors.engine.runner.calls import Prepared
-from connectors.engine.runner.credentials import NoToken
 from connectors.engine.runner.expected import Expected
 from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.runner import HttpConnector

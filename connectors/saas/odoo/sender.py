@@ -16,8 +16,8 @@ from typing import Any, Final, Literal
 from pydantic_core import to_json
 
 from connectors.contract import Down
+from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.runner.calls import Prepared
-from connectors.engine.runner.credentials import NoToken
 from connectors.engine.runner.expected import UNREADABLE, body_of
 from connectors.engine.runner.sender import MAX_DELIVERY, Sender
 from connectors.engine.transport.failures import NotSent, TransportFailure

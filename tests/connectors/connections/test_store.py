@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from connectors.connections.standing import Standing
 from connectors.connections.store import Connections
+from connectors.connections.tokens import Turn
 from connectors.errors import BadConnection, BadSecret, UnknownConnection
 from topics.store import open_store
 
@@ -184,7 +185,10 @@ def test_a_secret_that_the_vendor_replaced_is_no_change(connections: Connections
     """It is kept encrypted beside the others, and the revision stays: nobody opens the connection anew for it."""
     made = connections.add("Hubspot", "hubspot", secrets={"refresh_token": "env:TOKEN", "client_secret": "s"})
 
-    connections.keep_secret(made, "refresh_token", "next")
+    tokens = connections.tokens(made, {"refresh_token": "first", "client_secret": "s"})
+    turn = tokens.take()
+    assert isinstance(turn, Turn)
+    tokens.keep(turn, "access", 60.0, {"refresh_token": "next"})
 
     assert connections.secrets(made) == {"refresh_token": "next", "client_secret": "s"}
     assert connections.secret_names(made)["refresh_token"] == "encrypted"

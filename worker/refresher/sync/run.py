@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,11 +83,8 @@ class Run:
             return loader.load(read, at, rebuild=True)
 
     async def _read(self, job: Job, connection: Connection, since: dict[str, datetime]) -> list[ObjectRead]:
-        connector = registry.build(
-            connection,
-            self.connections.secrets(connection),
-            save_secret=partial(self.connections.keep_secret, connection),
-        )
+        secrets = self.connections.secrets(connection)
+        connector = registry.build(connection, secrets, tokens=self.connections.tokens(connection, secrets))
         assert isinstance(connector, HttpConnector)
         try:
             names = list(dict.fromkeys(job.objects)) if job.objects is not None else list(connector.syncs())
