@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "results": ("topics.cli.commands:results", "What became of each event: the ledger of outcomes."),
         "refreshes": ("worker.refresher.commands:refreshes", "The refreshes there were, and what they loaded."),
+        "verify": ("worker.refresher.verify.command:verify", "Is what was delivered in the warehouse as it was sent?"),
         "topics": ("topics.cli.commands:topics", "The topics of the log, and how far the workers are in each."),
         "dead-letters": (
             "dead_letter.cli.commands:dead_letters",

@@ -34,6 +34,7 @@ from connectors.engine.runner.read import choose, read
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.source import Asking, Pace, Source
 from connectors.engine.runner.verdicts import refusal
+from connectors.engine.runner.written import Written, written
 from connectors.engine.template.template import Scope
 from connectors.engine.transport.failures import TransportFailure
 from connectors.errors import CallFailed, UnknownFunction
@@ -49,6 +50,8 @@ class HttpConnector:
     """
 
     sender_type: type[Sender] = Sender
+    writes_requests = False
+    """An event's fields are a whole request; else they are the fields of a record."""
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class HttpConnector:
         self._newest = newest
         self._plans = self.compiler.plans()
         self._reads = self.compiler.reads()
+        self._syncs = manifest.syncs()
 
     def function(self, object_name: str, operation: Operation) -> Function:
         return self.plan(object_name, operation).function
@@ -138,7 +142,19 @@ class HttpConnector:
 
     def syncs(self) -> dict[str, Sync]:
         """What can be read into the warehouse."""
-        return self.manifest.syncs()
+        return self._syncs
+
+    def synced_as(self, object_name: str) -> str | None:
+        """The kind of record that these are read as into the warehouse; None when they are not."""
+        return object_name if object_name in self.syncs() else None
+
+    def written(self, event: Event) -> Written | None:
+        """What it has written, as a refresh reads it; None of what no refresh reads. Raises ``UnknownFunction``."""
+        name = self.synced_as(event.object)
+        if name is None:
+            return None
+        respell = self.plan(event.object, event.operation).respell
+        return written(event, name, self.syncs()[name], event.fields if respell is None else respell(event.fields))
 
     def source(self, object_name: str, pace: Pace | None = None) -> Source:
         """How one kind of record is read into the warehouse. Raises ``UnknownFunction``, which lists the kinds."""

@@ -22,7 +22,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -37,6 +37,7 @@ from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.verdicts import Row, Rules
+from connectors.engine.runner.written import Written
 from connectors.engine.template.keys import short_key
 from connectors.engine.template.paths import Look, compile_path
 from connectors.engine.template.template import Scope
@@ -117,6 +118,8 @@ class RawCall:
 class RawConnector(HttpConnector):
     """The connector ``http``: every object and every operation exists."""
 
+    writes_requests = True
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         header = self.values.get("idempotency_header") or None
@@ -134,6 +137,15 @@ class RawConnector(HttpConnector):
 
     def syncs(self) -> dict[str, Sync]:
         return self._resources
+
+    def written(self, event: Event) -> Written | None:
+        """The body, read as the answers of this API are; the record is what the path ends with."""
+        spec = self._resources.get(event.object)
+        if spec is None:
+            return None
+        path = str(event.fields.get("path") or "").partition("?")[0].rstrip("/")
+        last = unquote(path.rpartition("/")[2])
+        return Written(event.object, last if event.operation in IDEMPOTENT and last else None, _values(event, spec))
 
     def _plan(self, operation: Operation, *, sure: bool) -> Plan:
         idempotent = sure or operation in IDEMPOTENT
@@ -192,6 +204,17 @@ class RawConnector(HttpConnector):
         found = records_at(body)
         records = found if isinstance(found, list) else [found]
         return Page([one if isinstance(one, dict) else {"value": one} for one in records if one is not None])
+
+
+def _values(event: Event, spec: Sync) -> Mapping[str, Any]:
+    """What a body says of a record: it has the shape of the records that are read, or is flat."""
+    body = event.fields.get("body")
+    if not isinstance(body, Mapping):
+        return {}
+    members = compile_path(spec.spread)(body)
+    named = {column: compile_path(path)(body) for column, path in spec.columns.items()}
+    values = dict(members) if isinstance(members, Mapping) else dict(body)
+    return values | {column: value for column, value in named.items() if value is not None}
 
 
 def _expected(values: Mapping[str, Any]) -> Expected:

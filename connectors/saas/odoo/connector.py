@@ -48,10 +48,15 @@ class OdooConnector(HttpConnector):
         super().__init__(*args, **kwargs)
         self.models: dict[str, tuple[float, Fields]] = {}
         """The fields of each model, and until when they are believed."""
+        self.friendly = {spec.variables["model"]: name for name, spec in self.manifest.objects.items()}
 
     def plan(self, object_name: str, operation: Operation) -> Plan:
         self._know(object_name)
         return super().plan(object_name, operation)
+
+    def synced_as(self, object_name: str) -> str | None:
+        """A model by its own name is read as its friendly object."""
+        return super().synced_as(self.friendly.get(object_name, object_name))
 
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
         plan = self.plan(batch[0].object, batch[0].operation)

@@ -85,10 +85,10 @@ class Run:
     async def _read(self, job: Job, connection: Connection, since: dict[str, datetime]) -> list[ObjectRead]:
         secrets = self.connections.secrets(connection)
         connector = registry.build(connection, secrets, tokens=self.connections.tokens(connection, secrets))
-        assert isinstance(connector, HttpConnector)
         try:
-            names = list(dict.fromkeys(job.objects)) if job.objects is not None else list(connector.syncs())
-            if not names:
+            syncs = connector.syncs() if isinstance(connector, HttpConnector) else {}
+            names = list(dict.fromkeys(job.objects)) if job.objects is not None else list(syncs)
+            if not isinstance(connector, HttpConnector) or not names:
                 raise UnknownFunction(
                     f"connector {connection.connector} {connection.version} says nothing of how its records are read"
                 )

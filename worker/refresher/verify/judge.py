@@ -1,0 +1,103 @@
+"""What is to be said of one record: what its events left, against the row that the last refresh brought. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
+
+from connectors.engine.runner.source import parse_time
+from worker.refresher.verify.compare import same
+from worker.refresher.verify.scratch import Expected
+
+Verdict = Literal["same", "different", "missing", "changed", "waiting", "unknown"]
+"""``changed``: different, and the vendor says that the record was changed after our last write. ``waiting``: written
+again since the last refresh began. ``unknown``: the log has not all of its events any more."""
+
+DIFFERENCES: Final = frozenset({"different", "missing", "changed"})
+APART: Final = 5.0
+"""Seconds by which the vendor's clock and ours may differ before a change is taken for somebody else's."""
+OURS: Final = ("_synced_at", "_deleted", "_dlt_id", "_dlt_load_id")
+
+
+class Difference(NamedTuple):
+    """``turn``: of the event that wrote the field last."""
+
+    sent: Any
+    found: Any
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``fields``: those that differ, by the names under which they were sent. ``changed_at``: by the vendor's clock."""
+
+    verdict: Verdict
+    expected: Expected
+    fields: Mapping[str, Difference] = field(default_factory=dict)
+    changed_at: datetime | None = None
+    not_read: tuple[str, ...] = ()
+    """Fields that were written, and that the refresh does not bring."""
+
+    @property
+    def turn(self) -> int:
+        """Of the event to show: the last that wrote what differs."""
+        return max((one.turn for one in self.fields.values()), default=self.expected.turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Of one kind of record. ``refreshed``: when its last refresh that went well began, seconds since the epoch."""
+
+    key: str
+    changed: str
+    refreshed: float
+
+    def judge(self, expected: Expected, row: Mapping[str, Any] | None) -> Finding:
+        if expected.time > self.refreshed:
+            return Finding("waiting", expected)
+        if row is None:
+            return Finding("same" if expected.is_gone else "missing", expected)
+        at = _moment(row.get(self.changed))
+        differs: Verdict = "changed" if at and at.timestamp() > expected.time + APART else "different"
+        if expected.is_gone:
+            return Finding(differs, expected, changed_at=at)
+        columns = _columns(tuple(row))
+        written = {
+            name: sent
+            for name, sent in expected.fields.items()
+            if sent.turn > expected.deleted and plain(name) != plain(self.key)
+        }
+        not_read = tuple(sorted(name for name in written if plain(name) not in columns))
+        differing = {
+            name: Difference(sent.value, row[columns[plain(name)]], sent.turn)
+            for name, sent in written.items()
+            if plain(name) in columns and not same(sent.value, row[columns[plain(name)]])
+        }
+        known = {name: one for name, one in differing.items() if one.turn > expected.unread}
+        if known:
+            return Finding(differs, expected, known, at, not_read)
+        unsure = expected.unread > expected.deleted
+        return Finding("unknown" if unsure else "same", expected, changed_at=at, not_read=not_read)
+
+
+@lru_cache(100)
+def _columns(names: tuple[str, ...]) -> Mapping[str, str]:
+    return {plain(name): name for name in names if name not in OURS}
+
+
+@lru_cache(10_000)
+def plain(name: str) -> str:
+    """A name without what a warehouse writes in another way: ``firstName`` is the column ``first_name``."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    try:
+        return None if value in (None, "") else parse_time(value)
+    except (ValueError, OverflowError, OSError, TypeError):
+        return None
