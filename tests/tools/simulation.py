@@ -485,7 +485,7 @@ class World:
                 self.dirty(assignment)
 
         assignment.settling += 1
-        self.dispatcher.spawn(bury())
+        self.dispatcher._tasks.spawn(bury())
 
     async def _commit(self) -> None:
         """A round of the committer."""

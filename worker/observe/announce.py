@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from connectors.connections.store import Connections
 from connectors.errors import UnknownConnection
 from topics.errors import RecordRefused, StoreUnavailable
 from topics.event.result import StateChange, pack_state
+from worker.background import BackgroundTasks
 from worker.clock import Clock
 from worker.engine.settlement.publisher import RetryingPublisher
 from worker.log_events import logger
@@ -19,26 +18,24 @@ STORE_SECONDS = 1.0
 
 
 class StateAnnouncer:
-    """``spawn`` runs what is told beside everything else."""
-
     def __init__(
         self,
         connections: Connections,
         results: RetryingPublisher,
         clock: Clock,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        tasks: BackgroundTasks,
     ) -> None:
         self._connections = connections
         self._results = results
         self._clock = clock
-        self._spawn = spawn
+        self._tasks = tasks
 
     def tell(self, change: StateChange) -> None:
-        self._spawn(self._publish(change))
+        self._tasks.spawn(self._publish(change))
 
     def quarantined(self, slug: str, reason: str) -> None:
         """Into the store, until it has it: it holds for every worker, and an operator ends it there."""
-        self._spawn(self._quarantine(slug, reason))
+        self._tasks.spawn(self._quarantine(slug, reason))
 
     async def _quarantine(self, slug: str, reason: str) -> None:
         while True:

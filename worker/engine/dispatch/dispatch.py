@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from connectors.connections.store import Connection
 from connectors.contract import NO_EVIDENCE, CannotTell, Connector, Finding, Function, Unknown, Verdict
 from connectors.errors import Unreachable
 from topics.event.event import Event
 from topics.log import Record
+from worker.background import BackgroundTasks
 from worker.clock import Timer
 from worker.engine.decide.decide import Bury, announced_letter, may_have_happened
 from worker.engine.destination.destination import Destination
@@ -45,6 +45,7 @@ class Dispatcher:
         self.destination = Destination(connection, connector, self.lane, context)
         self.park = park
         self.out = 0
+        self._tasks = BackgroundTasks(context.worker.failed)
         self._functions = Functions(connection, connector)
         self._settler = Settler(
             connection,
@@ -53,7 +54,7 @@ class Dispatcher:
             lane=self.lane,
             destination=self.destination,
             park=park,
-            spawn=self.spawn,
+            tasks=self._tasks,
             pump=self.pump,
         )
         self._worker = context.worker
@@ -62,7 +63,6 @@ class Dispatcher:
         self._timer: Timer | None = None
         self._timer_at = float("inf")
         self._probing = False
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # -- in ---------------------------------------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ class Dispatcher:
         breaker = self.destination.breaker
         if breaker.state == "open" and not self._probing and self._clock.monotonic() >= breaker.probe_at:
             self._probing = True
-            self.spawn(self._probe())
+            self._tasks.spawn(self._probe())
         self.pump()
 
     async def _probe(self) -> None:
@@ -316,21 +316,8 @@ class Dispatcher:
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self.connector.close()
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Work of this connection that ends with it."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._worker.failed(error)
 
 
 def _given_up(function: Function) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from connectors.connections.store import Connection
 from connectors.contract import NO_EVIDENCE, Connector, Delivered, Evidence, Finding, Rejected, Retry, Unknown, Verdict
 from topics.event.result import Outcome
+from worker.background import BackgroundTasks
 from worker.engine.decide.decide import Again, Bury, Case, Decision, Done, Find, Hold, Wait, decide, decide_finding
 from worker.engine.destination.destination import Destination
 from worker.engine.lane.assignment import Batch, Delivery
@@ -21,7 +22,6 @@ from worker.engine.progress.metadata import LetterCause, Tries
 from worker.log_events import logger
 
 Announced = asyncio.Future[None]
-Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class Settler:
@@ -36,7 +36,7 @@ class Settler:
         lane: Lane,
         destination: Destination,
         park: KeyPark | None,
-        spawn: Spawn,
+        tasks: BackgroundTasks,
         pump: Callable[[], None],
     ) -> None:
         self._slug = connection.slug
@@ -46,7 +46,7 @@ class Settler:
         self._lane = lane
         self._destination = destination
         self._park = park
-        self._spawn = spawn
+        self._tasks = tasks
         self._pump = pump
         self._attempts = context.counters.attempts
 
@@ -248,7 +248,7 @@ class Settler:
                     self._keep(batch, happened=True)
                 self._pump()
 
-        self._spawn(settle())
+        self._tasks.spawn(settle())
 
     def _finish(self, delivery: Delivery) -> None:
         self._lane.finish(delivery, self._clock.monotonic())

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
 
 from connectors.connections.store import Connections
 from connectors.errors import BadSecret, UnknownConnection
 from topics.errors import StoreUnavailable
+from worker.background import BackgroundTasks
 from worker.clock import Clock
 from worker.engine.dispatch.dispatch import Dispatcher
 from worker.engine.intake.holds import PartitionHolds
-from worker.engine.intake.intake import ConnectionIntake, ConnectionOpener
+from worker.engine.intake.intake import ConnectionIntake
+from worker.engine.intake.partitions import Partitions
 from worker.engine.intake.pauses import PartitionPauses
 from worker.engine.intake.router import Router
-from worker.engine.lane.assignment import Assignment
 from worker.log_events import logger
 
 WATCH_SECONDS = 1.0
@@ -23,34 +22,30 @@ WATCH_SECONDS = 1.0
 SECRETS_SECONDS = 30.0
 """How often a connection that is down looks whether its secrets in the store are others than it was opened with."""
 
-Drain = Callable[[Sequence[Assignment]], Awaitable[int]]
-
 
 class Changes:
-    """``drain`` waits for the calls of assignments, within the grace period; ``reread`` drops what waits in one."""
+    """``grace_seconds``: how long a connection that changes waits for its calls under way."""
 
     def __init__(
         self,
         connections: Connections,
+        *,
         router: Router,
-        opener: ConnectionOpener,
+        partitions: Partitions,
+        holds: PartitionHolds,
         pauses: PartitionPauses,
         clock: Clock,
-        *,
-        holds: PartitionHolds,
-        drain: Drain,
-        reread: Callable[[Assignment], None],
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        tasks: BackgroundTasks,
+        grace_seconds: float,
     ) -> None:
         self._connections = connections
         self._router = router
-        self._opener = opener
+        self._partitions = partitions
+        self._holds = holds
         self._pauses = pauses
         self._clock = clock
-        self._holds = holds
-        self._drain = drain
-        self._reread = reread
-        self._spawn = spawn
+        self._tasks = tasks
+        self._grace_seconds = grace_seconds
         self._secrets_at = 0.0
         self._changing: set[str] = set()
         self._held_at: dict[str, int] = {}
@@ -82,7 +77,7 @@ class Changes:
                 self._held_at.pop(intake.slug, None)
                 if intake.slug in renewed or dispatcher.connection.revision != revisions.get(intake.slug):
                     self._changing.add(intake.slug)
-                    self._spawn(self._change(intake, dispatcher))  # one that is slow to end holds up no other
+                    self._tasks.spawn(self._change(intake, dispatcher))  # one that is slow to end holds up no other
 
     def _tell_strangers(self, strangers: set[str], own: int) -> None:
         """Once: whoever started this worker on the wrong store, or an empty one, learns it before anything waits."""
@@ -95,7 +90,7 @@ class Changes:
         known = self._held_at.setdefault(intake.slug, revision)
         if known != revision:
             self._held_at[intake.slug] = revision
-            self._opener.open_now(intake)
+            self._router.open_now(intake)
 
     async def _renewed(self) -> set[str]:
         """Connections that are down, and whose secrets in the store are not those they were opened with."""
@@ -122,13 +117,13 @@ class Changes:
             for assignment in intake.assignments.values():
                 self._pauses.hold(assignment, "opening")
             dispatcher.destination.pause()
-            await self._drain(list(intake.assignments.values()))
+            await self._partitions.drain(list(intake.assignments.values()), self._grace_seconds)
             for assignment in list(intake.assignments.values()):
-                self._reread(assignment)
+                self._partitions.reread(assignment)
             for assignment in intake.assignments.values():
                 self._pauses.release(assignment, "paused")
                 self._pauses.release(assignment, "down")
             await intake.close()
-            self._opener.open(intake)
+            self._router.open(intake)
         finally:
             self._changing.discard(intake.slug)

@@ -8,19 +8,22 @@ an order (``topics/orders.py``). An order is carried out, committed and only the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from topics.errors import LogError, StoreUnavailable
-from topics.log import Commit, Log, Partition, Record, Unreadable
+from topics.log import Commit, Log, Partition, Unreadable
 from topics.names import slug_of
 from topics.orders import Order, OrderKind, Orders
+from worker.background import BackgroundTasks
 from worker.clock import Clock
 from worker.engine.intake.evidence import Evidence, gather
+from worker.engine.intake.partitions import Partitions
 from worker.engine.intake.pauses import PartitionPauses
 from worker.engine.intake.router import Router
 from worker.engine.lane.assignment import Assignment, PartitionHold
 from worker.engine.progress.offsets import Progress
+from worker.engine.settlement.committer import Committer
+from worker.engine.settlement.outcomes import Outcomes
 from worker.log_events import logger
 
 AGAIN_SECONDS = 1.0
@@ -30,40 +33,33 @@ EXAMINED = "examined"
 GOES_ON: Mapping[str, tuple[OrderKind, ...]] = {"commits": ("ledger", "start", "end"), "unreadable": ("skip",)}
 """By kind of hold, the orders that end it."""
 
-Keep = Callable[[Record, str], Coroutine[Any, Any, None]]
-
 
 class PartitionHolds:
-    """Holds them, and carries out what was ordered about them.
-
-    ``restart`` replaces an assignment by one with that progress, read from there; ``insist`` has it committed;
-    ``keep`` writes a letter and returns when the log has it; ``seek`` goes on reading elsewhere.
-    """
+    """Holds them, and carries out what was ordered about them."""
 
     def __init__(
         self,
         log: Log,
         orders: Orders | None,
+        *,
         router: Router,
+        partitions: Partitions,
+        committer: Committer,
+        outcomes: Outcomes,
         pauses: PartitionPauses,
         clock: Clock,
-        *,
-        restart: Callable[[Assignment, Progress], Assignment],
-        insist: Callable[[Assignment], None],
-        keep: Keep,
-        seek: Callable[[Partition, int], None],
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        tasks: BackgroundTasks,
     ) -> None:
+        """``orders``: what operators order; without it partitions are held until it is known."""
         self._log = log
         self._orders = orders
         self._router = router
         self._pauses = pauses
         self._clock = clock
-        self._restart = restart
-        self._insist = insist
-        self._keep = keep
-        self._seek = seek
-        self._spawn = spawn
+        self._partitions = partitions
+        self._committer = committer
+        self._outcomes = outcomes
+        self._tasks = tasks
         self._evidence: dict[Partition, Evidence] = {}
         self._obeying: set[Partition] = set()
 
@@ -77,7 +73,7 @@ class PartitionHolds:
         for assignment in assignments:
             assignment.withheld = assignment.uncommitted = True
             self._pauses.hold(assignment, EXAMINED)
-        self._spawn(self._examine(assignments))
+        self._tasks.spawn(self._examine(assignments))
 
     async def _examine(self, assignments: Sequence[Assignment]) -> None:
         while owned := {assignment.partition: assignment for assignment in assignments if assignment.open}:
@@ -98,12 +94,12 @@ class PartitionHolds:
             self._evidence[assignment.partition] = evidence
             self.hold(assignment, PartitionHold("commits", _commits_gone(assignment.partition, evidence)))
         else:
-            self._spawn(self._begin(assignment, evidence.start))
+            self._tasks.spawn(self._begin(assignment, evidence.start))
 
     async def _begin(self, assignment: Assignment, start: int) -> None:
         assignment.progress.pass_to(start)
         assignment.uncommitted = False
-        self._insist(assignment)
+        self._committer.insist(assignment)
         await assignment.known()
         assignment.withheld = False
         self._pauses.release(assignment, EXAMINED)
@@ -124,9 +120,9 @@ class PartitionHolds:
         logger().error("partition.held", partition=str(assignment.partition), kind=hold.kind, reason=hold.reason)
 
     def _go_past(self, assignment: Assignment, to: int) -> None:
-        self._seek(assignment.partition, to)
+        self._pauses.go_to(assignment, to)
         assignment.progress.pass_to(to)
-        self._insist(assignment)
+        self._committer.insist(assignment)
 
     # -- what ends it -------------------------------------------------------------------------------------------------
 
@@ -144,7 +140,7 @@ class PartitionHolds:
             owned = self._router.assignments.get(partition)
             if owned is not None and partition not in self._obeying:
                 self._obeying.add(partition)
-                self._spawn(self._carry_out(owned, order))
+                self._tasks.spawn(self._carry_out(owned, order))
 
     def _look_again(self, assignment: Assignment) -> None:
         """What could not be read may be read after all: another broker has it, the file was repaired."""
@@ -182,8 +178,8 @@ class PartitionHolds:
         if intake.dispatcher is not None:
             return f"there is a connection {intake.slug} in the worker's store: its events are delivered"
         if assignment.progress.watermark < order.below:
-            if self._router.opener is not None and not intake.bury_below.get(assignment.partition):
-                self._router.opener.open_now(intake)
+            if not intake.bury_below.get(assignment.partition):
+                self._router.open_now(intake)
             return ""
         return f"what lay below offset {order.below:,} is dead-lettered"
 
@@ -199,8 +195,8 @@ class PartitionHolds:
         else:
             progress = Progress.of(watermark, memory)
             told = f"goes on at offset {watermark:,}: what has no outcome goes out ({evidence.left:,})"
-        fresh = self._restart(assignment, progress)
-        self._insist(fresh)
+        fresh = self._partitions.restart(assignment, progress)
+        self._committer.insist(fresh)
         await fresh.known()
         self._evidence.pop(fresh.partition, None)
         fresh.withheld, fresh.hold = False, None
@@ -216,13 +212,13 @@ class PartitionHolds:
             start = (await asyncio.to_thread(self._log.start_offsets, [found.partition]))[found.partition]
             to = max(start, found.offset)
         if found.record is not None:
-            await self._keep(found.record, found.reason)
+            await self._outcomes.bury_record(found.record, None, "unreadable", found.reason)
         assignment = self._router.assignments[found.partition]  # it may have been read again from the start meanwhile
         assignment.progress.leave_out(found.offset, to)
         if assignment.progress.top >= found.offset or not assignment.progress.unfinished:
             self._go_past(assignment, to)
         else:
-            self._insist(assignment)  # when reading comes to it, it goes past
+            self._committer.insist(assignment)  # when reading comes to it, it goes past
         await assignment.known()
         assignment.hold = None
         kept = "; its bytes are in a dead letter" if found.record is not None else ""

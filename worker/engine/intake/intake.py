@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from connectors.connections.refresh.policy import wants_after_writeback
 from connectors.connections.store import Connection, Connections
 from connectors.contract import Connector
 from connectors.errors import BadConnection, UnknownConnection
@@ -15,11 +16,12 @@ from topics.errors import StoreUnavailable
 from topics.log import Partition, Record
 from topics.names import slug_of
 from topics.orders import Orders
-from worker.clock import Clock
+from worker.background import BackgroundTasks
 from worker.engine.dispatch.dispatch import Dispatcher
 from worker.engine.lane.assignment import Assignment
 from worker.engine.lane.parking import STORE_PAUSE, KeyPark, RetryingParkedKeyStore
 from worker.engine.ports import DispatchContext
+from worker.engine.settlement.after_writeback import AfterWriteback
 from worker.log_events import logger
 
 Build = Callable[[Connection, dict[str, str]], Connector]
@@ -77,18 +79,22 @@ class ConnectionIntake:
             await dispatcher.close()
 
 
+Opened = Callable[[ConnectionIntake], None]
+"""Called on the loop when a connection is open, or unknown and to be dead-lettered."""
+CaughtUp = Callable[[ConnectionIntake, Assignment], None]
+"""Called on the loop when the parked keys of an assignment are known."""
+
+
 class ConnectionOpener:
-    """Opens connections. ``opened`` is called on the loop when one is open, or unknown and to be dead-lettered."""
+    """Opens connections. ``after_writeback`` learns which of them want a refresh of what was written."""
 
     def __init__(
         self,
         connections: Connections,
         build: Build,
         context: DispatchContext,
-        clock: Clock,
+        after_writeback: AfterWriteback,
         *,
-        opened: Callable[[ConnectionIntake], None],
-        caught_up: Callable[[ConnectionIntake, Assignment], None],
         parking: Parking | None = None,
         orders: Orders | None = None,
     ) -> None:
@@ -97,31 +103,29 @@ class ConnectionOpener:
         self._parking = parking
         self._build = build
         self._context = context
-        self._clock = clock
-        self._opened = opened
-        self._caught_up = caught_up
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._after_writeback = after_writeback
+        self._clock = context.clock
+        self._tasks = BackgroundTasks(context.worker.failed)
 
-    def open(self, intake: ConnectionIntake) -> None:
+    def open(self, intake: ConnectionIntake, opened: Opened) -> None:
         if intake.opening is None:
-            intake.opening = asyncio.create_task(self._open(intake))
-            intake.opening.add_done_callback(self._ended)
+            intake.opening = self._tasks.spawn(self._open(intake, opened))
 
-    def open_now(self, intake: ConnectionIntake) -> None:
+    def open_now(self, intake: ConnectionIntake, opened: Opened) -> None:
         """One that is held: do not wait for the next try."""
         if intake.opening is not None and intake.state in {"held", "unknown"}:
             intake.opening.cancel()
             intake.opening = None
-            self.open(intake)
+            self.open(intake, opened)
 
-    def catch_up(self, intake: ConnectionIntake, assignment: Assignment) -> None:
+    def catch_up(self, intake: ConnectionIntake, assignment: Assignment, caught_up: CaughtUp) -> None:
         """Read again which keys of the connection are parked; the assignment's records wait for it."""
-        task = asyncio.create_task(self._catch_up(intake, assignment))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(self._ended)
+        self._tasks.spawn(self._catch_up(intake, assignment, caught_up))
 
-    async def _catch_up(self, intake: ConnectionIntake, assignment: Assignment) -> None:
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    async def _catch_up(self, intake: ConnectionIntake, assignment: Assignment, caught_up: CaughtUp) -> None:
         while (park := intake.dispatcher.park if intake.dispatcher else None) is not None and self._parking is not None:
             changes = park.changes
             try:
@@ -135,13 +139,9 @@ class ConnectionOpener:
                 break
             await self._clock.sleep(0.01)
         if assignment.open:
-            self._caught_up(intake, assignment)
+            caught_up(intake, assignment)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._context.worker.failed(error)
-
-    async def _open(self, intake: ConnectionIntake) -> None:
+    async def _open(self, intake: ConnectionIntake, opened: Opened) -> None:
         """Until it is open, or there are events of an unknown one that were ordered into the dead letters.
 
         A store that is down, a manifest that does not load or a secret that does not decrypt holds this one only.
@@ -164,7 +164,7 @@ class ConnectionOpener:
             else:
                 break
         intake.opening = None
-        self._opened(intake)
+        opened(intake)
 
     async def _stranger(self, intake: ConnectionIntake, pause: float) -> bool:
         """The store does not know it: its events are another store's, until an operator says that they are nobody's.
@@ -197,6 +197,7 @@ class ConnectionOpener:
         intake.secrets = secrets
         intake.dispatcher = Dispatcher(connection, connector, self._context, park)
         intake.state, intake.reason = "open", ""
+        self._after_writeback.set_wanted(intake.slug, wanted=wants_after_writeback(connection))
         logger().info(
             "connection.opened",
             connection=intake.slug,

@@ -24,4 +24,8 @@ class PartitionPauses:
 
     def put_back(self, assignment: Assignment, offset: int) -> None:
         """That record and what came behind it is not taken now: it will be read again."""
+        self.go_to(assignment, offset)
+
+    def go_to(self, assignment: Assignment, offset: int) -> None:
+        """Read on from there."""
         self._consumer.seek(assignment.partition, offset)

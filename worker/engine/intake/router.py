@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from connectors.errors import UnknownFunction
 from topics import names
@@ -19,32 +18,29 @@ from worker.engine.intake.pauses import PartitionPauses
 from worker.engine.lane.assignment import Assignment
 from worker.engine.lane.parking import CLOSING, closing_event
 from worker.engine.progress.metadata import LetterCause
+from worker.engine.settlement.committer import Committer
+from worker.engine.settlement.refused import RefusedRecords
 
 MOST_WAITING = 20
 """Records that a connection keeps while it is being opened: a thousand may be, when a worker starts."""
 
 
-class Undertaker(Protocol):
-    def dirty(self, assignment: Assignment) -> None:
-        """Something of it is done."""
-
-    def bury(
-        self, assignment: Assignment, record: Record, event: Event | None, cause: LetterCause, reason: str
-    ) -> None:
-        """A record that never gets into a lane: its letter, then its offset.
-
-        It was counted into its assignment; ``Router.finished`` is told when it ended.
-        """
-
-
 class Router:
     """Owns the intakes: one for each connection of which this worker owns partitions."""
 
-    def __init__(self, pauses: PartitionPauses, budget: Budget, undertaker: Undertaker) -> None:
+    def __init__(
+        self,
+        opener: ConnectionOpener,
+        pauses: PartitionPauses,
+        budget: Budget,
+        committer: Committer,
+        refused: RefusedRecords,
+    ) -> None:
+        self._opener = opener
         self._pauses = pauses
         self._budget = budget
-        self._undertaker = undertaker
-        self.opener: ConnectionOpener | None = None
+        self._committer = committer
+        self._refused = refused
         self.intakes: dict[str, ConnectionIntake] = {}
         self.assignments: dict[Partition, Assignment] = {}
 
@@ -64,12 +60,11 @@ class Router:
             return
         intake.dispatcher.adopt(assignment)
         if from_others and intake.dispatcher.park is not None:
-            assert self.opener is not None
             assignment.catching_up = True
             self._pauses.hold(assignment, "catching up")
-            self.opener.catch_up(intake, assignment)
+            self._opener.catch_up(intake, assignment, self._caught_up)
 
-    def caught_up(self, intake: ConnectionIntake, assignment: Assignment) -> None:
+    def _caught_up(self, intake: ConnectionIntake, assignment: Assignment) -> None:
         """Its parked keys are known: what came meanwhile goes where it belongs."""
         assignment.catching_up = False
         mine = [record for owner, record in intake.waiting if owner is assignment]
@@ -108,7 +103,7 @@ class Router:
                 continue
             if not self._waits(assignment):
                 assignment.progress.pass_to(reached)
-                self._undertaker.dirty(assignment)
+                self._committer.dirty(assignment)
 
     def _waits(self, assignment: Assignment) -> bool:
         return any(owner is assignment for owner, _ in self.intake(assignment.partition).waiting)
@@ -141,7 +136,15 @@ class Router:
             return len(intake.waiting) < MOST_WAITING or intake.is_buried(assignment.partition, offset)
         return not (self._budget.overfull and self._budget.full(intake.records, intake.bytes))
 
-    def opened(self, intake: ConnectionIntake) -> None:
+    def open(self, intake: ConnectionIntake) -> None:
+        """Open it, as it is in the store now; what came for it waits."""
+        self._opener.open(intake, self._opened)
+
+    def open_now(self, intake: ConnectionIntake) -> None:
+        """One that is held: do not wait for the next try."""
+        self._opener.open_now(intake, self._opened)
+
+    def _opened(self, intake: ConnectionIntake) -> None:
         """The connection is open, or unknown and to be dead-lettered: what waited goes where it belongs."""
         dispatcher = intake.dispatcher
         if dispatcher is None:
@@ -203,8 +206,7 @@ class Router:
         if dispatcher is None:
             for assignment in intake.assignments.values():
                 self._pauses.hold(assignment, "opening")
-            assert self.opener is not None
-            self.opener.open(intake)
+            self.open(intake)
             return
         self._check_room(intake)
         dispatcher.pump()
@@ -240,7 +242,7 @@ class Router:
         """False when an earlier owner has done it: the offset may move past it."""
         new = assignment.progress.receive(record.offset)
         if not new:
-            self._undertaker.dirty(assignment)
+            self._committer.dirty(assignment)
         return new
 
     def _refuse(
@@ -269,7 +271,7 @@ class Router:
         """The closing record of a replay takes its turn in its key's chain."""
         if dispatcher.park is None:
             assignment.progress.done(record.offset)
-            self._undertaker.dirty(assignment)
+            self._committer.dirty(assignment)
             return
         self._budget.took(record.size)
         event = closing_event(dispatcher.connection.slug, unpark)
@@ -292,7 +294,7 @@ class Router:
     ) -> None:
         """A letter on its way is memory too: a topic full of malformed records is read as fast as they are written."""
         self._hold(assignment, record)
-        self._undertaker.bury(assignment, record, event, cause, reason)
+        self._refused.bury(assignment, record, event, cause, reason, ended=self.finished)
 
     def _hold(self, assignment: Assignment, record: Record) -> None:
         self._budget.took(record.size)
