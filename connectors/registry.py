@@ -106,7 +106,7 @@ def build(connection: Connection, secrets: Mapping[str, str], *, tokens: Connect
     on_unknown = connection.policy.get("on_unknown")
     if connection.connector in NATIVE:
         return _native_class_of(connection.connector)(*given, on_unknown=on_unknown, newest=newest)
-    made = _class_of(connection.connector)
+    made = class_of(connection.connector)
     return made(*given, on_unknown=on_unknown, newest=newest, tokens=tokens)
 
 
@@ -115,8 +115,8 @@ def _native_class_of(name: str) -> type[NativeConnector]:
     return made
 
 
-def _class_of(name: str) -> type[HttpConnector]:
-    """The class of a connector: its own where a manifest is not enough."""
+def class_of(name: str) -> type[HttpConnector]:
+    """The class of a connector that speaks HTTP: its own where a manifest is not enough."""
     # imported here: the HTTP library is not for listings
     match name:
         case "http":

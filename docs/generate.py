@@ -13,6 +13,7 @@ from typing import Any
 import click
 from pydantic_core import PydanticUndefined
 
+from docs.manifest_page import manifest_page
 from docs.operating import events_page, metrics_page
 from topics import names
 from topics.event.result import MAX_PACKED
@@ -114,6 +115,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli.md": commands_page,
     "metrics.md": metrics_page,
     "log-events.md": events_page,
+    "manifest.md": lambda: manifest_page(GENERATED),
 }
 
 

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectors.cli.lint import lint
+from connectors.cli.rehearsal import try_
 from connectors.cli.snippet import snippet
+from connectors.cli.upgrade import upgrade
 from topics.cli.console import json_option, note, print_json, print_listing, print_table
 
 if TYPE_CHECKING:
@@ -18,7 +21,8 @@ def connectors() -> None:
     """The SaaS applications that can be connected, and their objects."""
 
 
-connectors.add_command(snippet)
+for command in (snippet, lint, try_, upgrade):
+    connectors.add_command(command)
 
 
 @connectors.command("list")

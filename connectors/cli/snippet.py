@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from connectors.cli.context import found_manifest
 from topics.cli.console import json_option, pass_context, print_json, say
 from topics.cli.context import CommandContext
 
@@ -49,7 +50,8 @@ def snippet(
 
     NAME is a connection's (its version and its unique fields are used), or a connector's.
     """  # noqa: D301 - click's own mark, a real backspace
-    manifest, called, unique = _found(context, name)
+    manifest, called, settings = found_manifest(context, name)
+    unique = unique_of(manifest, settings)
     made = [
         one
         for one in snippets(manifest, called, unique)
@@ -102,6 +104,26 @@ def snippets(manifest: Manifest, called: str, unique: Mapping[str, str]) -> Iter
             yield Snippet(object_name, str(operation), python, command)
         if spec.read is not None:
             yield from _reads(object_name, spec, variable, unique.get(object_name) or spec.unique)
+
+
+def unique_of(manifest: Manifest, settings: Mapping[str, Any]) -> Mapping[str, str]:
+    """The connection's own unique properties, by kind of record."""
+    unique = settings.get(manifest.unique_setting or "")
+    return unique if isinstance(unique, dict) else {}
+
+
+def example_of(manifest: Manifest, settings: Mapping[str, Any], operation: str, object_name: str) -> dict[str, Any]:
+    """Fields for a function, made of the manifest's example."""
+    from connectors.engine.manifest.needs import UNIQUE, needed  # noqa: PLC0415
+
+    spec = manifest.objects.get(object_name) or manifest.objects.get("any")
+    if spec is None:
+        return {}
+    how = next((one for name, one in spec.operations.items() if name == operation), None)
+    if how is None:
+        return {"id": AN_ID} if operation == "get" else {}
+    needs = needed(spec, how, unique_of(manifest, settings).get(object_name))
+    return _fields(spec, operation, [name for name in needs if name != UNIQUE])
 
 
 def _raw(called: str, variable: str) -> Iterator[Snippet]:
@@ -158,19 +180,3 @@ def _variable(called: str) -> str:
     """As a person would name it: the connection's name, as an identifier."""
     name = re.sub(r"\W+", "_", called).strip("_") or "connection"
     return f"c_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
-
-
-def _found(context: CommandContext, name: str) -> tuple[Manifest, str, Mapping[str, str]]:
-    """The manifest, what the connection is called, and its own unique properties. Raises ``BadConnection``."""
-    from connectors import registry  # noqa: PLC0415
-    from connectors.connections.store import Connections  # noqa: PLC0415
-    from connectors.errors import UnknownConnection  # noqa: PLC0415
-
-    try:
-        connection = Connections(context.store(), context.settings.secret_key).get(name)
-    except UnknownConnection:
-        manifest = registry.manifest(name)
-        return manifest, name, {}
-    manifest = registry.manifest(connection.connector, connection.version)
-    unique = connection.settings.get(manifest.unique_setting or "")
-    return manifest, connection.name, unique if isinstance(unique, dict) else {}

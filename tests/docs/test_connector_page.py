@@ -20,12 +20,12 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/how-to/add-a-connector.md").read_text(encoding="utf-8")
 
 
-def _block(language: str) -> str:
+def block(language: str) -> str:
     (block,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     return str(block)
 
 
-MANIFEST = parse(_block("yaml"), "docs/how-to/add-a-connector.md")
+MANIFEST = parse(block("yaml"), "docs/how-to/add-a-connector.md")
 
 
 class TestThePage(ConnectorContract):
@@ -80,13 +80,13 @@ class TestThePage(ConnectorContract):
 
 def test_an_editor_agrees() -> None:
     """The manifest of the page fits the published schema."""
-    Draft202012Validator(json.loads(schema())).validate(yaml.safe_load(_block("yaml")))
+    Draft202012Validator(json.loads(schema())).validate(yaml.safe_load(block("yaml")))
 
 
 def test_the_test_of_the_page_is_the_one_that_is_run() -> None:
     """The class that the page shows has the same fields as the one here."""
     names: dict[str, Any] = {}
-    exec(compile(_block("python"), "add-a-connector.md", "exec"), names)
+    exec(compile(block("python"), "add-a-connector.md", "exec"), names)
     shown, ours = names["TestContract"], TestThePage
 
     assert (shown.name, shown.object, shown.add, shown.update, shown.delete) == (
@@ -101,7 +101,7 @@ def test_the_test_of_the_page_is_the_one_that_is_run() -> None:
 
 def test_the_files_of_the_checklist_exist() -> None:
     """What the page calls by its path is there, for the connectors that are."""
-    checklist = PAGE.partition("## The checklist")[2].partition("## The manifest")[0]
+    checklist = PAGE.partition("## To make it part of this project")[2].partition("## The test")[0]
     paths = re.findall(r"^\d\. \*\*`([^`]+)`\*\*", checklist, re.MULTILINE)
 
     assert len(paths) == 4

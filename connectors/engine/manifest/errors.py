@@ -31,7 +31,10 @@ class ErrorRow(Part):
     status: Status | list[Status] | None = Field(default=None, description="HTTP statuses; none given: any.")
     code: str | list[str] | None = Field(default=None, description="Codes in the body; none given: any.")
     when: Path | None = Field(default=None, description="True in the body, or in one item's error; none given: any.")
-    verdict: Meaning
+    verdict: Meaning = Field(
+        description="retry: surely not done, an attempt is spent. throttled, down: cost no attempt. rejected, conflict "
+        "(it exists already): never going to work. unknown: may have been done. delivered: it is as it should be."
+    )
     wait: float | None = Field(
         default=None, ge=0, le=86_400, description="Seconds to wait when the answer does not say. Retry-After wins."
     )

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from yaml.nodes import Node
 
 from connectors.engine.manifest.model import Manifest
-from connectors.engine.manifest.places import line_of, no_such, said_twice, schema_of_manifests
+from connectors.engine.manifest.places import Place, line_of, no_such, said_twice, schema_of_manifests
 from connectors.errors import BadManifest
 
 _PLACE = re.compile(r"([a-z_0-9.]+): ")
@@ -24,8 +24,14 @@ def load(path: Path) -> Manifest:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadManifest(f"{path}: {error}") from error
+        raise BadManifest(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     return parse(text, str(path))
+
+
+def line_in(path: Path, place: Place) -> int:
+    """The line of a part of a manifest that loads."""
+    node, _ = _read(path.read_text(encoding="utf-8"), str(path))
+    return line_of(node, place)
 
 
 def parse(text: str, where: str) -> Manifest:

@@ -22,19 +22,23 @@ Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")]
 class Setting(Part):
     """Something that a connection says. A secret one is kept encrypted."""
 
-    type: Literal["string", "integer", "number", "boolean", "object", "jmespath"] = "string"
-    secret: bool = False
-    required: bool = False
-    default: Any = None
-    choices: list[str] | None = None
-    help: str = ""
+    type: Literal["string", "integer", "number", "boolean", "object", "jmespath"] = Field(
+        default="string", description="What its value is; an object is a JSON object or list."
+    )
+    secret: bool = Field(default=False, description="Kept encrypted, asked for without showing it, never printed.")
+    required: bool = Field(default=False, description="No connection can do without it.")
+    default: Any = Field(default=None, description="What it is when a connection does not say it.")
+    choices: list[str] | None = Field(default=None, description="The only values that it can have.")
+    help: str = Field(
+        default="", description="What it is, and where to find it: shown by `connectors show` and asked with."
+    )
 
 
 class RateHeaders(Part):
     """Names of the headers that carry a rate, where they are none of the usual ones."""
 
-    limit: str | None = None
-    remaining: str
+    limit: str | None = Field(default=None, description="Calls in all.")
+    remaining: str = Field(description="Calls that are left.")
     reset: str | None = Field(default=None, description="Seconds until the reset, or the time of it.")
 
 
@@ -42,9 +46,9 @@ class LimitsSpec(Part):
     """What the vendor allows one connection; a connection can say otherwise."""
 
     rate: float | None = Field(default=None, gt=0, description="Calls per per_seconds; none given: unlimited.")
-    per_seconds: float = Field(default=1.0, gt=0)
-    concurrency: int = Field(default=16, ge=1, le=1_024)
-    headers: RateHeaders | None = None
+    per_seconds: float = Field(default=1.0, gt=0, description="The time that rate is for.")
+    concurrency: int = Field(default=16, ge=1, le=1_024, description="Calls at once.")
+    headers: RateHeaders | None = Field(default=None, description="Only for names that are not known anyway.")
 
 
 class ObjectSpec(Part):
@@ -58,10 +62,12 @@ class ObjectSpec(Part):
         "words the last fields are left alone. A field that is given under its own name wins over its alias.",
     )
     example: dict[str, Any] = Field(
-        default={}, description="The fields of a record, for `writeback connectors snippet`."
+        default={}, description="The fields of a record, for `connectors snippet` and `connectors try`."
     )
-    operations: dict[OperationName, Operation]
-    read: Read | None = None
+    operations: dict[OperationName, Operation] = Field(
+        description="What can be done: add, update, upsert, delete, message."
+    )
+    read: Read | None = Field(default=None, description="How it is read: get, list, findone, refreshes.")
 
     @model_validator(mode="after")
     def _aliases_are_no_fields(self) -> ObjectSpec:
@@ -75,19 +81,21 @@ class ObjectSpec(Part):
 class Manifest(Part):
     """One connector, one version."""
 
-    name: Name
-    version: Version
-    title: str
-    docs: str = ""
-    settings: dict[str, Setting] = Field(default={})
+    name: Name = Field(description="What `connections add --connector` calls it: small letters, digits, _.")
+    version: Version = Field(
+        description='Two numbers in quotes, "1.0". A connection stays with the version it was made with.'
+    )
+    title: str = Field(description="What people call it.")
+    docs: str = Field(default="", description="Where the vendor describes its API.")
+    settings: dict[str, Setting] = Field(default={}, description="What a connection says, secrets among it; by name.")
     protocol: Literal["http", "smtp", "sql"] = Field(
         default="http",
         description="What is spoken. The manifest alone is enough for http; any other has a connector.py beside it.",
     )
-    base_url: Text = ""
-    headers: dict[str, Text] = Field(default={})
+    base_url: Text = Field(default="", description="What every path is put behind. Required for http.")
+    headers: dict[str, Text] = Field(default={}, description="Of every request.")
     auth: list[Auth] = Field(default=[], description="The ways in; the first whose settings are given is used.")
-    limits: LimitsSpec = LimitsSpec()
+    limits: LimitsSpec = Field(default=LimitsSpec(), description="What the vendor allows.")
     timeout_seconds: float = Field(default=120.0, gt=0, le=3_600, description="Longest wait for an answer.")
     fails_when: Path | None = Field(
         default=None, description="True in the body of a 2xx that is a failure; such an answer must be readable."
@@ -99,15 +107,20 @@ class Manifest(Part):
         default="application/json",
         description="What the bodies of real answers are; */* for anything. With text/plain a body may be text.",
     )
-    error: ErrorShape = ErrorShape()
-    errors: list[ErrorRow] = Field(default=[])
+    error: ErrorShape = Field(default=ErrorShape(), description="Where an error says what.")
+    errors: list[ErrorRow] = Field(
+        default=[], description="Which answer means what; the first row that matches decides."
+    )
     unique_setting: str | None = Field(
         default=None, description="A setting that maps kinds of records to their unique property."
     )
     probe: Request | None = Field(
         default=None, description="Asked to see whether the vendor is up and the credentials are good."
     )
-    objects: dict[Name, ObjectSpec] = Field(default={})
+    objects: dict[Name, ObjectSpec] = Field(
+        default={},
+        description="The kinds of records, by the names that scripts use; `any` stands for every other name.",
+    )
 
     @model_validator(mode="after")
     def _http_is_whole(self) -> Manifest:

@@ -16,24 +16,24 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _is_path(expression: str) -> str:
+def is_path(expression: str) -> str:
     compile_path(expression)
     return expression
 
 
-def _is_text(text: str) -> str:
+def is_text(text: str) -> str:
     for problem in text_problems(text):
         raise ValueError(problem)
     return text
 
 
-def _is_shape(shape: Any) -> Any:
+def is_shape(shape: Any) -> Any:
     for problem in problems(shape):
         raise ValueError(problem)
     return shape
 
 
-Path = Annotated[str, AfterValidator(_is_path), Field(description="JMESPath")]
-Text = Annotated[str, AfterValidator(_is_text), Field(description="Text with {field} and {settings.name} in it.")]
-Shape = Annotated[Any, AfterValidator(_is_shape), Field(description="A JSON value with $ placeholders.")]
+Path = Annotated[str, AfterValidator(is_path), Field(description="JMESPath")]
+Text = Annotated[str, AfterValidator(is_text), Field(description="Text with {field} and {settings.name} in it.")]
+Shape = Annotated[Any, AfterValidator(is_shape), Field(description="A JSON value with $ placeholders.")]
 Status = Annotated[int, Field(ge=100, le=599)]

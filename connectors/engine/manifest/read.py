@@ -99,8 +99,8 @@ class Sync(Part):
 class Read(Part):
     """``get`` by id, ``find`` by searchfield and searchterm (``find_unique`` where the field is unique), ``list``."""
 
-    get: ReadRequest | None = None
-    list: ReadRequest | None = None
-    find: ReadRequest | None = None
-    find_unique: ReadRequest | None = None
+    get: ReadRequest | None = Field(default=None, description="One record, by its id.")
+    list: ReadRequest | None = Field(default=None, description="Records, page by page.")
+    find: ReadRequest | None = Field(default=None, description="Those with $fields.searchterm in $fields.searchfield.")
+    find_unique: ReadRequest | None = Field(default=None, description="The same, where the field is the unique one.")
     sync: Sync | None = Field(default=None, description="How a refresh reads it into the warehouse.")

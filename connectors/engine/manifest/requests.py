@@ -15,10 +15,10 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 class Request(Part):
     """One HTTP call."""
 
-    method: Method = "POST"
+    method: Method = Field(default="POST", description="GET where it reads.")
     path: Text = Field(description="Put behind the base URL.")
     params: dict[str, Shape] = Field(default={}, description="Query parameters; lists are joined with commas.")
-    headers: dict[str, Text] = Field(default={})
+    headers: dict[str, Text] = Field(default={}, description="Besides those of the connector.")
     body: Shape = Field(default=None, description="The JSON body; none given: no body.")
     success: list[Status] | None = Field(default=None, description="Statuses that mean done; none given: every 2xx.")
     succeeds_when: Path | list[Path] | None = Field(
@@ -45,8 +45,8 @@ class ByMatch(Part):
     """Results and errors name their events; what names nobody is never guessed by its position."""
 
     by: Literal["match"]
-    results: Path
-    errors: Path | None = None
+    results: Path = Field(description="In the answer: what was done.")
+    errors: Path | None = Field(default=None, description="In the answer: what was refused.")
     match: list[Match] = Field(min_length=1, description="Tried in this order.")
 
 
@@ -54,7 +54,7 @@ class ByOrder(Part):
     """One result per item, promised by the vendor to be in the order of the request."""
 
     by: Literal["order"]
-    results: Path
+    results: Path = Field(description="In the answer: one for each item.")
     failed: Path = Field(description="Path in a result that is true when this item failed.")
 
 
@@ -70,9 +70,9 @@ Attribution = Annotated[ByMatch | ByOrder | AllOrNothing, Field(discriminator="b
 class Batch(Request):
     """One call for many events. ``$inputs`` in the body stands for the items."""
 
-    maximum: int = Field(ge=1, le=10_000)
+    maximum: int = Field(ge=1, le=10_000, description="Events in one call.")
     input: Shape = Field(description="The item of one event.")
-    attribution: Attribution
+    attribution: Attribution = Field(description="Whose result is which.")
     item_status: Path | None = Field(default=None, description="Path to an HTTP status inside one item's error.")
 
 
@@ -80,7 +80,7 @@ class Find(Request):
     """Asks for many records by their unique property. ``$values`` in the body stands for the items."""
 
     input: Shape = Field(default="$fields.value", description="The item of one value, which is $fields.value.")
-    maximum: int = Field(default=100, ge=1, le=10_000)
+    maximum: int = Field(default=100, ge=1, le=10_000, description="Values in one question.")
     records: Path = Field(description="The records that exist.")
     value: Path = Field(description="In a record: where the properties are; the unique one is looked up there.")
     created: Path | None = Field(
@@ -93,9 +93,9 @@ class Find(Request):
 class Operation(Part):
     """What is done for one operation on one kind of record."""
 
-    request: Request | None = None
-    batch: Batch | None = None
-    find: Find | None = None
+    request: Request | None = Field(default=None, description="The call for one event.")
+    batch: Batch | None = Field(default=None, description="The call for many; without a request also for one.")
+    find: Find | None = Field(default=None, description="Asks whether a call without an answer has happened.")
     maximum: int = Field(
         default=1, ge=1, le=10_000, description="Events per call, of a protocol that is not HTTP; HTTP has `batch`."
     )
@@ -109,14 +109,16 @@ class Operation(Part):
         default=[], description="Fields that the vendor needs, where the request does not name them one by one."
     )
     settle_after: float = Field(default=2.0, ge=0, description="Seconds before asking whether a call has happened.")
-    on_unknown: Literal["retry", "dead_letter"] = "dead_letter"
+    on_unknown: Literal["retry", "dead_letter"] = Field(
+        default="dead_letter", description="What becomes of a call of which nobody can say whether it has happened."
+    )
     errors: list[ErrorRow] = Field(default=[], description="Rows that come before the connector's.")
 
 
 class ReadRequest(Request):
     """A call that reads. Its ``$fields`` are the query of the script."""
 
-    method: Method = "GET"
+    method: Method = Field(default="GET", description="POST for a search with a body.")
     records: Path = Field(default="@", description="The records in the answer; a single one is taken as a list of one.")
     bookmark: Path | None = Field(default=None, description="Where the next page starts; empty after the last page.")
     absent: list[Status] = Field(default=[], description="Statuses that mean: there is no such record.")

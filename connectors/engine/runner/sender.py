@@ -9,6 +9,7 @@ from connectors.connections.tokens import ConnectionTokens
 from connectors.contract import Delivered, Quota
 from connectors.engine.auth.credentials import credentials
 from connectors.engine.auth.endpoint import NoToken
+from connectors.engine.auth.token import Credentials, TokenCredentials
 from connectors.engine.manifest.configuration import Configuration
 from connectors.engine.manifest.model import LimitsSpec, Manifest
 from connectors.engine.runner.calls import Base, Prepared
@@ -44,6 +45,12 @@ class Sender:
         self._quota: Quota | None = None
         self._quota_names = _quota_names(manifest.limits)
         self.base = _base(manifest, configuration, self._credentials.params)
+
+    def rehearse(self, transport: Transport, token: str) -> None:
+        """From now on nothing is sent: ``transport`` keeps it. ``token`` stands for one that would be fetched."""
+        self._transport = transport
+        if isinstance(self._credentials, TokenCredentials):
+            self._credentials = Credentials({"Authorization": f"Bearer {token}"})
 
     async def send(self, prepared: Prepared, seconds: float | None = None, limit: int = MAX_DELIVERY) -> Reply:
         """One request under this connection's credentials. Raises ``TransportFailure``, ``NoToken``.

@@ -1,0 +1,83 @@
+"""The requests that a connector would make, without sending one: for whoever writes a manifest.
+
+No secret is needed. Each stands in the requests as its name in brackets, ``[access_token]``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from yarl import URL
+
+from connectors.engine.manifest.auth import settings_of
+from connectors.engine.manifest.model import Manifest
+from connectors.engine.runner.calls import Prepared
+from connectors.engine.runner.runner import HttpConnector
+from connectors.engine.transport.failures import NotSent
+from connectors.engine.transport.session import Transport
+from connectors.errors import CallFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connectors.contract import Verdict
+    from topics.event.event import Event
+
+
+FETCHED = "[a token that is fetched]"
+
+
+class Rehearsal(Transport):
+    """Stands where the sockets are: keeps each request, and answers none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Prepared] = []
+
+    async def exchange(
+        self, method: str, url: str | URL, headers: Mapping[str, str], body: bytes | None, **_: Any
+    ) -> NoReturn:
+        self.requests.append(Prepared(method, url, dict(headers), body))
+        raise NotSent("nothing is sent in a rehearsal")
+
+
+class Rehearsed:
+    """A connector of this class and manifest that sends nothing. Raises ``BadConnection`` for settings that lack."""
+
+    def __init__(self, made: type[HttpConnector], manifest: Manifest, settings: Mapping[str, Any]) -> None:
+        self._transport = Rehearsal()
+        own, secrets = _stand_ins(manifest, settings)
+        self.connector = made(manifest, {**settings, **own}, secrets)
+        self.connector.sender.rehearse(self._transport, FETCHED)
+
+    def deliver(self, events: Sequence[Event]) -> tuple[list[Prepared], list[Verdict]]:
+        """The requests for these events (a batch, where there are several), and the verdicts when there is none."""
+        verdicts = asyncio.run(self.connector.deliver(events))
+        return self._taken(), verdicts
+
+    def read(self, object_name: str, query: Mapping[str, Any]) -> list[Prepared]:
+        """The request of a read. Raises ``UnknownFunction``, and ``CallFailed`` for a query that makes none."""
+        try:
+            asyncio.run(self.connector.read(object_name, query))
+        except CallFailed:
+            if not self._transport.requests:
+                raise
+        return self._taken()
+
+    def _taken(self) -> list[Prepared]:
+        taken, self._transport.requests = self._transport.requests, []
+        return taken
+
+
+def _stand_ins(manifest: Manifest, settings: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """For the secrets that a connection needs, and for what else its way in needs: each its name in brackets."""
+    wanted = settings.get("auth")
+    way = next((auth for auth in manifest.auth if wanted is None or auth.type == wanted), None)
+    known = {*settings, *(name for name, spec in manifest.settings.items() if spec.default is not None)}
+    names = [name for name in (settings_of(way) if way else ()) if name not in known]
+    names += [name for name, spec in manifest.settings.items() if spec.secret and spec.required and name not in names]
+    in_brackets = {name: f"[{name}]" for name in names}
+    secret = {name: text for name, text in in_brackets.items() if manifest.settings[name].secret}
+    return {name: text for name, text in in_brackets.items() if name not in secret}, secret
