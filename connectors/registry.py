@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from connectors.engine.native import NativeConnector
     from connectors.engine.runner.runner import HttpConnector
 
-NAMES: Final = ("email", "hubspot", "http", "odoo", "slack", "sql")
+NAMES: Final = ("email", "hubspot", "http", "odoo", "salesforce", "slack", "sql")
 NATIVE: Final = {"email": "EmailConnector", "sql": "SqlConnector"}
 """Connectors that do not speak HTTP: the class in the ``connector.py`` beside the manifest."""
 FOLDER: Final = Path(__file__).parent / "saas"
@@ -127,6 +127,10 @@ def class_of(name: str) -> type[HttpConnector]:
             from connectors.saas.odoo.connector import OdooConnector  # noqa: PLC0415
 
             return OdooConnector
+        case "salesforce":
+            from connectors.saas.salesforce.connector import SalesforceConnector  # noqa: PLC0415
+
+            return SalesforceConnector
         case _:
             from connectors.engine.runner.runner import HttpConnector  # noqa: PLC0415
 

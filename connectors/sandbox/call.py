@@ -25,6 +25,8 @@ class Call:
     body: bytes
     now: float
     at: float
+    authorization: str = ""
+    """The whole header, for what is no bearer token."""
     _json: dict[str, Any] | None = None
 
     def json(self) -> dict[str, Any]:

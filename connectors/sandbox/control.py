@@ -2,7 +2,7 @@
 
 GET  /_sandbox/state           records, messages, quotas, counts
 GET  /_sandbox/ledger          ?after=0&limit=...: every entry in order
-POST /_sandbox/faults          {"throttled": 0.1, ...}; "vendor": "hubspot" | "slack" | "odoo" for one of them;
+POST /_sandbox/faults          {"throttled": 0.1, ...}; "vendor": "hubspot" (slack, odoo, ...) for one of them;
 "forced": [{"kind": "dropped", "performed": true}, ...] for the next requests, or the next with "path" in theirs;
 "latency": 0.2; "outage": {"seconds": 3, "kind": "refuse" | "unavailable"}
 POST /_sandbox/ledger/clear
@@ -22,6 +22,7 @@ from connectors.sandbox.hubspot import HubSpot
 from connectors.sandbox.ledger import Ledger
 from connectors.sandbox.odoo.wires import Odoo
 from connectors.sandbox.outage import Outage
+from connectors.sandbox.salesforce.rest import Salesforce
 from connectors.sandbox.slack import Slack
 
 
@@ -31,6 +32,7 @@ class Controlled(Protocol):
     hubspot: HubSpot
     slack: Slack
     odoo: Odoo
+    salesforce: Salesforce
     ledger: Ledger
     dice: dict[str, Dice]
     latency: float
@@ -72,6 +74,7 @@ class Control:
             "hubspot": sandbox.hubspot.state(),
             "slack": sandbox.slack.state(),
             "odoo": sandbox.odoo.state(),
+            "salesforce": sandbox.salesforce.state(),
             "requests": sandbox.requests,
             "counts": dict(sandbox.ledger.counts),
             "outages": sandbox.outages,

@@ -18,6 +18,7 @@ from connectors.sandbox.hubspot import HubSpot
 from connectors.sandbox.ledger import Entry, Ledger
 from connectors.sandbox.odoo.wires import Odoo
 from connectors.sandbox.outage import Outage
+from connectors.sandbox.salesforce.rest import Salesforce
 from connectors.sandbox.slack import Slack
 
 _EPOCH: Callable[[], float] = time.time  # noqa: TID251 - the vendor's own clock: timestamps in its answers
@@ -25,7 +26,7 @@ _GONE_POLL_SECONDS = 0.2
 
 
 class Vendor(Protocol):
-    """What ``hubspot.py``, ``slack.py`` and ``odoo.py`` are."""
+    """What ``hubspot.py``, ``slack.py``, ``odoo/wires.py`` and ``salesforce/rest.py`` are."""
 
     name: str
 
@@ -59,6 +60,7 @@ class Sandbox:
         hubspot: HubSpot | None = None,
         slack: Slack | None = None,
         odoo: Odoo | None = None,
+        salesforce: Salesforce | None = None,
         journal: Path | None = None,
         keep: bool = True,
     ) -> None:
@@ -67,17 +69,20 @@ class Sandbox:
         self.hubspot = hubspot or HubSpot(faults)
         self.slack = slack or Slack(slack_faults)
         self.odoo = odoo or Odoo(faults)
+        self.salesforce = salesforce or Salesforce(faults)
         self.hubspot.set_faults(faults)
         self.odoo.set_faults(faults)
+        self.salesforce.set_faults(faults)
         self.slack.set_faults(slack_faults)
-        self.dice = {"hubspot": Dice(seed, faults), "slack": Dice(seed, slack_faults), "odoo": Dice(seed, faults)}
+        self.dice = {name: Dice(seed, faults) for name in ("hubspot", "odoo", "salesforce")}
+        self.dice["slack"] = Dice(seed, slack_faults)
         self.ledger = Ledger(journal, keep=keep)
         self.latency = latency
         self.outage = outage
         self.outages: list[tuple[float, float]] = []
         self.requests = 0
         self._host, self._port = host, port
-        self._vendors: tuple[Vendor, ...] = (self.odoo, self.hubspot, self.slack)
+        self._vendors: tuple[Vendor, ...] = (self.odoo, self.salesforce, self.hubspot, self.slack)
         self._control = Control(self)
         self._unavailable_until = 0.0
         self._closing = False
@@ -141,7 +146,8 @@ class Sandbox:
 
     def _call(self, request: web.BaseRequest, body: bytes) -> Call:
         self.requests += 1
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        authorization = request.headers.get("Authorization", "")
+        scheme, _, token = authorization.partition(" ")
         return Call(
             number=self.requests,
             method=request.method,
@@ -152,6 +158,7 @@ class Sandbox:
             body=body,
             now=self._loop.time(),
             at=_EPOCH(),
+            authorization=authorization,
         )
 
     async def _serve(self, vendor: Vendor, request: web.BaseRequest, call: Call) -> web.StreamResponse:

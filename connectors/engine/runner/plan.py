@@ -38,7 +38,7 @@ class BatchPlan:
 class FindPlan:
     """How to ask whether something has happened."""
 
-    call: ManifestCall
+    call: Call
     item: Render
     maximum: int
     records: Look

@@ -153,7 +153,7 @@ class Source:
         assert request is not None, kind
         cursor = self.spec.cursor
         while True:
-            fields = {"names": list(names), "since": _written(since, cursor.write) if cursor and since else None}
+            fields = self.asked(kind, names, since)
             async for records, following, at in self._pages(request, fields, bookmark, f"reading {self.name} ({kind})"):
                 times = [self._time(record, kind) for record in records] if kind != "deleted" else []
                 latest = max(filter(None, times), default=None)
@@ -165,6 +165,11 @@ class Source:
                 yield SourcePage(self._rows(records), since, following, at, latest)
             else:
                 return
+
+    def asked(self, kind: Kind, names: Sequence[str], since: datetime | None) -> Mapping[str, Any]:  # noqa: ARG002
+        """The ``$fields`` of a request."""
+        cursor = self.spec.cursor
+        return {"names": list(names), "since": _written(since, cursor.write) if cursor and since else None}
 
     async def related(self, name: str, keys: Sequence[str]) -> AsyncIterator[list[Row]]:
         """What belongs to the records with these keys, a call's worth at a time."""

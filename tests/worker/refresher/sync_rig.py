@@ -35,7 +35,7 @@ class Rig:
         self, name: str, connector: str, settings: Mapping[str, Any], limits: Mapping[str, Any] | None = None
     ) -> None:
         engine = open_store(self.store)
-        secrets = {"access_token": "good"} if connector == "hubspot" else {}
+        secrets = {"access_token": "good"} if connector in {"hubspot", "salesforce"} else {}
         Connections(engine, SECRET_KEY).add(
             name, connector, settings={"allow_private_addresses": True, **settings}, secrets=secrets, limits=limits
         )

@@ -1,0 +1,147 @@
+"""Salesforce: any sObject by its API name (``Invoice__c``), and the usual ones by a friendly one (``contact``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from connectors.contract import Page, Rejected, Verdict
+from connectors.engine.manifest.model import ObjectSpec
+from connectors.engine.manifest.read import Sync
+from connectors.engine.runner.delivery import deliver_batch
+from connectors.engine.runner.plan import Plan
+from connectors.engine.runner.read import choose, kind_of, read
+from connectors.engine.runner.runner import HttpConnector
+from connectors.engine.runner.source import Asking, Pace, Source
+from connectors.errors import CallFailed, UnknownFunction
+from connectors.saas.salesforce import soql
+from connectors.saas.salesforce.questions import SoqlFind, question
+from connectors.saas.salesforce.records import external_field, record_of, whole_name
+from connectors.saas.salesforce.source import SalesforceSource
+from topics.event.event import Event, Operation
+
+LONG_ID: Final = 18
+SHORT_ID: Final = 15
+
+
+class SalesforceConnector(HttpConnector):
+    """One org; see ``connectors.contract.Connector``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._plans = {key: self._asking_in_soql(plan) for key, plan in self._plans.items()}
+        self._by_external: dict[tuple[str, str], Plan] = {}
+
+    def plan(self, object_name: str, operation: Operation) -> Plan:
+        self._know(object_name)
+        return super().plan(object_name, operation)
+
+    def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
+        """An id of 18 characters is one of 15 with a checksum, and the case of a field's name does not matter."""
+        by_id = operation in {Operation.UPDATE, Operation.DELETE}
+        wanted = "id" if by_id else self.plan(object_name, operation).unique
+        if wanted is not None and wanted not in fields:
+            same = next((name for name in fields if name.lower() == wanted.lower()), None)
+            fields = fields if same is None else {**fields, wanted: fields[same]}
+        key = super().record_key(object_name, operation, fields)
+        return key[:SHORT_ID] if key is not None and by_id and len(key) == LONG_ID else key
+
+    async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
+        """A call has one external id field in its address: events that name different ones travel apart."""
+        plan = self.plan(batch[0].object, batch[0].operation)
+        verdicts: dict[int, Verdict] = {}
+        going: dict[str, dict[int, Event]] = {}
+        for place, event in enumerate(batch):
+            try:
+                external = external_field(event.fields, plan.unique) if event.operation is Operation.UPSERT else ""
+                going.setdefault(external, {})[place] = self._recorded(plan, event)
+            except ValueError as error:
+                verdicts[place] = Rejected(str(error))
+        for external, events in going.items():
+            one = self._upserting(batch[0].object, external) if external else plan
+            assert one.batch is not None  # every operation has one
+            answers = await deliver_batch(self.sender, one, one.batch, list(events.values()))
+            verdicts.update(zip(events, answers, strict=True))
+        return [verdicts[place] for place in range(len(batch))]
+
+    async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:
+        """Lists go by id, a page after the other: what is added meanwhile is met, and nothing is met twice."""
+        self._know(object_name)
+        plan = choose(self._reads, object_name, query, None)
+        try:
+            asked, size = question(self._sobject(object_name), query, bookmark)
+        except ValueError as error:
+            raise CallFailed(str(error)) from error
+        page = await read(self.sender, plan, self.asking, {"soql": asked}, bookmark=None, unique=None)
+        records = [{name: value for name, value in one.items() if name != "attributes"} for one in page.detail]
+        more = len(records) == size and kind_of(query, None) != "get"
+        return Page(records, str(records[-1]["Id"]) if more else None)
+
+    def syncs(self) -> dict[str, Sync]:
+        """The friendly objects, and those of the setting ``refresh_objects`` under their own names in lower case."""
+        syncs = super().syncs()
+        pattern = next(iter(syncs.values()))
+        return syncs | {name.lower(): pattern for name in self._further()}
+
+    def source(self, object_name: str, pace: Pace | None = None) -> Source:
+        specs = self.syncs()
+        if object_name not in specs:
+            known = ", ".join(specs)
+            raise UnknownFunction(
+                f"cannot refresh {object_name}: this connection reads {known}; the setting refresh_objects adds others"
+            )
+        sobject = next((one for one in self._further() if one.lower() == object_name), None)
+        sobject = sobject or self._sobject(object_name)
+        static = {"settings": self.values, "object": {"sobject": sobject}}
+        asking = Asking(self.sender, self.asking, pace or Pace(self.limits))
+        wanted = self.values["refresh_fields"]
+        fields = wanted.get(object_name) if isinstance(wanted, Mapping) else None
+        return SalesforceSource(object_name, specs[object_name], static, asking, sobject=sobject, fields=fields)
+
+    # -- what is known of an object ----------------------------------------------------------------------------------
+
+    def _know(self, object_name: str) -> None:
+        """Any sObject goes by its API name, which has a capital or ``__c``: a misspelt friendly name is none."""
+        named = soql.NAME.fullmatch(object_name) is not None and (object_name[0].isupper() or "__" in object_name)
+        if (object_name, Operation.UPDATE) in self._plans or not named:
+            return
+        spec = self._spec(object_name)
+        plans = self.compiler.plans_of(object_name, spec)
+        self._plans |= {key: self._asking_in_soql(plan) for key, plan in plans.items()}
+        self._reads |= self.compiler.reads_of(object_name, spec)
+
+    def _spec(self, object_name: str, external: str = "") -> ObjectSpec:
+        known = self.manifest.objects.get(object_name)
+        pattern = known or next(iter(self.manifest.objects.values()))
+        variables = {"sobject": self._sobject(object_name), "external": external}
+        return pattern.model_copy(update={"variables": variables, "aliases": known.aliases if known else {}})
+
+    def _sobject(self, object_name: str) -> str:
+        spec = self.manifest.objects.get(object_name)
+        return object_name if spec is None else spec.variables["sobject"]
+
+    def _further(self) -> list[str]:
+        names = self.values["refresh_objects"]
+        return [one for one in names if isinstance(one, str)] if isinstance(names, list) else []
+
+    def _upserting(self, object_name: str, external: str) -> Plan:
+        key = (object_name, external)
+        if key not in self._by_external:
+            plans = self.compiler.plans_of(object_name, self._spec(object_name, external))
+            self._by_external[key] = replace(plans[object_name, Operation.UPSERT], unique=external)
+        return self._by_external[key]
+
+    def _asking_in_soql(self, plan: Plan) -> Plan:
+        if plan.find is None or plan.unique is None:
+            return plan
+        call = SoqlFind(plan.find.call, self._sobject(plan.function.object), plan.unique)
+        return replace(plan, find=replace(plan.find, call=call))
+
+    def _recorded(self, plan: Plan, event: Event) -> Event:
+        """The event with its fields as Salesforce takes them. Raises ``ValueError``."""
+        spec = self.manifest.objects.get(event.object)
+        fields = whole_name(event.fields, spec.aliases if spec else {})
+        values = fields if plan.respell is None else plan.respell(fields)
+        record = record_of(event, self._sobject(event.object), values, plan.unique)
+        return event.model_copy(update={"fields": record})
