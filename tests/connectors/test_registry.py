@@ -68,7 +68,7 @@ def test_check() -> None:
     assert check("slack", None, {}, ["access_token"]) == "1.0"
     with pytest.raises(BadConnection, match="access_token is missing"):
         check("slack", None, {}, [])
-    with pytest.raises(BadConnection, match="there are email, hubspot, http, odoo, salesforce, slack, sql"):
+    with pytest.raises(BadConnection, match=f"there are {', '.join(names())}"):
         check("zendesk", None, {}, [])
     with pytest.raises(BadManifest, match=r"slack 0\.9 is not here; there is 1\.0"):
         check("slack", "0.9", {}, ["access_token"])
