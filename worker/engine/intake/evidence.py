@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
-from topics.errors import MalformedEvent
+from dead_letter.letter.letter import letter_id
+from topics.errors import LogError, LogUnavailable, MalformedEvent
+from topics.event import codec
 from topics.event.result import unpack
-from topics.log import Log, Partition
+from topics.log import Log, Partition, Record
 from worker.engine.progress.metadata import Memory
 from worker.engine.progress.ranges import Range, of
 
 POLL_SECONDS = 1.0
+READ_SECONDS = 10.0
+"""For so long one record of a partition may be waited for."""
 AGES_MS = (3_600_000, 86_400_000, 7 * 86_400_000)
 """An hour, a day, a week: the ledger is read from the shortest of them that all first records are younger than."""
 MARGIN_MS = 3_600_000
@@ -21,7 +27,7 @@ MARGIN_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """``start``, ``end``: the partition's. ``ended``: ranges of offsets with an outcome in the ledger."""
+    """``start``, ``end``: the partition's. ``ended``: ranges of offsets below the end with an outcome in the ledger."""
 
     start: int
     end: int
@@ -59,14 +65,67 @@ class Evidence:
         return self.end - watermark - sum(end - start for start, end in memory.done)
 
 
+@dataclass(slots=True)
+class _Outcomes:
+    """What the ledger has of one partition, in its order: offsets, and hashes of the events' ids."""
+
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    ids: array[int] = field(default_factory=lambda: array("q"))
+
+
 def gather(log: Log, partitions: Sequence[Partition], now_ms: int) -> dict[Partition, Evidence]:
     """Reads the ledger from about the time of the partitions' first records on; blocks. Raises ``LogError``."""
     starts, ends = log.start_offsets(partitions), log.end_offsets(partitions)
     filled = [partition for partition in partitions if starts[partition] < ends[partition]]
-    ended: dict[Partition, list[int]] = {partition: [] for partition in partitions}
+    found = {partition: _Outcomes() for partition in partitions}
     if filled:
-        _read_ledger(log, ended, _since_ms(log, filled, starts, now_ms))
-    return {place: Evidence(starts[place], ends[place], tuple(of(ended[place]))) for place in partitions}
+        _read_ledger(log, found, _since_ms(log, filled, starts, now_ms))
+    judged: dict[Partition, Evidence] = {}
+    for partition, outcomes in found.items():
+        start, end = starts[partition], ends[partition]
+        ended = _of_this_topic(log, partition, start, end, outcomes)
+        judged[partition] = Evidence(start, end, tuple(of(ended)))
+    return judged
+
+
+def _of_this_topic(log: Log, partition: Partition, start: int, end: int, outcomes: _Outcomes) -> Sequence[int]:
+    """Without the outcomes of a topic of the same name that was deleted before this one was made.
+
+    All of those are older than all of this topic's, so the first that names the event that lies there is found by
+    halving. Most often that is the very first: one record is read.
+    """
+    there = [number for number, offset in enumerate(outcomes.offsets) if offset >= start]
+    beyond = [place for place, number in enumerate(there) if outcomes.offsets[number] >= end]
+
+    def is_here(number: int) -> bool:
+        return _is_at(log, partition, outcomes.offsets[number], outcomes.ids[number])
+
+    first = beyond[-1] + 1 if beyond else 0
+    if first < len(there) and not is_here(there[first]):
+        first = bisect_left(there, True, lo=first + 1, key=is_here)
+    return [outcomes.offsets[number] for number in there[first:]]
+
+
+def _is_at(log: Log, partition: Partition, offset: int, event: int) -> bool:
+    """Whether the record there is the one with that hash of an id; what cannot be read is taken for it."""
+    reader = log.reader({partition: offset})
+    try:
+        records = reader.poll(READ_SECONDS)
+    except LogUnavailable:
+        raise
+    except LogError:
+        return True
+    finally:
+        reader.close()
+    return bool(records) and records[0].offset == offset and hash(_id_of(records[0])) == event
+
+
+def _id_of(record: Record) -> str:
+    """The id that the outcome of a record has."""
+    try:
+        return codec.decode(record).id
+    except MalformedEvent:
+        return letter_id(record)
 
 
 def _since_ms(log: Log, partitions: Sequence[Partition], starts: Mapping[Partition, int], now_ms: int) -> int:
@@ -78,27 +137,28 @@ def _since_ms(log: Log, partitions: Sequence[Partition], starts: Mapping[Partiti
     return 0
 
 
-def _read_ledger(log: Log, ended: Mapping[Partition, list[int]], since_ms: int) -> None:
+def _read_ledger(log: Log, found: Mapping[Partition, _Outcomes], since_ms: int) -> None:
     results = log.names.results
     places = [Partition(results, number) for number in range(log.topics(results).get(results, 0))]
     ends = log.end_offsets(places)
     reader = log.reader(log.offsets_at(places, since_ms))
-    topics = [topic.encode() for topic in {partition.topic for partition in ended}]
+    topics = [topic.encode() for topic in {partition.topic for partition in found}]
     try:
         while any(reader.position(place) < ends[place] for place in places):
             for record in reader.poll(POLL_SECONDS):
                 value = record.value or b""
                 if any(topic in value for topic in topics):  # most of a large ledger is about others: not to be parsed
-                    _note(value, ended)
+                    _note(value, found)
     finally:
         reader.close()
 
 
-def _note(value: bytes, ended: Mapping[Partition, list[int]]) -> None:
+def _note(value: bytes, found: Mapping[Partition, _Outcomes]) -> None:
     try:
         results = unpack(value)
     except MalformedEvent:
         return  # of a later version
     for result in results:
-        if (offsets := ended.get(Partition(result.topic, result.partition))) is not None:
-            offsets.append(result.offset)
+        if (outcomes := found.get(Partition(result.topic, result.partition))) is not None:
+            outcomes.offsets.append(result.offset)
+            outcomes.ids.append(hash(result.id))
