@@ -118,4 +118,5 @@ def _nothing() -> Observer:
         clock=FakeClock(),
         window=1,
         tell=lambda _: None,
+        refusal=lambda _: None,
     )

@@ -5,7 +5,8 @@ WritebackError                  anything a person can do something about; the me
 ├── LogError
 │   ├── LogUnavailable          the broker or the file cannot be reached now; worth trying again
 │   ├── LogReplaced             the embedded log's file was deleted or replaced while it was in use: end, and say so
-│   ├── RecordRefused           the log will never take this record (too large, bad topic)
+│   ├── RecordRefused           the log will never take this record (no such topic, a header that is none)
+│   │   └── RecordTooLarge      a smaller one of the same topic it would take
 │   ├── CommitFenced            the assignment this commit belongs to has ended; another owner has it
 │   └── OffsetOutOfRange        the committed offset is no longer in the log: records were deleted unread
 ├── StoreUnavailable            the database of connections and letters cannot be reached now
@@ -37,6 +38,10 @@ class LogReplaced(LogError):
 
 class RecordRefused(LogError):
     """The log will never take this record."""
+
+
+class RecordTooLarge(RecordRefused):
+    """The record has more bytes than its topic, or its producer, takes."""
 
 
 class CommitFenced(LogError):

@@ -31,6 +31,7 @@ EventName = Literal[
     "delivery.bug",  # a connector raised: counted as Unknown
     "key.unparked",  # a replay is through and nothing was diverted since: connection, keys still parked
     "letter.written",  # connection, cause, reason, letter
+    "letter.shortened",  # the log takes no letter of that size: it goes with less evidence
     "letter.refused",  # the log does not take a letter: the event is held
     "state.refused",  # the log does not take the state of a connection
     "reply.refused",  # the log does not take a reply: as for a letter

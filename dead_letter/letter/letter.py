@@ -32,6 +32,8 @@ NULL_KEY = b"writeback-letter-null-key"
 
 MAX_TEXT = 4_096
 """Characters of a reason or an excerpt that are kept."""
+SHORT_REASON = 200
+"""Characters of a reason in a letter that its topic would not take otherwise."""
 _ROOM_FOR_REST = 16_384
 """Bytes of the evidence that JSON punctuation and the ``kafka_dlt-*`` names may take."""
 
@@ -121,6 +123,24 @@ def encode(letter: Letter, group: str = DEFAULT.worker_group) -> Encoded:
     if standing_in:
         story["null_key"] = True
     return Encoded(NULL_KEY if standing_in else record.key, record.value, (*kept, *spring, (STORY, _json(story))))
+
+
+def shorter(letter: Letter) -> Letter | None:
+    """The letter with less evidence, for a topic that is too small for it; None when no more can be left out.
+
+    First the attempts between the first and the last go, then what the vendor said at each, then what it said at the
+    end, the attempts, and all but the beginning of the reason. The event itself stays as it is: it is to be replayed.
+    """
+    ends = tuple(letter.attempts[index] for index in sorted({0, len(letter.attempts) - 1})) if letter.attempts else ()
+    left_out = letter.omitted + len(letter.attempts)
+    steps = (
+        replace(letter, attempts=ends, omitted=left_out - len(ends)),
+        replace(letter, attempts=tuple(replace(attempt, excerpt="", reason="") for attempt in letter.attempts)),
+        replace(letter, excerpt=""),
+        replace(letter, attempts=(), omitted=left_out),
+        replace(letter, reason=letter.reason[:SHORT_REASON]),
+    )
+    return next((step for step in steps if step != letter), None)
 
 
 def decode(record: Record) -> Letter:

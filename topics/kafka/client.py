@@ -8,7 +8,7 @@ from typing import Any
 
 from kafka import errors
 
-from topics.errors import CommitFenced, LogError, LogUnavailable, RecordRefused, SettingsError
+from topics.errors import CommitFenced, LogError, LogUnavailable, RecordRefused, RecordTooLarge, SettingsError
 
 RECONNECT_MAX_MS = 1_000
 """With the client's own 30 s a consumer read again 43 s after a broker's restart, with this after 1.5 s (measured)."""
@@ -45,6 +45,8 @@ REFUSALS = (
     errors.UnsupportedForMessageFormatError,
 )
 """The broker looked at the records and wrote none of them; asking again gets the same answer."""
+
+TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 
 FATAL = (
     errors.AuthorizationError,
@@ -103,6 +105,8 @@ def says(error: BaseException) -> str:
 
 
 def send_error(error: BaseException, what: str) -> LogError:
+    if isinstance(error, TOO_LARGE):
+        return RecordTooLarge(f"Kafka refused {what}: {says(error)}")
     if is_refusal(error):
         return RecordRefused(f"Kafka refused {what}: {says(error)}")
     return LogUnavailable(f"Kafka did not confirm {what}: {says(error)}")

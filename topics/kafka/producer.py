@@ -13,7 +13,7 @@ from typing import Any
 import kafka
 from kafka import errors
 
-from topics.errors import LogError, LogUnavailable, RecordRefused
+from topics.errors import LogError, LogUnavailable, RecordRefused, RecordTooLarge
 from topics.kafka import guards
 from topics.kafka.batches import Packed, write_quickly
 from topics.kafka.client import Address, is_refusal, send_error
@@ -117,7 +117,7 @@ class KafkaProducer:
         packed = _packed(topic, headers)
         size = (len(key) if key else 0) + (len(value) if value else 0) + len(packed.block)
         if size > self._limit and (size := _exactly(key, value, headers)) > self._limit:
-            raise RecordRefused(f"a record of {size} bytes for {topic}; this producer takes {self._limit} at the most")
+            raise RecordTooLarge(f"a record of {size} bytes for {topic}; this producer takes {self._limit} at the most")
         if key is None and value is None:
             raise RecordRefused(f"a record for {topic} with neither key nor value; Kafka's client sends none")
         if self._sent_bytes - self._resolved_bytes > MAX_BUFFERED_BYTES:
@@ -197,7 +197,7 @@ class KafkaProducer:
         sent.flying = True
         try:
             written = raw.send(*sent.record)
-        except (errors.MessageSizeTooLargeError, ValueError, TypeError, AssertionError) as error:
+        except (ValueError, TypeError, AssertionError) as error:
             sent.give_up(RecordRefused(f"a record for {sent.topic} cannot be sent: {error}"))
         except errors.KafkaError as error:
             sent.give_up(send_error(error, f"a record for {sent.topic}"))

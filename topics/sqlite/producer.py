@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 
 from sqlalchemy import Connection
 
-from topics.errors import LogUnavailable, RecordRefused
+from topics.errors import LogUnavailable, RecordRefused, RecordTooLarge
 from topics.log import Headers, Position
 from topics.sqlite.file import LogFile
 from topics.sqlite.records import Append, pack_headers
@@ -39,7 +39,7 @@ class SqliteProducer:
             raise RecordRefused(f"a header's name has no UTF-8 form: {error.object!r}") from error
         size = len(key or b"") + len(value or b"") + len(packed or b"")
         if size > self._max_record_bytes:
-            raise RecordRefused(
+            raise RecordTooLarge(
                 f"the record for {topic} has {size} bytes; this producer sends up to {self._max_record_bytes}"
             )
         if timestamp_ms is None:

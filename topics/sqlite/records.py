@@ -11,7 +11,7 @@ from zlib import crc32
 
 from sqlalchemy import Connection
 
-from topics.errors import LogError, RecordRefused
+from topics.errors import LogError, RecordRefused, RecordTooLarge
 from topics.log import Headers, Partition, Position, Record, Unreadable
 from topics.sqlite.schema import OFFSET_BITS, OFFSET_MASK
 
@@ -115,7 +115,7 @@ class Appender:
         if topic is None:
             return RecordRefused(f"the topic {append.topic!r} does not exist: ensure_topics makes it")
         if append.size > topic.max_record_bytes:
-            return RecordRefused(
+            return RecordTooLarge(
                 f"the record has {append.size} bytes; {append.topic} takes {topic.max_record_bytes} (max_record_bytes)"
             )
         number = append.partition

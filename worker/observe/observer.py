@@ -65,13 +65,14 @@ class Observer:
         clock: Clock,
         window: int,
         tell: Callable[[StateChange], None],
+        refusal: Callable[[str], str | None],
     ) -> None:
         self.router = router
         self.committer = committer
         self.ledger = ledger
         self.counters = counters
         self.clock = clock
-        self.states = States(clock, tell)
+        self.states = States(clock, tell, refusal)
         self.head_of_line = HeadOfLine(window)
         self.ends: dict[Partition, int] = {}
         self._owned: list[Partition] = []

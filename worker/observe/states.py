@@ -26,11 +26,13 @@ class States:
     """Looked at every second: what comes and goes in between (a probe that is answered at once) is in the log events.
 
     ``tell`` is called for every change, in order. ``opened``: how often the breaker of a connection opened.
+    ``refusal``: of a slug, why the log does not take a letter of it now, if so.
     """
 
-    def __init__(self, clock: Clock, tell: Callable[[StateChange], None]) -> None:
+    def __init__(self, clock: Clock, tell: Callable[[StateChange], None], refusal: Callable[[str], str | None]) -> None:
         self._clock = clock
         self._tell = tell
+        self._refusal = refusal
         self._unsettled: dict[str, float] = {}
         self.current: dict[str, Standing] = {}
         self.opened: defaultdict[str, int] = defaultdict(int)
@@ -69,8 +71,10 @@ class States:
     def _seen(self, intake: ConnectionIntake) -> Standing | None:
         """None while it is being opened, closed or changed."""
         held = [one.hold.reason for one in intake.assignments.values() if one.hold is not None]
+        if (refused := self._refusal(intake.slug)) is not None:
+            held.append(refused)
         if held:
-            more = f" (and {len(held) - 1} more partitions)" if len(held) > 1 else ""
+            more = f" (and {len(held) - 1} more)" if len(held) > 1 else ""
             return Standing(intake.slug, "held", held[0] + more)
         if intake.state in {"held", "unknown"}:
             return Standing(intake.slug, "held", intake.reason, until=self._moment(intake.again_at))

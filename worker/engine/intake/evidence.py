@@ -102,7 +102,7 @@ def _of_this_topic(log: Log, partition: Partition, start: int, end: int, outcome
 
     first = beyond[-1] + 1 if beyond else 0
     if first < len(there) and not is_here(there[first]):
-        first = bisect_left(there, True, lo=first + 1, key=is_here)
+        first = bisect_left(there, 1, lo=first + 1, key=is_here)
     return [outcomes.offsets[number] for number in there[first:]]
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from pydantic_core import to_json
 
 from connectors.contract import NO_EVIDENCE, Connector, Evidence
-from dead_letter.letter.letter import Attempt, Letter, encode, letter_id
-from topics.errors import RecordRefused
+from dead_letter.letter.letter import Attempt, Letter, encode, letter_id, shorter
+from topics.errors import RecordRefused, RecordTooLarge
 from topics.event.event import Event
 from topics.event.result import Outcome, Result, pack
 from topics.log import Record
-from topics.names import REPLY_PARTITIONS, slug_of
+from topics.names import MAX_LETTER_BYTES, REPLY_PARTITIONS, slug_of
 from worker.clock import Clock
 from worker.engine.lane.assignment import Delivery
 from worker.engine.settlement.ledger import Ledger
@@ -39,6 +39,11 @@ class Outcomes:
         self._replies = replies
         self._clock = clock
         self._group = group
+        self._refusals: dict[str, tuple[str, str]] = {}
+
+    def refusal(self, slug: str) -> str | None:
+        """Why the log does not take a letter of that connection now, where there is one that it does not take."""
+        return next((reason for connection, reason in self._refusals.values() if connection == slug), None)
 
     def ended(
         self, delivery: Delivery, vendor_id: str | None, outcome: Outcome = "delivered", reason: str | None = None
@@ -124,16 +129,34 @@ class Outcomes:
             await self.tell(result, event.options.reply_to)
 
     async def write(self, letter: Letter) -> None:
-        """Returns when the log has the letter."""
+        """Returns when the log has the letter, with less evidence where its topic is too small for all of it.
+
+        What the topic does not take even so holds its event, visibly, and is tried again.
+        """
+        try:
+            await self._write(letter)
+        finally:
+            self._refusals.pop(letter.id, None)
+
+    async def _write(self, letter: Letter) -> None:
+        while (error := await self._refused(letter)) is not None:
+            less = shorter(letter) if isinstance(error, RecordTooLarge) else None
+            if less is not None:
+                logger().warning("letter.shortened", letter=letter.id, error=str(error))
+                letter = less
+                continue
+            self._refusals[letter.id] = letter.connection, _is_refused(letter, error)
+            logger().error("letter.refused", letter=letter.id, error=str(error))
+            await self._clock.sleep(REFUSED_PAUSE)
+
+    async def _refused(self, letter: Letter) -> RecordRefused | None:
+        """Publish it; why the log does not take it, None when it has it."""
         encoded = encode(letter, self._group)
-        while True:
-            try:
-                await self._letters.publish(key=encoded.key, value=encoded.value, headers=encoded.headers)
-            except RecordRefused as error:  # the topic was made too small by hand: hold, say so, and try again
-                logger().error("letter.refused", letter=letter.id, error=str(error))
-                await self._clock.sleep(REFUSED_PAUSE)
-            else:
-                return
+        try:
+            await self._letters.publish(key=encoded.key, value=encoded.value, headers=encoded.headers)
+        except RecordRefused as error:
+            return error
+        return None
 
     async def tell(self, result: Result, partition: int | None) -> None:
         """Returns when the log has the reply, on the partition that its event has named, if any."""
@@ -170,6 +193,13 @@ class Outcomes:
             reason,
             delivery.doubtful,
         )
+
+
+def _is_refused(letter: Letter, error: RecordRefused) -> str:
+    return (
+        f"the log refuses the dead letter of {letter.record.partition} offset {letter.record.offset:,}: {error}. "
+        f"It is tried again every {REFUSED_PAUSE:.0f} s; its topic has to take {MAX_LETTER_BYTES:,} bytes"
+    )
 
 
 def _dead(letter: Letter, calls: int, now: float) -> Result:

@@ -9,7 +9,6 @@ from tests.tools.one_process_profile import Bench
 from tests.worker.samples import PARTITION, event
 from topics import names
 from topics.event.result import Result, pack
-
 from worker.engine.intake.evidence import Evidence, gather
 
 
