@@ -14,8 +14,8 @@ from dead_letter.letter.letter import Attempt, Letter, decode
 from dead_letter.store.backlog import read_to_end
 from tests.dead_letter.samples import a_letter, a_record
 from topics.kafka.producer import ENVELOPE_BYTES
-from topics.log import Log, Partition, TopicSpec
-from topics.names import DEFAULT
+from topics.log import Log, Partition
+from topics.names import DEFAULT, TopicSpec
 from topics.open import open_log
 from worker.clock import FakeClock
 from worker.engine.settlement.ledger import Ledger
