@@ -142,7 +142,7 @@ class Worker:
             clock=clock,
             window=self._settings.budget_records,
             tell=self._announcer.tell,
-            refusal=self._outcomes.refusal,
+            refusal=outcomes.refusal,
         )
         self.reporter = StoreReporter(
             connections,
