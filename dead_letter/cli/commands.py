@@ -10,6 +10,7 @@ import click
 from dead_letter.cli.context import current_store, ids_argument, mark_found, now, who
 from dead_letter.cli.options import STATES, chosen, filter_options, reason_option
 from dead_letter.cli.parked import parked
+from dead_letter.cli.purge import purge
 from dead_letter.cli.replay import discard, replay
 from topics.cli.console import json_option, note, pass_context, print_json, print_listing, progress, say, when
 from topics.cli.context import CommandContext
@@ -17,7 +18,7 @@ from topics.cli.context import CommandContext
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """What could not be delivered: list, show, edit, replay, discard."""
+    """What could not be delivered: list, show, edit, replay, discard, purge."""
 
 
 @dead_letters.command("list")
@@ -180,6 +181,7 @@ def export(context: CommandContext, /, *, ids: tuple[str, ...], state: str, outp
 dead_letters.add_command(replay)
 dead_letters.add_command(discard)
 dead_letters.add_command(parked)
+dead_letters.add_command(purge)
 
 
 def _assignment(text: str) -> tuple[str, str]:

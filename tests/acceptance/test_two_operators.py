@@ -20,7 +20,8 @@ import pytest
 from dead_letter.letter.letter import Letter, encode
 from dead_letter.store import claims
 from dead_letter.store.archive import catch_up
-from dead_letter.store.filters import Filter
+from dead_letter.store.filters import EVERYTHING, Filter
+from dead_letter.store.purging import Purging
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
 from tests.dead_letter.samples import a_letter, an_event
@@ -45,10 +46,11 @@ claims.TTL_SECONDS = float(sys.argv[1])
 from topics.cli.console import run
 from topics.cli.context import CommandContext
 from topics.settings import Settings
-context = CommandContext(lambda: Settings(**json.loads(sys.argv[2])))
+settings = Settings(**json.loads(sys.argv[2]))
 print("ready", flush=True)
 sys.stdin.readline()
-sys.exit(max(run(dead_letter.cli.commands.dead_letters, context, command) for command in json.loads(sys.argv[3])))
+command_line = dead_letter.cli.commands.dead_letters
+sys.exit(max(run(command_line, CommandContext(lambda: settings), said) for said in json.loads(sys.argv[3])))
 """
 PARK = """
 import json, sys
@@ -212,6 +214,38 @@ def _reckon(operators: Operators, said: Sequence[str]) -> None:
     assert {letter for letter, field in sent.items() if field is not None} == edited & set(sent)
 
 
+def test_a_purge_beside_all_the_others(operators: Operators) -> None:
+    """It deletes what has ended while others edit, note, discard and replay, and nothing that is still to be sent."""
+    letters = letters_of(LETTERS)
+    operators.bury(letters)
+    catch_up(operators.log, operators.store)
+    topic = Partition(DEFAULT.dead_letter, 0)
+    operators.log.trim(operators.log.end_offsets([topic]))  # else they stay: the topic could bring them back
+    named = letters[0]
+    operators.store.parking.park("hubspot", "contact/0", named.id, offset=0, barred=False, now=1.0)
+    others = [
+        ["discard", *(letter.id for letter in letters[:10]), "--yes", "--reason", "test"],
+        *(["edit", letter.id, "--set", "edited=1"] for letter in letters[10:14]),
+        *(["note", letter.id, "a note"] for letter in letters[14:18]),
+        ["replay", "--all", "--yes"],
+    ]
+    processes = [
+        operators.start(COMMAND, others),
+        operators.start(COMMAND, [["purge", "--older-than", "0s", "--yes"]] * 8),
+    ]
+    operators.go(*processes)
+    said = operators.finish(*processes)
+    catch_up(operators.log, operators.store)
+
+    copies = Counter(event.replay.letter for event in map(codec.decode, operators.sent()) if event.replay)
+    there = operators.letters()
+    assert copies == dict.fromkeys((letter.id for letter in letters[10:]), 1), said
+    assert len(there) + _purged(said[1]) == LETTERS, said
+    assert all(letter.state in {"replayed", "discarded"} for letter in there), said
+    assert sum(Purging(operators.engine, EVERYTHING, before=time.time() + 1, there={}).run()) == len(there) - 1
+    assert [letter.id for letter in operators.letters()] == [named.id], "its key is parked until a worker lets it go"
+
+
 @pytest.mark.parametrize("count", [2, 5])
 def test_replays_side_by_side(count: int, operators: Operators) -> None:
     """So many replays of everything: each letter goes once, and who came too late is told whose they are."""
@@ -315,6 +349,10 @@ def _wait_for_claims(operators: Operators) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("nothing was claimed")
+
+
+def _purged(said: str) -> int:
+    return sum(int(line.removesuffix(" purged")) for line in said.splitlines() if line.endswith(" purged"))
 
 
 def _counted(said: str, what: str) -> int:
