@@ -1,4 +1,4 @@
-"""Writes the reference pages that the code knows better than a person: commands, settings, topics, metrics, log events.
+"""Writes the reference pages that the code knows better than a person: commands, settings, connectors, metrics.
 
 ``python -m docs.generate`` writes them, ``--check`` only says which are out of date (``make check``).
 """
@@ -13,6 +13,7 @@ from typing import Any
 import click
 from pydantic_core import PydanticUndefined
 
+from docs.connector_pages import connector_pages
 from docs.manifest_page import manifest_page
 from docs.operating import events_page, metrics_page
 from topics import names
@@ -106,6 +107,11 @@ def commands_page() -> str:
 130 interrupted. Answers go to stdout, remarks and progress to stderr. Into a pipe goes plain text with tabs between
 the columns; `--json` prints JSON.
 
+The shell completes commands, options, and the names of your connections, their operations and objects (`writeback emit
+hubspot upsert con<Tab>`): put `eval "$(_WRITEBACK_COMPLETE=bash_source writeback)"` into `~/.bashrc`, with
+`zsh_source` into `~/.zshrc`; for fish
+`_WRITEBACK_COMPLETE=fish_source writeback > ~/.config/fish/completions/writeback.fish`.
+
 {sections}"""
 
 
@@ -119,10 +125,17 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def outdated() -> list[Path]:
-    """The pages that do not say what the code says now."""
-    paths = {REFERENCE / name: page() for name, page in PAGES.items()}
-    return [path for path, text in paths.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+def written() -> dict[Path, str]:
+    """Every page, as it should be."""
+    pages = {name: page() for name, page in PAGES.items()} | connector_pages(GENERATED)
+    return {REFERENCE / name: text for name, text in pages.items()}
+
+
+def outdated() -> dict[Path, str]:
+    """The pages that do not say what the code says now, with what they should say."""
+    return {
+        path: text for path, text in written().items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
 
 
 def _helps(
@@ -160,8 +173,9 @@ def main() -> int:
         for path in wrong:
             click.echo(f"{path.relative_to(Path.cwd())} is out of date: make docs", err=True)
         return int(bool(wrong))
-    for path in wrong:
-        path.write_text(PAGES[path.name](), encoding="utf-8")
+    for path, text in wrong.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
         click.echo(f"wrote {path.name}")
     return 0
 

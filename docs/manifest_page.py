@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from connectors.engine.manifest import parts
-from connectors.engine.manifest.auth import Auth
+from connectors.engine.manifest.auth import Auth, Authorize
 from connectors.engine.manifest.errors import ErrorRow, ErrorShape
 from connectors.engine.manifest.model import LimitsSpec, Manifest, ObjectSpec, RateHeaders, Setting
 from connectors.engine.manifest.parts import Part
@@ -44,7 +44,7 @@ SECTIONS: dict[str, tuple[str, list[type[Part]]]] = {
     "Whose result is which": ("`attribution` of a batch, one of three.", [ByMatch, Match, ByOrder, AllOrNothing]),
     "Reading": ("", [Read, ReadRequest]),
 }
-WAYS: tuple[type[Part], ...] = typing.get_args(typing.get_args(Auth)[0])
+WAYS: tuple[type[Part], ...] = (*typing.get_args(typing.get_args(Auth)[0]), Authorize)
 
 
 ABOUT = """A manifest is a YAML file that describes one version of one connector
@@ -60,6 +60,7 @@ _CHECKED: dict[Any, str] = {
 
 HEADINGS: dict[type[Part], str] = {
     Setting: "a setting",
+    Authorize: "authorize",
     LimitsSpec: "limits",
     RateHeaders: "rate headers",
     ErrorShape: "error",

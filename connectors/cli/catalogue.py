@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from connectors.cli import described
+from connectors.cli.completion import connector_names
 from connectors.cli.lint import lint
 from connectors.cli.rehearsal import try_
 from connectors.cli.snippet import snippet
 from connectors.cli.upgrade import upgrade
 from topics.cli.console import json_option, note, print_json, print_listing, print_table
-
-if TYPE_CHECKING:
-    from connectors.engine.manifest import Manifest
 
 
 @click.group()
@@ -58,18 +57,22 @@ def list_connectors(*, as_json: bool) -> None:
 
 
 @connectors.command()
-@click.argument("name")
+@click.argument("name", shell_complete=connector_names)
 @click.option("--version", help="An older version; none given: the newest.")
 @json_option
 def show(*, name: str, version: str | None, as_json: bool) -> None:
-    """The settings, secrets, objects and operations of a connector."""
+    """The settings, secrets, objects and operations of a connector, and the fields of each.
+
+    "takes" names the optional fields that mean something; "any field" says that the application's own fields go along
+    as they are. `writeback connectors snippet` has a line to paste for each.
+    """
     from connectors import registry  # noqa: PLC0415
 
     manifest = registry.manifest(name, version)
-    settings, functions = _settings(manifest), _functions(manifest)
+    settings, functions = described.settings(manifest), described.functions(manifest)
     if as_json:
         about = {"name": manifest.name, "version": manifest.version, "title": manifest.title, "docs": manifest.docs}
-        print_json({**about, "settings": settings, "functions": functions, "aliases": _aliases(manifest)})
+        print_json({**about, "settings": settings, "functions": functions, "aliases": described.aliases(manifest)})
         return
     click.echo(f"{manifest.title} {manifest.version}  {manifest.docs}\n")
     print_table(
@@ -78,42 +81,14 @@ def show(*, name: str, version: str | None, as_json: bool) -> None:
     )
     click.echo()
     print_table(
-        ("object", "operation", "batch of", "unique"),
-        [[row["object"], row["operation"], row["batch"] or "", row["unique"] or ""] for row in functions],
+        ("object", "operation", "needs", "takes", "batch of"),
+        [[row["object"], row["operation"], ", ".join(row["required"]), _takes(row), row["batch"]] for row in functions],
         empty="Any object: the event says method and path.",
     )
-    if aliases := _aliases(manifest):
+    if aliases := described.aliases(manifest):
         click.echo()
         print_table(("you may write", "for"), [[name, " ".join(meant)] for name, meant in aliases.items()])
 
 
-def _settings(manifest: Manifest) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "type": "secret" if spec.secret else spec.type,
-            "required": spec.required,
-            "default": spec.default,
-            "help": ("required; " if spec.required else "") + spec.help,
-        }
-        for name, spec in manifest.settings.items()
-    ]
-
-
-def _aliases(manifest: Manifest) -> dict[str, list[str]]:
-    return {
-        f"{kind}.{name}": [meant] if isinstance(meant, str) else meant
-        for kind, spec in manifest.objects.items()
-        for name, meant in spec.aliases.items()
-    }
-
-
-def _functions(manifest: Manifest) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for object_name, spec in manifest.objects.items():
-        for operation, how in spec.operations.items():
-            batch = how.batch.maximum if how.batch else how.maximum if how.maximum > 1 else None
-            found.append({"object": object_name, "operation": str(operation), "batch": batch, "unique": spec.unique})
-        if spec.read is not None:
-            found.append({"object": object_name, "operation": "get/list/findone", "batch": None, "unique": spec.unique})
-    return found
+def _takes(row: dict[str, Any]) -> str:
+    return ", ".join([*row["optional"], *(["any field"] if row["others"] else [])])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectors.cli.completion import connector_names
 from connectors.cli.context import current_connections, name_argument, pending_of, tell
 from connectors.cli.options import (
     ask_missing,
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @name_argument
-@click.option("--connector", help="Which SaaS it is (`writeback connectors list`); none given: the one of that name.")
+@click.option(
+    "--connector",
+    shell_complete=connector_names,
+    help="Which SaaS it is (`writeback connectors list`); none given: the one of that name.",
+)
 @click.option("--partitions", type=click.IntRange(1, 64), default=1, show_default=True, help="Fixed for ever.")
 @change_options
 @json_option

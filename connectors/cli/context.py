@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from connectors.cli.completion import connection_names
 from topics.cli.console import print_json, say
 from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from connectors.connections.store import Connection, Connections
-    from connectors.engine.manifest import Manifest
 
-name_argument = click.argument("name")
+name_argument = click.argument("name", shell_complete=connection_names)
 
 
 def current_connections(context: CommandContext) -> Connections:
@@ -23,22 +22,6 @@ def current_connections(context: CommandContext) -> Connections:
     from connectors.connections.store import Connections  # noqa: PLC0415 - SQLAlchemy only where there is a table
 
     return Connections(context.store(), context.settings.secret_key, check=registry.check)
-
-
-def found_manifest(context: CommandContext, name: str) -> tuple[Manifest, str, Mapping[str, Any]]:
-    """Of a connection its manifest, its name and its settings; or a connector's manifest, by its name.
-
-    Raises ``BadConnection``, ``BadManifest``.
-    """
-    from connectors import registry  # noqa: PLC0415
-    from connectors.connections.store import Connections  # noqa: PLC0415
-    from connectors.errors import UnknownConnection  # noqa: PLC0415
-
-    try:
-        connection = Connections(context.store(), context.settings.secret_key).get(name)
-    except UnknownConnection:
-        return registry.manifest(name), name, {}
-    return registry.manifest(connection.connector, connection.version), connection.name, connection.settings
 
 
 def pending_of(context: CommandContext, slug: str) -> int:

@@ -23,7 +23,13 @@ UNKNOWN_POLICIES = ("retry", "dead_letter")
 _SECONDS = click.FloatRange(0, 7 * 86_400)
 
 _OPTIONS = (
-    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the connector."),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A setting of the connector.",
+    ),
     click.option(
         "--secret",
         "secrets",

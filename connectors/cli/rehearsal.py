@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import click
 
-from connectors.cli.context import found_manifest
+from connectors.cli.found import found_manifest
 from connectors.cli.options import settings_of
 from topics.cli.console import FAILED, json_option, note, pass_context, print_json, say
 from topics.cli.context import CommandContext

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from connectors.cli.context import found_manifest
+from connectors.cli.completion import any_names, objects, operations
+from connectors.cli.found import found_manifest
 from topics.cli.console import json_option, pass_context, print_json, say
 from topics.cli.context import CommandContext
 
@@ -34,9 +35,9 @@ class Snippet(NamedTuple):
 
 
 @click.command()
-@click.argument("name")
-@click.argument("operation", required=False)
-@click.argument("object_name", metavar="OBJECT", required=False)
+@click.argument("name", shell_complete=any_names)
+@click.argument("operation", required=False, shell_complete=operations)
+@click.argument("object_name", metavar="OBJECT", required=False, shell_complete=objects)
 @json_option
 @pass_context
 def snippet(

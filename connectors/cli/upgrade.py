@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectors.cli.completion import any_names
 from connectors.cli.context import current_connections
 from topics.cli.console import FAILED, INCOMPLETE, OK, json_option, pass_context, print_listing
 from topics.cli.context import CommandContext
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=any_names)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @json_option
 @pass_context

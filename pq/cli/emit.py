@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from connectors.cli.completion import connection_names, objects, operations
 from topics.cli.console import FAILED, INCOMPLETE, OK, json_option, note, pass_context, print_json, say
 from topics.cli.context import CommandContext
 
@@ -43,9 +44,9 @@ def opened_session(context: CommandContext, source: str) -> Iterator[Session]:
 
 
 @click.command()
-@click.argument("connection")
-@click.argument("operation", type=OPERATIONS)
-@click.argument("object_name", metavar="OBJECT")
+@click.argument("connection", shell_complete=connection_names)
+@click.argument("operation", type=OPERATIONS, shell_complete=operations)
+@click.argument("object_name", metavar="OBJECT", shell_complete=objects)
 @click.argument("fields", default="{}")
 @click.option("--key", help="The ordering key: events with the same one arrive in order. Default: the connector's.")
 @click.option("--wait", is_flag=True, help="Wait for the outcome and print it.")

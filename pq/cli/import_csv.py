@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectors.cli.completion import connection_names, objects
 from pq.cli.emit import OPERATIONS, opened_session
 from topics.cli.console import (
     FAILED,
@@ -62,8 +63,10 @@ def _encoding(_context: click.Context, _option: click.Parameter, text: str | Non
 
 @click.command("import")
 @click.argument("file", type=click.Path(allow_dash=True, dir_okay=False))
-@click.option("--connection", required=True, help="Where the rows go.")
-@click.option("--object", "object_name", required=True, help="What each row is: contact, company, ...")
+@click.option("--connection", required=True, shell_complete=connection_names, help="Where the rows go.")
+@click.option(
+    "--object", "object_name", required=True, shell_complete=objects, help="What each row is: contact, company, ..."
+)
 @click.option("--operation", type=OPERATIONS, default="upsert", show_default=True)
 @click.option("--key", help="The column that identifies a record; a row without it is rejected.")
 @click.option("--map", "renamed", multiple=True, metavar="COLUMN=FIELD", help="Rename a column; COLUMN= leaves it out.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from connectors.cli.completion import connection_names, objects
 from topics.cli.console import (
     FAILED,
     INCOMPLETE,
@@ -38,8 +39,14 @@ _COLUMNS = ("started", "connection", "state", "objects", "requests", "asked_by",
 
 
 @click.command()
-@click.argument("name")
-@click.option("--object", "objects", multiple=True, help="Only this kind of record (repeat it for several).")
+@click.argument("name", shell_complete=connection_names)
+@click.option(
+    "--object",
+    "objects",
+    multiple=True,
+    shell_complete=objects,
+    help="Only this kind of record (repeat it for several).",
+)
 @click.option("--full", is_flag=True, help="Load everything anew, with the newest version of the connector.")
 @click.option("--wait", is_flag=True, help="Wait for the end, and show how far it is.")
 @click.option("--timeout", type=click.FloatRange(min=0), help="With --wait: so many seconds at most (exit code 3).")
@@ -92,7 +99,7 @@ def refresh(
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=connection_names)
 @click.option("--state", type=click.Choice(STATES), help="Only these.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @json_option

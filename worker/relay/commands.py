@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from connectors.cli.completion import connection_names, objects
 from topics.cli.console import INCOMPLETE, OK, json_option, note, pass_context, print_json, print_listing, progress, say
 from topics.cli.context import CommandContext
 from worker.relay.find import engine_of, holding, outboxes
@@ -41,8 +42,14 @@ def triggers() -> None:
 
 @triggers.command()
 @click.option("--table", required=True, help="TABLE or SCHEMA.TABLE; quotes where a name holds a dot.")
-@click.option("--connection", required=True, help="Where its changes go.")
-@click.option("--object", "object_name", required=True, help="What a row is there: contact, invoice, message ...")
+@click.option("--connection", required=True, shell_complete=connection_names, help="Where its changes go.")
+@click.option(
+    "--object",
+    "object_name",
+    required=True,
+    shell_complete=objects,
+    help="What a row is there: contact, invoice, message ...",
+)
 @click.option("--key", required=True, help="The columns that tell the record, with commas between them.")
 @click.option("--map", "fields", multiple=True, metavar="FIELD=COLUMN,...", help="What is sent; as JSON, too.")
 @click.option(

@@ -6,22 +6,32 @@ from typing import Any
 
 from connectors.engine.manifest.model import ObjectSpec
 from connectors.engine.manifest.requests import Operation
-from connectors.engine.template.placeholders import UNIQUE, fields_needed
+from connectors.engine.template.placeholders import UNIQUE, fields_needed, fields_taken
 
-__all__ = ["UNIQUE", "needed"]
+__all__ = ["UNIQUE", "needed", "taken"]
 
 
 def needed(spec: ObjectSpec, operation: Operation, unique: str | None = None) -> list[str]:
     """The names, in the order of the request; ``unique``: the connection's own unique property, where it has one.
 
-    ``UNIQUE`` stands among them where a unique property is needed and nobody has named one. A batch asks for the same
-    as a single call, so the single one is looked at where there is one.
+    ``UNIQUE`` stands among them where a unique property is needed and nobody has named one.
     """
-    request, batch = operation.request, operation.batch
-    shapes: list[Any] = []
-    if request is not None:
-        shapes += [request.path, request.params, request.body]
-    elif batch is not None:
-        shapes += [batch.path, batch.input]
-    named = (unique or spec.unique or UNIQUE if name == UNIQUE else name for name in fields_needed(*shapes))
+    named = (unique or spec.unique or UNIQUE if name == UNIQUE else name for name in fields_needed(*_shapes(operation)))
     return list(dict.fromkeys((*named, *operation.needs)))
+
+
+def taken(spec: ObjectSpec, operation: Operation) -> tuple[list[str], bool]:
+    """Fields that an event of the function may have and that mean something; and whether any other goes along."""
+    shapes = _shapes(operation)
+    named, others = fields_taken(*shapes)
+    others = others or not (shapes or operation.optional)  # of a protocol of its own that says nothing more
+    aliases = spec.aliases if others else {}
+    return list(dict.fromkeys((*named, *aliases, *operation.optional))), others
+
+
+def _shapes(operation: Operation) -> list[Any]:
+    """A batch asks for the same as a single call, so the single one is looked at where there is one."""
+    request, batch = operation.request, operation.batch
+    if request is not None:
+        return [request.path, request.params, request.body]
+    return [] if batch is None else [batch.path, batch.input]

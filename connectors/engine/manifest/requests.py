@@ -108,6 +108,10 @@ class Operation(Part):
     needs: list[str] = Field(
         default=[], description="Fields that the vendor needs, where the request does not name them one by one."
     )
+    optional: list[str] = Field(
+        default=[],
+        description="Further fields worth knowing, for catalogues; where the request names them it is known.",
+    )
     settle_after: float = Field(default=2.0, ge=0, description="Seconds before asking whether a call has happened.")
     on_unknown: Literal["retry", "dead_letter"] = Field(
         default="dead_letter", description="What becomes of a call of which nobody can say whether it has happened."

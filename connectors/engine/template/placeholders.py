@@ -85,6 +85,19 @@ def fields_needed(*shapes: Any) -> list[str]:
     return list(names)
 
 
+def fields_taken(*shapes: Any) -> tuple[list[str], bool]:
+    """The fields that these may be filled in with, by name; and whether all others go along (``$fields``)."""
+    names: dict[str, None] = {}
+    others = False
+    for text in _strings(shapes):
+        match = PLACEHOLDER.fullmatch(text)
+        if match and match["source"] == "fields" and match["name"]:
+            names[match["name"]] = None
+        elif match and match["source"] in {"fields", "record"}:
+            others = True
+    return list(names), others
+
+
 def _strings(shape: Any) -> Iterator[str]:
     if isinstance(shape, str):
         yield shape

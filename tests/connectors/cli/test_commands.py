@@ -354,12 +354,17 @@ def test_the_catalogue(desk: CommandLine) -> None:
     """``connectors`` lists what there is, and shows the settings and functions of one."""
     assert [row["name"] for row in desk.json("connectors", "list")] == [*registry.names()]
     rows = desk.json("connectors", "show", "sql")["functions"]
-    assert {"object": "any", "operation": "upsert", "batch": 500, "unique": None} in rows
+    assert ("any", "upsert", 500) in {(row["object"], row["operation"], row["batch"]) for row in rows}
     shown = desk.json("connectors", "show", "hubspot")
-    assert {"object": "contact", "operation": "add", "batch": 100, "unique": "email"} in shown["functions"]
+    known = {(row["object"], row["operation"]): row for row in shown["functions"]}
+    assert (known["contact", "update"]["required"], known["contact", "update"]["optional"]) == (
+        ["id"],
+        ["idProperty", "name"],
+    )
+    assert known["contact", "findone"]["required"] == ["searchfield", "searchterm"]
     assert next(row for row in shown["settings"] if row["name"] == "access_token")["type"] == "secret"
     assert desk("connectors", "show", "hubspot") == 0
-    assert "contact\tadd\t100\temail" in desk.said
+    assert "contact\tadd\t\tassociations, name, any field\t100" in desk.said
 
 
 def test_the_list_says_how_each_is(desk: CommandLine, context: CommandContext) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectors.cli.completion import connection_names
 from topics.cli.console import (
     INCOMPLETE,
     INTERRUPTED,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=connection_names)
 @click.option("--object", "objects", multiple=True, help="Only this kind of record (repeat it for several).")
 @click.option("--since", help="Only what was delivered since: 2h, 7d, 2026-01-31 or 2026-01-31T12:00 (UTC).")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Show so many; --json: all.")
