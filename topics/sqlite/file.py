@@ -7,18 +7,20 @@ import threading
 from pathlib import Path
 
 from topics.errors import LogReplaced
+from topics.sqlite.foreign import ForeignWrites
 from topics.sqlite.schema import make_engine, prepare
 from topics.sqlite.writer import Writer
 
 
 class LogFile:
-    """Made by ``open_file``. Watchers are set whenever this process has written: its consumers read at once."""
+    """Made by ``open_file``. Watchers are set when somebody has written: at once by this process, soon by others."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.engine = make_engine(path)
         self.users = 0
         self._watchers: frozenset[threading.Event] = frozenset()
+        self._foreign: ForeignWrites | None = None
         self._lock = threading.Lock()
         try:
             prepare(self.engine, path)
@@ -49,10 +51,17 @@ class LogFile:
     def watch(self, event: threading.Event) -> None:
         with self._lock:
             self._watchers |= {event}
+            if self._foreign is None:
+                self._foreign = ForeignWrites(self.engine, self.changed)
 
     def unwatch(self, event: threading.Event) -> None:
         with self._lock:
             self._watchers -= {event}
+            foreign = self._foreign
+            if self._watchers or foreign is None:
+                return
+            self._foreign = None
+        foreign.stop()
 
     def close(self) -> None:
         self.writer.close()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import threading
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from topics.errors import LogReplaced, WritebackError
 from topics.log import Commit, Partition, Record, Unreadable
@@ -24,8 +22,8 @@ from topics.sqlite.read_ahead import Assigned, Place, ReadAhead
 from topics.sqlite.records import BrokenRecord, read_records
 from topics.sqlite.schema import begin, connect_to_write
 
-IDLE_SECONDS = 0.02
-"""How often a consumer asks whether another process has written. Its own process wakes it at once."""
+STANDBY_SECONDS = 0.05
+"""How often a consumer that stands by looks at the lease."""
 TOPICS_SECONDS = 0.25
 READ_RECORDS = 500
 BUSY_IS_NEWS_SECONDS = 10.0
@@ -52,7 +50,6 @@ class Member:
         self._epoch: int | None = None
         self._waits_for: str | None = None  # the owner that was told of
         self._stopping = False
-        self._version = -1
         self._next_topics = 0.0
         self._topics_stale = False
         self._ends: dict[int, int] = {}
@@ -93,16 +90,24 @@ class Member:
                 self.wake.wait(FAILED_SECONDS)
 
     def _turns(self, reading: Connection, beating: Connection) -> None:
-        self._more = True  # data_version means nothing across connections
+        self._more = True
+        self.wake.set()
         next_look = 0.0
         while not self._stopping:
             if monotonic() >= next_look:
                 next_look = monotonic() + lease.BEAT_SECONDS
                 self._file.verify()
             if not self._more:
-                self.wake.wait(IDLE_SECONDS)
+                self.wake.wait(self._idle())
             self._more = self._turn(reading, beating)
             self._busy_since = None
+
+    def _idle(self) -> float:
+        """Seconds until there is something to do without news: a beat, or topics that were not to be read again yet."""
+        if self._epoch is None:
+            return STANDBY_SECONDS
+        due = self.checked + lease.BEAT_SECONDS
+        return max(0.0, (min(due, self._next_topics) if self._topics_stale else due) - monotonic())
 
     def _turn(self, reading: Connection, beating: Connection) -> bool:
         """Whether there is more to do at once."""
@@ -112,22 +117,11 @@ class Member:
             return self._try_to_own(reading, beating)
         if monotonic() - self.checked >= lease.BEAT_SECONDS and not self._beat(beating):
             return True
-        changed = self._has_changed(reading)
-        self._topics_stale = self._topics_stale or changed
+        self._topics_stale = self._topics_stale or woken
         if self._topics_stale and monotonic() >= self._next_topics:
             self._see_topics(reading)
-            changed = True
-        return (changed or woken or self._more) and self._read_batch(reading)
-
-    def _has_changed(self, reading: Connection) -> bool:
-        """Whether anybody has written since the last look; asked so often that it goes to the driver directly."""
-        driver: Any = reading.connection.driver_connection
-        try:
-            version = int(driver.execute("PRAGMA data_version").fetchone()[0])
-        except sqlite3.Error as error:
-            raise OperationalError("PRAGMA data_version", {}, error) from error
-        changed, self._version = version != self._version, version
-        return changed
+            woken = True
+        return (woken or self._more) and self._read_batch(reading)
 
     def _try_to_own(self, reading: Connection, beating: Connection) -> bool:
         seen = lease.read(reading, self._group)

@@ -14,7 +14,8 @@ from topics.sqlite.errors import explain
 from topics.sqlite.file import LogFile
 from topics.sqlite.records import find_partition, read_records
 
-IDLE_SECONDS = 0.02
+IDLE_SECONDS = 0.5
+"""Between two looks without news; whoever watches the file brings the news."""
 READ_RECORDS = 500
 
 
