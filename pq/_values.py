@@ -19,7 +19,7 @@ from pq.errors import BadField
 from topics.event.exact_json import MAX_DEPTH
 
 _PLAIN = frozenset({str, int, bool, type(None)})
-_MISSING = {"NAType", "NaTType"}
+_MISSING = {"NAType", "NaTType", "MaskedConstant"}
 _HINTS: dict[type, str] = {
     bytes: "decode it, or give base64 text",
     bytearray: "decode it, or give base64 text",
@@ -91,7 +91,7 @@ def _value(value: Any, path: str, depth: int) -> Any:
 def _scalar(value: Any, path: str, depth: int) -> Any:  # noqa: C901, PLR0911 - one line for each kind of value
     if isinstance(value, Enum):
         return _value(value.value, path, depth)
-    if type(value).__module__.partition(".")[0] == "numpy":
+    if type(value).__module__.partition(".")[0] == "numpy" and not _is_missing(value):
         value = _from_numpy(value)
     if _is_missing(value):
         raise BadField(f"{path} is {value!r}, which JSON does not have: give None to empty the field, or leave it out")

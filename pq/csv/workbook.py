@@ -14,6 +14,7 @@ from xml.etree.ElementTree import ParseError
 
 import openpyxl
 from openpyxl.styles.numbers import is_datetime
+from openpyxl.worksheet import _reader
 
 from pq.csv.delimited import UNREADABLE
 from pq.csv.rows import BadFile, Header, Row, is_blank
@@ -24,6 +25,24 @@ DAMAGED = (*UNREADABLE, ParseError, KeyError, IndexError, ValueError, TypeError)
 
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
 _CHUNK = 1 << 20
+
+
+class Number(float):
+    """The number of a cell, with the text that the file has for it."""
+
+    text: str
+
+
+def _number(text: str) -> int | Number:
+    """What openpyxl makes of a number's text, without forgetting the text: a double has 15 to 17 of its digits."""
+    if not {".", "E", "e"} & set(text):
+        return int(text)
+    number = Number(text)
+    number.text = text
+    return number
+
+
+_reader._cast_number = _number  # noqa: SLF001 - the library has no option for it; a test says when it has gone
 
 
 class WorkbookRows:
@@ -131,6 +150,19 @@ def _reason(cells: Any, written: Any) -> str:
     return ""
 
 
+def _digits(number: float) -> str:
+    """In plain digits, as people have typed it.
+
+    Excel computes with doubles and writes 17 digits of them, 1.1000000000000001 for 1.1: then it is the shortest text
+    of that double. What others write may say more than a double does; all of that stays.
+    """
+    shortest, written = Decimal(repr(float(number))), getattr(number, "text", None)
+    exact = shortest if written is None else Decimal(written)
+    if exact in {shortest, Decimal(f"{number:.17g}")}:
+        exact = shortest
+    return exact_json.plain(exact if exact != exact.to_integral_value() else exact.to_integral_value())
+
+
 def _text(cell: Any) -> str:
     match cell.value:
         case None:
@@ -138,7 +170,7 @@ def _text(cell: Any) -> str:
         case bool(value):
             text = "true" if value else "false"
         case float(value):
-            text = str(int(value)) if value.is_integer() else exact_json.plain(Decimal(repr(value)))
+            text = _digits(value)
         case datetime() as value:
             text = value.date().isoformat() if is_datetime(cell.number_format) == "date" else value.isoformat()
         case (date() | time()) as value:

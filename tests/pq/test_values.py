@@ -78,6 +78,7 @@ def test_values_of_rows_become_json(given: Any, sent: Any) -> None:
         (np.array([1]), "field is ndarray, which JSON does not have: give a list, .tolist()"),
         (pd.NaT, "field is NaT, which JSON does not have: give None"),
         (pd.NA, "field is <NA>, which JSON does not have: give None"),
+        (np.ma.masked, "field is masked, which JSON does not have: give None"),
         (pd.Timedelta("1h"), "field is Timedelta, which JSON does not have: say which unit"),
         (pd.Series([1]), "field is Series, which JSON does not have: give a list, .tolist()"),
         (_deep(300), "is nested deeper than 190 levels"),

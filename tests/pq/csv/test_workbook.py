@@ -132,3 +132,39 @@ def test_a_hidden_sheet_is_not_in_the_way() -> None:
 
     assert WorkbookRows(saved(book)).columns == ["a"]
     assert WorkbookRows(saved(book), sheet="lists").columns == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("1.1000000000000001", "1.1"),
+        ("0.30000000000000004", "0.30000000000000004"),
+        ("12345678901234567.89", "12345678901234567.89"),
+        ("0.12345678901234567890", "0.12345678901234567890"),
+        ("1234567890123456.7", "1234567890123456.7"),
+        ("12345678901234567890", "12345678901234567890"),
+        ("1.0000000000000001E-5", "0.00001"),
+        ("1E+20", "100000000000000000000"),
+        ("-0.5", "-0.5"),
+        ("100.00", "100"),
+    ],
+)
+def test_the_digits_of_a_number_stay(written: str, text: str) -> None:
+    """As a double's where Excel has written one, and all of them where the file says more than a double does."""
+    book, rewritten = book_of(["v", "w"], [777, "x"]), io.BytesIO()
+    with zipfile.ZipFile(book) as old, zipfile.ZipFile(rewritten, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"<v>777</v>", f"<v>{written}</v>".encode()))
+
+    assert list(WorkbookRows(rewritten)) == [Row(2, [text, "x"])]
+
+
+def test_a_cell_that_says_no_number_is_told() -> None:
+    """A file that is damaged there is no file with another number."""
+    book, rewritten = book_of(["v", "w"], [777, "x"]), io.BytesIO()
+    with zipfile.ZipFile(book) as old, zipfile.ZipFile(rewritten, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"<v>777</v>", b"<v>7.7.7</v>"))
+
+    with pytest.raises(BadFile, match="cannot be read"):
+        list(WorkbookRows(rewritten))
