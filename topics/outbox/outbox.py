@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from topics.outbox import postgres, sqlite
 from topics.outbox.definition import Trigger
 from topics.outbox.errors import BadTrigger
-from topics.outbox.tables import SCHEMA, Tables, exist, tables
+from topics.outbox.tables import SCHEMA, Tables, exist, make, tables, upgrade
 
 BACKFILL_ROWS = 1_000
 _CREATE_LOCK = 5_714_290_117
@@ -180,12 +180,13 @@ class Outbox:
             found = connection.execute(select(func.count(), func.min(rows.c.timestamp))).one()
         return found[0], _time(found[1])
 
-    def retry(self, name: str | None = None) -> int:
-        """Put rejected rows back, the oldest first; those that the trigger itself refused stay. How many there were."""
+    def retry(self, name: str | None = None) -> tuple[int, int]:
+        """Put rejected rows back, the oldest first; those that the trigger itself refused stay. How many of each."""
         schema = f"{SCHEMA}." if self.postgres else f"{SCHEMA}_"
         columns = 'id, aggregatetype, aggregateid, type, payload, "timestamp", subject, trigger_name, backfill'
-        which = "aggregateid NOT LIKE '%/' AND (CAST(:name AS TEXT) IS NULL OR trigger_name = :name)"
+        which = "NOT by_trigger AND (CAST(:name AS TEXT) IS NULL OR trigger_name = :name)"
         with self.engine.begin() as connection:
+            upgrade(connection)
             moved = connection.execute(
                 text(
                     f"INSERT INTO {schema}outbox ({columns})"  # noqa: S608 - our own names
@@ -197,7 +198,10 @@ class Outbox:
                 text(f"DELETE FROM {schema}outbox_rejected WHERE {which}"),  # noqa: S608 - our own names
                 {"name": name},
             )
-            return moved.rowcount
+            stay = select(func.count()).select_from(self.tables.rejected)
+            if name is not None:
+                stay = stay.where(self.tables.rejected.c.trigger_name == name)
+            return moved.rowcount, connection.scalar(stay) or 0
 
     def rejected(self, name: str | None = None, limit: int = 100) -> Sequence[dict[str, Any]]:
         """Rows that no event could be made of, the newest first, with the reason."""
@@ -207,7 +211,8 @@ class Outbox:
         query = select(rows).order_by(rows.c.position.desc()).limit(limit)
         if name:
             query = query.where(rows.c.trigger_name == name)
-        with self.engine.connect() as connection:
+        with self.engine.begin() as connection:
+            upgrade(connection)
             return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
 
     def _drop(self, connection: Connection, trigger: Trigger) -> None:
@@ -219,7 +224,7 @@ class Outbox:
         if self.postgres:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CREATE_LOCK})
             connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        self.tables.metadata.create_all(connection)
+        make(connection)
 
     def _columns(self, connection: Connection, trigger: Trigger) -> dict[str, Any]:
         found = (postgres if self.postgres else sqlite).columns_of(connection, trigger)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, text
 from topics.log import Partition
 from topics.outbox import postgres
 from topics.outbox.sqlite import value_of
-from topics.outbox.tables import tables
+from topics.outbox.tables import tables, upgrade
 
 _LOCK = 5_714_290_119
 """PostgreSQL's advisory lock that the relay of a database holds: any number, the same everywhere."""
@@ -57,6 +57,12 @@ class OutboxReader:
 
     def acquire(self) -> bool:
         """Whether this relay is now the one that works: until ``close``, or until its process or connection ends."""
+        held = self._lock()
+        if held:
+            upgrade(self._connection)
+        return held
+
+    def _lock(self) -> bool:
         if self._postgres:
             held = bool(self._connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}))
             if held:
@@ -107,12 +113,15 @@ class OutboxReader:
         )
 
     def reject(self, row: Row, reason: str) -> None:
-        """Set it aside, with the reason, where ``writeback triggers rejected`` lists it."""
+        """Set it aside, with the reason, where ``writeback triggers rejected`` lists it.
+
+        What its trigger refused can never be sent: no retry puts it back.
+        """
         schema = "writeback.outbox" if self._postgres else "writeback_outbox"
         columns = 'id, aggregatetype, aggregateid, type, payload, "timestamp", subject, trigger_name, backfill'
         move = text(
-            f"INSERT INTO {schema}_rejected ({columns}, refused)"  # noqa: S608 - our own names
-            f" SELECT {columns}, :reason FROM {schema} WHERE position = :position"
+            f"INSERT INTO {schema}_rejected ({columns}, refused, by_trigger)"  # noqa: S608 - our own names
+            f" SELECT {columns}, :reason, refused IS NOT NULL FROM {schema} WHERE position = :position"
         )
         self._connection.execute(text("BEGIN"))
         try:

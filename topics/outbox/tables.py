@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     DateTime,
     Engine,
     Identity,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     false,
     func,
     inspect,
+    text,
 )
 
 SCHEMA = "writeback"
@@ -51,6 +53,24 @@ class Tables:
 
 def tables(engine: Engine) -> Tables:
     return _tables(engine.dialect.name)
+
+
+def make(connection: Connection) -> None:
+    """What is missing of them: tables, and the columns that a later release added."""
+    known = _tables(connection.dialect.name)
+    known.metadata.create_all(connection)
+    upgrade(connection)
+
+
+def upgrade(connection: Connection) -> None:
+    """Add ``by_trigger`` to a table of the release before; of its rows, those without a key have it."""
+    rejected = _tables(connection.dialect.name).rejected
+    columns = inspect(connection).get_columns(rejected.name, schema=rejected.schema)
+    if any(column["name"] == rejected.c.by_trigger.name for column in columns):
+        return
+    table, false_ = rejected.fullname, "false" if connection.dialect.name == "postgresql" else "0"
+    connection.execute(text(f"ALTER TABLE {table} ADD COLUMN by_trigger BOOLEAN NOT NULL DEFAULT {false_}"))
+    connection.execute(rejected.update().where(rejected.c.aggregateid.endswith("/")).values(by_trigger=True))
 
 
 def exist(engine: Engine) -> bool:
@@ -96,6 +116,7 @@ def _tables(dialect: str) -> Tables:
         *event_columns(),
         Column("refused", Text, nullable=False),
         Column("rejected_at", time, nullable=False, server_default=func.now()),
+        Column("by_trigger", Boolean, nullable=False, server_default=false()),  # no retry can mend it
         sqlite_autoincrement=True,
     )
     triggers = Table(

@@ -218,6 +218,13 @@ def rejected(context: CommandContext, /, *, name: str | None, limit: int, wareho
 @_warehouse_option
 @pass_context
 def retry(context: CommandContext, /, *, name: str | None, warehouse: str | None) -> None:
-    """Put rejected rows back into the outbox, when what stopped them is mended."""
-    count = sum(outbox.retry(name) for outbox in outboxes(context, warehouse))
-    say(f"{count:,} rows went back into the outbox.")
+    """Put rejected rows back into the outbox, when what stopped them is mended.
+
+    What a trigger itself refused (a key that is NULL, a NaN) stays: change the row in its table, and it is sent anew.
+    """
+    counts = [outbox.retry(name) for outbox in outboxes(context, warehouse)]
+    say(f"{sum(moved for moved, _ in counts):,} rows went back into the outbox.")
+    if stay := sum(stays for _, stays in counts):
+        note(
+            f"{stay:,} stay: their triggers refused them (`writeback triggers rejected`). Change the rows in the table."
+        )

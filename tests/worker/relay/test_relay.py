@@ -115,6 +115,31 @@ async def test_rows_that_no_event_can_be_made_of_are_set_aside(warehouse: Wareho
     assert len(warehouse.outbox.rejected("other")) == 3
 
 
+async def test_only_what_something_outside_stopped_is_put_back(warehouse: Warehouse, log: Log) -> None:
+    """The row whose connection was unknown goes after a retry; the one that its trigger refused stays where it is."""
+    warehouse.create(key=("email",), name="other", connection="nobody")
+    warehouse.run("INSERT INTO contacts (id, email) VALUES (1, 'a@acme.com'), (2, NULL)")
+    async with running(relay_of(warehouse, log)):
+        await until(lambda: not warehouse.rows())
+    assert [row["by_trigger"] for row in warehouse.outbox.rejected()] == [True, False]
+    assert warehouse.outbox.retry("other") == (1, 1)
+    async with running(relay_of(warehouse, log, {"nobody": 1})):
+        await until(lambda: not warehouse.rows())
+    assert [event.key for event in events_in(log, "nobody")] == ["a@acme.com"]
+    assert [row["refused"] for row in warehouse.outbox.rejected()] == ["the key email is NULL"]
+
+
+async def test_rejected_rows_of_the_release_before_are_told_apart(warehouse: Warehouse, log: Log) -> None:
+    """Their table gets the column from a relay and from a retry; no key: its trigger refused it."""
+    without = f"ALTER TABLE {warehouse.outbox.tables.rejected.fullname} DROP COLUMN by_trigger"
+    warehouse.create(key=("email",), connection="nobody")
+    warehouse.run(without, "INSERT INTO contacts (id, email) VALUES (1, 'a@acme.com'), (2, NULL)")
+    async with running(relay_of(warehouse, log)):
+        await until(lambda: not warehouse.rows())
+    warehouse.run(without)
+    assert warehouse.outbox.retry() == (1, 1)
+
+
 async def test_a_paused_trigger_keeps_its_rows(warehouse: Warehouse, log: Log) -> None:
     """They wait, and go when it is resumed."""
     warehouse.create()
