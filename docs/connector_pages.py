@@ -15,6 +15,12 @@ from connectors.registry import NAMES, manifest, versions
 
 INDEX = """The applications that are built in. `writeback connectors list`, `show` and `snippet` say the same, also for
 manifests of your own ([how to add a connector](../../how-to/add-a-connector.md)).
+
+Writes (`add`, `update`, `upsert`, `delete`) are events: a worker carries them, with retries and dead letters. Reads go
+straight to the application, after the script's own writes have arrived: `get` gives one record or raises `NotFound`,
+`findone` gives `{}` when there is none, `list` gives a page, and `records` goes through all pages. They keep to half
+the rate, and when the application asks to wait they wait, two minutes at most. An error is raised, and never
+taken for "not found".
 """
 LIMITS = """{rate}, {limits.concurrency} calls at once; a connection may say less or more (`--rate`, `--concurrency`).
 What the vendor's answers ask for is obeyed in any case.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from connectors.contract import Page
+from connectors.errors import CallFailed
 from pq import _current
 from pq._transport import Channel
 from pq._values import merged, to_json_value
@@ -22,7 +23,8 @@ class Handle:
 
     Writes take the object's name, then dicts and keywords that together are the record; ``timeout=True`` asks for few
     retries (a number: seconds). They return at once, with a receipt. Reads go straight to the vendor, after the
-    script's own writes on this connection have arrived there (waiting at most 30 s for them), and raise on errors.
+    script's own writes on this connection have arrived there (waiting at most 30 s for them), at half the connection's
+    rate, and raise on errors.
     """
 
     def __init__(self, name: str | int) -> None:
@@ -111,10 +113,26 @@ class Handle:
     ) -> dict[str, Any]:
         """A page: ``{"status": "success", "detail": [records], "bookmark": ...}``. Raises ``CallFailed``.
 
-        Hand the bookmark in for the next page; it is None after the last.
+        Hand the bookmark in for the next page; it is None after the last. ``records`` does that by itself.
         """
         page = self._read(object_name, merged(query, fields), bookmark)
         return {"status": "success", "detail": page.detail, "bookmark": page.bookmark}
+
+    def records(self, object_name: str, /, *query: Mapping[str, Any], **fields: Any) -> Iterator[dict[str, Any]]:
+        """Every record that ``list`` would give, one after the other; a page is asked for when it is needed.
+
+        >>> for contact in hubspot.records("contact", properties=["email"]): ...
+
+        Raises ``CallFailed`` in the middle when a page cannot be had: what came before was right, and is not all.
+        """
+        asked = merged(query, fields)
+        page = self._read(object_name, asked)
+        yield from page.detail
+        while page.bookmark is not None:
+            before, page = page.bookmark, self._live().read(object_name, asked, page.bookmark)
+            if page.bookmark == before:
+                raise CallFailed(f"{self.name} gives the same page of {object_name} again and again: {before}")
+            yield from page.detail
 
     def apicall(
         self,

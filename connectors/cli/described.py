@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from connectors.engine.manifest import Manifest
 
-READS = ("get", "list", "findone")
-
 
 class Fields(NamedTuple):
     """Names of fields: those that an event must have, those that mean something, and whether any other goes along."""
@@ -42,7 +40,7 @@ def aliases(manifest: Manifest) -> dict[str, list[str]]:
 
 def functions(manifest: Manifest) -> list[dict[str, Any]]:
     """One row for each object and operation; what can be read is the last of each object."""
-    from connectors.engine.manifest.needs import UNIQUE, needed, taken  # noqa: PLC0415 - help needs none of it
+    from connectors.engine.manifest.needs import UNIQUE, needed, reads, taken  # noqa: PLC0415 - help needs none of it
 
     found: list[dict[str, Any]] = []
     for object_name, spec in manifest.objects.items():
@@ -56,19 +54,6 @@ def functions(manifest: Manifest) -> list[dict[str, Any]]:
             found.append({**row, "operation": str(operation), "batch": batch, **fields._asdict()})
         found += [
             {**row, "operation": kind, "batch": None, "required": required, "optional": [], "others": False}
-            for kind, required in reads(manifest, object_name).items()
+            for kind, required in reads(spec).items()
         ]
     return found
-
-
-def reads(manifest: Manifest, object_name: str) -> dict[str, list[str]]:
-    """``get``, ``list``, ``findone``, as far as they are there, with what each needs."""
-    read = manifest.objects[object_name].read
-    if read is None:
-        return {}
-    there = {
-        "get": ["id"] if read.get is not None else None,
-        "list": [] if read.list is not None else None,
-        "findone": ["searchfield", "searchterm"] if read.find is not None or read.find_unique is not None else None,
-    }
-    return {kind: needs for kind, needs in there.items() if needs is not None}

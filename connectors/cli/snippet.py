@@ -103,7 +103,7 @@ def snippets(manifest: Manifest, called: str, unique: Mapping[str, str]) -> Iter
             body = shlex.quote(json.dumps(fields, ensure_ascii=False))
             command = f"writeback emit {shlex.quote(called)} {operation} {object_name} {body}"
             yield Snippet(object_name, str(operation), python, command)
-        if spec.read is not None:
+        if spec.read is not None or spec.reads:
             yield from _reads(object_name, spec, variable, unique.get(object_name) or spec.unique)
 
 
@@ -137,18 +137,22 @@ def _raw(called: str, variable: str) -> Iterator[Snippet]:
 
 
 def _reads(object_name: str, spec: ObjectSpec, variable: str, unique: str | None) -> Iterator[Snippet]:
-    read = spec.read
-    assert read is not None
+    from connectors.engine.manifest.needs import reads  # noqa: PLC0415
+
     name = json.dumps(object_name)
-    if read.get is not None:
-        yield Snippet(object_name, "get", f"{variable}.get({name}, id={AN_ID})", None)
-    if read.list is not None:
-        yield Snippet(object_name, "list", f'for record in {variable}.list({name})["detail"]: ...', None)
-    if read.find is not None or read.find_unique is not None:
-        field = unique or next(iter(spec.example), "id")
-        value = json.dumps(spec.example.get(field, "..."), ensure_ascii=False)
-        found = f"{variable}.findone({name}, searchfield={json.dumps(field)}, searchterm={value})"
-        yield Snippet(object_name, "findone", found, None)
+    for kind, needs in reads(spec).items():
+        if kind == "get":
+            yield Snippet(object_name, kind, f"{variable}.get({name}, id={AN_ID})", None)
+        elif kind == "list":
+            query = _arguments({field: spec.example.get(field, "...") for field in needs})
+            yield Snippet(
+                object_name, kind, f"for record in {variable}.records({', '.join([name, *query])}): ...", None
+            )
+        else:
+            field = unique or next(iter(spec.example), "id")
+            value = json.dumps(spec.example.get(field, "..."), ensure_ascii=False)
+            found = f"{variable}.findone({name}, searchfield={json.dumps(field)}, searchterm={value})"
+            yield Snippet(object_name, kind, found, None)
 
 
 def _fields(spec: ObjectSpec, operation: str, needs: list[str]) -> dict[str, Any]:

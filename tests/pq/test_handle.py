@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import pq
+from connectors.contract import Page
 from connectors.errors import CallFailed
-from pq.testing import Write, recorded
+from pq.testing import FakeChannel, Write, recorded
 
 JOHN = {"id": "101", "email": "john@acme.com"}
 JANE = {"id": "102", "email": "jane@acme.com"}
@@ -109,6 +110,34 @@ def test_list() -> None:
         page = pq.connect("CRM").list("contact")
 
     assert page == {"status": "success", "detail": [JOHN, JANE], "bookmark": None}
+
+
+def test_records() -> None:
+    """Every page's records, one after the other, each page asked for when it is needed."""
+    pages = {None: Page([JOHN], "1"), "1": Page([], "2"), "2": Page([JANE], None)}
+    asked: list[str | None] = []
+    with recorded(), pytest.MonkeyPatch.context() as patch:
+
+        def read(_self: object, _object: str, query: Mapping[str, Any], bookmark: str | None) -> Page:
+            asked.append(bookmark)
+            assert query == {"limit": 1}
+            return pages[bookmark]
+
+        patch.setattr(FakeChannel, "read", read)
+        found = pq.connect("CRM").records("contact", limit=1)
+        assert asked == []
+        assert next(found) == JOHN
+        assert asked == [None]
+
+        assert (list(found), asked) == ([JANE], [None, "1", "2"])
+
+
+def test_records_that_never_end() -> None:
+    """A vendor that gives the same page for ever is an error, and not a script that never ends."""
+    with recorded(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeChannel, "read", lambda *_: Page([JOHN], "same"))
+        with pytest.raises(CallFailed, match="the same page of contact again and again"):
+            list(pq.connect("CRM").records("contact"))
 
 
 @pytest.mark.parametrize(

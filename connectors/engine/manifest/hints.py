@@ -24,7 +24,7 @@ def hints(manifest: Manifest) -> Iterator[Hint]:
     for name, spec in manifest.objects.items():
         if not spec.example:
             yield ("objects", name), "no `example`: `connectors try` and `connectors snippet` have nothing to show"
-        if spec.read is None:
+        if spec.read is None and not spec.reads:
             yield ("objects", name), "no `read`: get, list, findone and refreshes do not have it"
         for operation, one in spec.operations.items() if manifest.protocol == "http" else ():
             yield from _of_operation(manifest, spec, ("objects", name, "operations", str(operation)), operation, one)

@@ -67,6 +67,9 @@ class ObjectSpec(Part):
     operations: dict[OperationName, Operation] = Field(
         description="What can be done: add, update, upsert, delete, message."
     )
+    reads: list[Literal["get", "list", "findone"]] = Field(
+        default=[], description="What can be read, of a protocol that is not HTTP; HTTP has `read`."
+    )
     read: Read | None = Field(default=None, description="How it is read: get, list, findone, refreshes.")
 
     @model_validator(mode="after")

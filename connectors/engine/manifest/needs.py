@@ -8,7 +8,9 @@ from connectors.engine.manifest.model import ObjectSpec
 from connectors.engine.manifest.requests import Operation
 from connectors.engine.template.placeholders import UNIQUE, fields_needed, fields_taken
 
-__all__ = ["UNIQUE", "needed", "taken"]
+__all__ = ["UNIQUE", "needed", "reads", "taken"]
+
+_QUERIES = {"get": ("id",), "list": (), "findone": ("searchfield", "searchterm")}
 
 
 def needed(spec: ObjectSpec, operation: Operation, unique: str | None = None) -> list[str]:
@@ -27,6 +29,15 @@ def taken(spec: ObjectSpec, operation: Operation) -> tuple[list[str], bool]:
     others = others or not (shapes or operation.optional)  # of a protocol of its own that says nothing more
     aliases = spec.aliases if others else {}
     return list(dict.fromkeys((*named, *aliases, *operation.optional))), others
+
+
+def reads(spec: ObjectSpec) -> dict[str, list[str]]:
+    """``get``, ``list``, ``findone``, as far as they are there, with what a query must have."""
+    read = spec.read
+    if read is None:
+        return {kind: list(_QUERIES[kind]) for kind in spec.reads}
+    there = {"get": read.get, "list": read.list, "findone": read.find_unique or read.find}
+    return {kind: [*_QUERIES[kind], *request.needs] for kind, request in there.items() if request is not None}
 
 
 def _shapes(operation: Operation) -> list[Any]:

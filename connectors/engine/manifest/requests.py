@@ -126,3 +126,4 @@ class ReadRequest(Request):
     records: Path = Field(default="@", description="The records in the answer; a single one is taken as a list of one.")
     bookmark: Path | None = Field(default=None, description="Where the next page starts; empty after the last page.")
     absent: list[Status] = Field(default=[], description="Statuses that mean: there is no such record.")
+    needs: list[str] = Field(default=[], description="What a query must have, for catalogues.")

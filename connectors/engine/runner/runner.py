@@ -29,10 +29,11 @@ from connectors.engine.runner.calls import Prepared, compile_call
 from connectors.engine.runner.delivery import deliver_batch, deliver_one
 from connectors.engine.runner.expected import UNREADABLE, body_of
 from connectors.engine.runner.find import find
+from connectors.engine.runner.pace import Pace
 from connectors.engine.runner.plan import Compiler, Plan
 from connectors.engine.runner.read import choose, read
 from connectors.engine.runner.sender import Sender
-from connectors.engine.runner.source import Asking, Pace, Source
+from connectors.engine.runner.source import Asking, Source
 from connectors.engine.runner.verdicts import refusal
 from connectors.engine.runner.written import Written, written
 from connectors.engine.template.template import Scope
@@ -75,6 +76,7 @@ class HttpConnector:
         self.compiler = Compiler(manifest, configuration, self.sender.base, self.sender.redact, dict(on_unknown or {}))
         self.asking = self.compiler.rules(idempotent=True)
         """The rules for calls that only ask."""
+        self.sender.pace, self.sender.rules = Pace(self.limits), self.asking
         self._newest = newest
         self._plans = self.compiler.plans()
         self._reads = self.compiler.reads()

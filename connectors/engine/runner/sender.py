@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from connectors.connections.tokens import ConnectionTokens
-from connectors.contract import Delivered, Quota
+from connectors.contract import Delivered, Quota, Throttled
 from connectors.engine.auth.credentials import credentials
 from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.auth.token import Credentials, TokenCredentials
@@ -14,6 +14,7 @@ from connectors.engine.manifest.configuration import Configuration
 from connectors.engine.manifest.model import LimitsSpec, Manifest
 from connectors.engine.runner.calls import Base, Prepared
 from connectors.engine.runner.expected import Expected, as_list, compile_says
+from connectors.engine.runner.pace import Pace
 from connectors.engine.runner.verdicts import Rules, refusal
 from connectors.engine.template.template import Static, compile_text
 from connectors.engine.transport.failures import TransportFailure
@@ -24,6 +25,10 @@ from connectors.errors import CallFailed
 
 MAX_DELIVERY: Final = MIB
 """The most that is taken of the answer to one event; a batch may answer with ``MAX_READ``."""
+
+
+LONGEST_WAIT_S: Final = 120.0
+"""A read that the vendor holds up for longer ends with the vendor's words: somebody waits for it."""
 
 
 class Sender:
@@ -42,6 +47,9 @@ class Sender:
         self._seconds = configuration.timeout_seconds
         self._transport = Transport(configuration.guard)
         self._credentials = credentials(configuration, self._transport, self.redact, now=now, tokens=tokens)
+        self.pace: Pace | None = None
+        """How fast ``ask`` may go; ``rules``: which answers ask to wait. Given by the connector."""
+        self.rules: Rules | None = None
         self._quota: Quota | None = None
         self._quota_names = _quota_names(manifest.limits)
         self.base = _base(manifest, configuration, self._credentials.params)
@@ -71,7 +79,36 @@ class Sender:
         return reply
 
     async def ask(self, prepared: Prepared) -> Reply:
-        """A request somebody waits for. Raises ``CallFailed`` when there is no answer, or one too large to read."""
+        """A request somebody waits for: a read, or a raw call.
+
+        It goes at the connection's pace, and when the vendor asks to wait it waits and asks again, ``LONGEST_WAIT_S``
+        in all. Raises ``CallFailed`` when there is no answer, or one too large to read.
+        """
+        waited = 0.0
+        while True:
+            reply = await self._in_turn(prepared)
+            wait = self._asked_to_wait(reply)
+            if wait is None or self.pace is None or waited + wait > LONGEST_WAIT_S:
+                return reply
+            waited += wait
+            await self.pace.sleep(wait)
+
+    async def _in_turn(self, prepared: Prepared) -> Reply:
+        if self.pace is None:
+            return await self._answered(prepared)
+        async with self.pace.at_once:
+            await self.pace.turn()
+            return await self._answered(prepared)
+
+    def _asked_to_wait(self, reply: Reply) -> float | None:
+        """Seconds, where the answer is a limit's: nothing was done then, whatever was asked."""
+        if self.rules is None:
+            return None
+        expected = self.base.expected
+        verdict = refusal(reply, expected.body_of(reply), self.rules, expected, self.now())
+        return verdict.after if isinstance(verdict, Throttled) else None
+
+    async def _answered(self, prepared: Prepared) -> Reply:
         try:
             reply = await self.send(prepared, limit=MAX_READ)
         except TransportFailure as failure:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
-from connectors.contract import Down, Limits, Rejected, Retry, Throttled
+from connectors.contract import Down, Rejected, Retry, Throttled
 from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.manifest.read import ColumnType, PagedRequest, Related, Sync
 from connectors.engine.runner.calls import ManifestCall, Prepared, compile_call
+from connectors.engine.runner.pace import Pace
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.verdicts import Rules, after_failure, refusal
 from connectors.engine.template.paths import Look, compile_path
@@ -26,9 +26,6 @@ Row = dict[str, Any]
 
 TRIES: Final = 5
 """Tries of one page, 1, 2, 4 and 8 seconds apart; a 429 costs none."""
-READ_SHARE: Final = 0.5
-"""Of the connection's rate. The worker does not know of a read; where it takes all of the rate meanwhile, the vendor's
-429 and rate headers slow both down."""
 LONGEST_THROTTLE_S: Final = 900.0
 
 
@@ -44,22 +41,6 @@ class SourcePage:
     bookmark: str | None = None
     at: datetime | None = None
     latest: datetime | None = None
-
-
-@dataclass(slots=True)
-class Pace:
-    """The least time between two requests of one connection's reading."""
-
-    limits: Limits
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _next: float = 0.0
-
-    async def turn(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._next > now:
-            await self.sleep(self._next - now)
-        if self.limits.rate:
-            self._next = max(now, self._next) + self.limits.per_seconds / (self.limits.rate * READ_SHARE)
 
 
 @dataclass(slots=True)

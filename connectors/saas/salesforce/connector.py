@@ -10,10 +10,11 @@ from connectors.contract import Page, Rejected, Verdict
 from connectors.engine.manifest.model import ObjectSpec
 from connectors.engine.manifest.read import Sync
 from connectors.engine.runner.delivery import deliver_batch
+from connectors.engine.runner.pace import Pace
 from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.read import choose, kind_of, read
 from connectors.engine.runner.runner import HttpConnector
-from connectors.engine.runner.source import Asking, Pace, Source
+from connectors.engine.runner.source import Asking, Source
 from connectors.errors import CallFailed, UnknownFunction
 from connectors.saas.salesforce import soql
 from connectors.saas.salesforce.questions import SoqlFind, question

@@ -29,7 +29,7 @@ def _one_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["emit", "My Hub"], "up", ["update", "upsert"]),
         (["emit", "My Hub", "upsert"], "c", ["contact", "company"]),
         (["connections", "test"], "my", ["My Hub"]),
-        (["connections", "add", "x", "--connector"], "s", ["slack", "sql"]),
+        (["connections", "add", "x", "--connector"], "sl", ["slack"]),
         (["connectors", "show"], "hub", ["hubspot"]),
         (["connectors", "snippet"], "", ["My Hub", "email"]),
         (["connectors", "snippet", "slack", "update"], "", ["message"]),

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from connectors import registry
 from connectors.connections.store import Connection, Connections
+from connectors.engine.runner.pace import Pace
 from connectors.engine.runner.runner import HttpConnector
-from connectors.engine.runner.source import Pace
 from connectors.errors import UnknownFunction
 from topics.warehouse import warehouse_url
 from worker.refresher.job import Job

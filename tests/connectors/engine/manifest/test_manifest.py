@@ -57,7 +57,11 @@ REQUEST = "objects/thing/operations/add/request"
         ("colour", "red", "colour: there is no such field here"),
         ("version", 1.0, 'version: is a number; write it in quotes: "1.0"'),
         ("probe", {"method": "GET"}, "probe.path: is missing"),
-        ("objects/thing/unqiue", "email", "did you mean unique? (there are aliases, example, operations, read, unique"),
+        (
+            "objects/thing/unqiue",
+            "email",
+            "did you mean unique? (there are aliases, example, operations, read",
+        ),
         (f"{REQUEST}/sucess", [200], "did you mean success?"),
         ("auth", [{"type": "bearer", "tokn": "token"}], "did you mean token? (there are token, type)"),
         ("version", "one", "version: "),

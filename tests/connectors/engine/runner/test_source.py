@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from connectors.contract import Limits
 from connectors.engine.manifest.read import PagedRequest, Sync
-from connectors.engine.runner.source import READ_SHARE, Pace, Turning, parse_time
+from connectors.engine.runner.pace import READ_SHARE, Pace
+from connectors.engine.runner.source import Turning, parse_time
 from connectors.engine.transport.session import Reply
 
 MOMENT = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
