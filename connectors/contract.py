@@ -137,6 +137,10 @@ class Function:
     aliases: frozenset[str] = frozenset()
 
 
+READ_SHARE = 0.5
+"""Of a connection's rate, for a refresh that reads it. While it does, the writes keep to the rest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """``rate`` calls per ``per_seconds`` for the whole connection (None: unlimited); ``concurrency`` calls at once.

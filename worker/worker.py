@@ -20,7 +20,7 @@ from worker.engine.decide.retry import RetryPolicy
 from worker.engine.intake.budget import Budget
 from worker.engine.intake.changes import Changes
 from worker.engine.intake.holds import PartitionHolds
-from worker.engine.intake.intake import Build, ConnectionOpener
+from worker.engine.intake.intake import Build, ConnectionOpener, Reads, nothing_is_read
 from worker.engine.intake.partitions import Partitions
 from worker.engine.intake.pauses import PartitionPauses
 from worker.engine.intake.router import Router
@@ -76,9 +76,11 @@ class Worker:
         policy: RetryPolicy | None = None,
         parking: Parking | None = None,
         orders: Orders | None = None,
+        reads: Reads = nothing_is_read,
     ) -> None:
         """``parking``: where parked keys are kept; without it a connection with ``on_dead: park`` is held.
 
+        ``reads``: which connections a refresh reads now; without it nobody leaves it a part of the rate.
         ``orders``: what operators order about partitions that are held; without it they are held until it is known.
         """
         self._settings = settings or WorkerSettings()
@@ -102,7 +104,9 @@ class Worker:
         self._committer = Committer(self._consumer, self._ledger, clock, self._committed)
 
         context = DispatchContext(self, outcomes, clock, policy or RetryPolicy())
-        opener = ConnectionOpener(connections, build, context, after_writeback, parking=parking, orders=orders)
+        opener = ConnectionOpener(
+            connections, build, context, after_writeback, parking=parking, orders=orders, reads=reads
+        )
         self._opener = opener
         self._pauses = PartitionPauses(self._consumer)
         budget = Budget(self._settings.budget_records, self._settings.budget_bytes)
@@ -130,6 +134,7 @@ class Worker:
             clock=clock,
             tasks=tasks,
             grace_seconds=self._settings.grace_seconds,
+            reads=reads,
         )
 
         self._announcer = StateAnnouncer(connections, results, clock, tasks)

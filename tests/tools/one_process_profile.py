@@ -117,7 +117,7 @@ class Saas:
 
 
 class Bench:
-    """``saas``: by slug, the destination of each connection."""
+    """``saas``: by slug, the destination of each connection. ``reads``: connections that a refresh reads."""
 
     def __init__(self, folder: Path) -> None:
         self._url = f"sqlite:///{folder / 'log.db'}"
@@ -129,6 +129,7 @@ class Bench:
         self.parking = Parking(self._store)
         self.orders = Orders(self._store)
         self.saas: dict[str, Saas] = {}
+        self.reads: set[str] = set()
 
     def connect(self, slug: str = "acme", **changes: Any) -> Saas:
         self.connections.add(slug, "acme", **changes)
@@ -152,6 +153,7 @@ class Bench:
             policy=AT_ONCE,
             parking=self.parking,
             orders=self.orders,
+            reads=lambda: self.reads,
         )
 
     def _build(self, connection: Connection, secrets: Mapping[str, str]) -> Connector:

@@ -902,3 +902,23 @@ async def test_what_is_done_and_old_is_deleted(bench: Bench, monkeypatch: pytest
 
     assert undone == {slow: 0}
     assert saas.seen == ["e0", "e1", "e2"]
+
+
+async def test_a_refresh_gets_its_part_of_the_rate(bench: Bench) -> None:
+    """While one reads the connection its writes keep to half, from their first call on; then all of it is theirs again.
+
+    One that another tool makes has a quota of its own.
+    """
+    bench.connect(limits={"rate": 100})
+    bench.connect("other", limits={"rate": 100}, policy={"refresh": {"call": {"tool": "command", "command": "true"}}})
+    bench.reads |= {"acme", "other"}
+    bench.emit(event(0))
+    bench.emit(event(1, connection="other"), slug="other")
+
+    async with bench.working() as worker:
+        await bench.eventually(lambda: len(bench.results()) == 2)
+        rates = [dispatcher(worker, slug).destination.throttle.rate for slug in ("acme", "other")]
+        bench.reads.clear()
+        await bench.eventually(lambda: dispatcher(worker).destination.throttle.rate == 97)
+
+    assert rates == [48.5, 97]

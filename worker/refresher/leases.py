@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, select, update
 
-from topics.store import inserting
+from topics.store import inserting, reading
 from worker.refresher.tables import LEASES
 
 PULSE_SECONDS = 1.0
@@ -63,6 +63,13 @@ class Leases:
             if transaction.execute(taken).rowcount:
                 return Lease(connection, found.epoch + 1)
             return Held("", found.epoch, found.pulse)  # another was quicker: look again
+
+    def held(self) -> dict[str, Held]:
+        """The leases that somebody holds, by connection."""
+        row = LEASES.c
+        with reading(self._engine) as transaction:
+            found = transaction.execute(select(LEASES).where(row.holder != "")).all()
+        return {one.connection: Held(one.holder, one.epoch, one.pulse) for one in found}
 
     def pulse(self, lease: Lease) -> bool:
         """A sign of life; False when the lease is another's now."""

@@ -9,7 +9,10 @@ from dead_letter.store.parking import Parking
 from topics.cli.context import CommandContext
 from topics.orders import Orders
 from topics.settings import seconds_of
+from worker.clock import SystemClock
 from worker.process.secret_log import SecretLog
+from worker.refresher.leases import Leases
+from worker.refresher.reads import ReadsUnderWay
 from worker.worker import Worker, WorkerSettings
 
 
@@ -25,6 +28,7 @@ def build(context: CommandContext) -> Worker:
         connections=connections,
         parking=Parking(context.store()),
         orders=Orders(context.store()),
+        reads=ReadsUnderWay(Leases(context.store()), SystemClock()),
         build=connector,
         settings=WorkerSettings(
             group=settings.group,

@@ -51,6 +51,14 @@ def read_policy(said: Any, name: str) -> RefreshPolicy:
         raise BadConnection(f"the policy {where} of the connection {name!r}: {first['msg']}") from error
 
 
+def is_read_here(connection: Connection) -> bool:
+    """Whether its refresh is our own reading, and no other tool's."""
+    try:
+        return refresh_policy(connection).call is None
+    except BadConnection:
+        return False
+
+
 def wants_after_writeback(connection: Connection) -> bool:
     """False for a policy that cannot be read: the refresher says what is wrong with it when it is asked."""
     try:

@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import Engine
 
 from topics.store import open_store
+from worker.clock import FakeClock
 from worker.refresher.leases import TAKEOVER_SECONDS, Held, Lease, Leases, Watch
+from worker.refresher.reads import ReadsUnderWay
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -56,6 +58,21 @@ def test_takeover(engine: Engine) -> None:
     assert isinstance(now, Held)
     assert leases.take("odoo", "b", dead=now) == Lease("odoo", 2)
     assert not leases.pulse(first)
+
+
+def test_reads_under_way(engine: Engine) -> None:
+    """Whose lease is held, for as long as its holder shows that it lives."""
+    leases, clock = Leases(engine), FakeClock()
+    reads = ReadsUnderWay(leases, clock)
+    lease = leases.take("odoo", "a")
+    assert isinstance(lease, Lease)
+    leases.take("shop", "b")
+    assert reads() == {"odoo", "shop"}
+    clock.advance(TAKEOVER_SECONDS)
+    leases.pulse(lease)
+    assert reads() == {"odoo"}
+    leases.release(lease)
+    assert reads() == set()
 
 
 def test_watch() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.connections.store import Connection
-from connectors.contract import Connector, Down, Retry, Throttled, Unknown, Verdict
+from connectors.contract import READ_SHARE, Connector, Down, Retry, Throttled, Unknown, Verdict
 from worker.engine.destination.breaker import Breaker, Quarantine
 from worker.engine.destination.throttle import Throttle
 from worker.engine.lane.functions import limits_of
@@ -28,6 +28,7 @@ class Destination:
         self.throttle = Throttle(self.limits)
         self.breaker = Breaker()
         self.paused = False
+        self._is_read = False
         self._limited: set[str] = set()
         self._ended = Quarantine()
         self._received = Quarantine()
@@ -41,12 +42,19 @@ class Destination:
     def share(self) -> None:
         """Partitions came or went: the quota belongs to their owners, in equal parts."""
         owned = len(self._lane.assignments)
-        self.throttle.share(min(1.0, max(owned, 1) / max(1, self._partitions)))
+        part = min(1.0, max(owned, 1) / max(1, self._partitions))
+        self.throttle.share(part, of_rate=1.0 - READ_SHARE if self._is_read else 1.0)
         for assignment in self._lane.assignments.values():
             if self.breaker.state == "open":
                 self._worker.hold(assignment, "down")
             if self.paused:
                 self._worker.hold(assignment, "paused")
+
+    def share_with_read(self, *, under_way: bool) -> None:
+        """A refresh reads this connection, or has ended: it and the writes keep to one quota."""
+        if under_way != self._is_read:
+            self._is_read = under_way
+            self.share()
 
     # -- what calls say of it ---------------------------------------------------------------------------------------
 

@@ -53,8 +53,10 @@ class Throttle:
         self.concurrency = float(limits.concurrency)
         self.share(share)
 
-    def share(self, share: float) -> None:
-        """Our part of the quota changed: a rebalance. A larger share is used at once.
+    def share(self, share: float, of_rate: float = 1.0) -> None:
+        """Our part of the quota changed: a rebalance, or a refresh that needs a part of the rate (``of_rate`` is left).
+
+        A larger share is used at once.
 
         Calls at once and calls a day are rounded down, so that all owners together keep the limit; each has one.
         """
@@ -63,7 +65,7 @@ class Throttle:
         if limits.daily is not None:
             self._daily = max(1, int(limits.daily * share + ROUNDING))
         if limits.rate is not None:
-            quota = limits.rate * share
+            quota = limits.rate * share * of_rate
             self._top_rate = quota * HEADROOM / limits.per_seconds
             self._burst = max(1.0, quota * (1 - HEADROOM))
             self._tokens = min(self._tokens, self._burst)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from connectors.connections.refresh.policy import is_read_here
 from connectors.connections.store import Connections
 from connectors.errors import BadSecret, UnknownConnection
 from topics.errors import StoreUnavailable
@@ -11,7 +12,7 @@ from worker.background import BackgroundTasks
 from worker.clock import Clock
 from worker.engine.dispatch.dispatch import Dispatcher
 from worker.engine.intake.holds import PartitionHolds
-from worker.engine.intake.intake import ConnectionIntake
+from worker.engine.intake.intake import ConnectionIntake, Reads
 from worker.engine.intake.partitions import Partitions
 from worker.engine.intake.pauses import PartitionPauses
 from worker.engine.intake.router import Router
@@ -24,7 +25,10 @@ SECRETS_SECONDS = 30.0
 
 
 class Changes:
-    """``grace_seconds``: how long a connection that changes waits for its calls under way."""
+    """``grace_seconds``: how long a connection that changes waits for its calls under way.
+
+    ``reads``: connections that a refresh reads, whose writes leave it a part of the rate.
+    """
 
     def __init__(
         self,
@@ -37,7 +41,9 @@ class Changes:
         clock: Clock,
         tasks: BackgroundTasks,
         grace_seconds: float,
+        reads: Reads,
     ) -> None:
+        self._reads = reads
         self._connections = connections
         self._router = router
         self._partitions = partitions
@@ -62,6 +68,7 @@ class Changes:
             served = {slug for slug, intake in self._router.intakes.items() if intake.assignments}
             try:
                 revisions = await asyncio.to_thread(self._connections.revisions)
+                being_read = await asyncio.to_thread(self._reads)
             except StoreUnavailable as error:
                 logger().warning("store.unavailable", error=str(error))
                 continue
@@ -75,6 +82,8 @@ class Changes:
                     self._try_now(intake, revisions.get(intake.slug, 0))
                     continue
                 self._held_at.pop(intake.slug, None)
+                under_way = intake.slug in being_read and is_read_here(dispatcher.connection)
+                dispatcher.destination.share_with_read(under_way=under_way)
                 if intake.slug in renewed or dispatcher.connection.revision != revisions.get(intake.slug):
                     self._changing.add(intake.slug)
                     self._tasks.spawn(self._change(intake, dispatcher))  # one that is slow to end holds up no other

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
-from connectors.connections.refresh.policy import wants_after_writeback
+from connectors.connections.refresh.policy import is_read_here, wants_after_writeback
 from connectors.connections.store import Connection, Connections
 from connectors.contract import Connector
 from connectors.errors import BadConnection, UnknownConnection
@@ -79,6 +79,15 @@ class ConnectionIntake:
             await dispatcher.close()
 
 
+Reads = Callable[[], Collection[str]]
+"""The connections that a refresh reads now, by slug. Blocks; raises ``StoreUnavailable``."""
+
+
+def nothing_is_read() -> Collection[str]:
+    """Where nobody can say."""
+    return ()
+
+
 Opened = Callable[[ConnectionIntake], None]
 """Called on the loop when a connection is open, or unknown and to be dead-lettered."""
 CaughtUp = Callable[[ConnectionIntake, Assignment], None]
@@ -97,8 +106,10 @@ class ConnectionOpener:
         *,
         parking: Parking | None = None,
         orders: Orders | None = None,
+        reads: Reads = nothing_is_read,
     ) -> None:
         self._orders = orders
+        self._reads = reads
         self._connections = connections
         self._parking = parking
         self._build = build
@@ -196,6 +207,8 @@ class ConnectionOpener:
         connector = self._build(connection, secrets)
         intake.secrets = secrets
         intake.dispatcher = Dispatcher(connection, connector, self._context, park)
+        under_way = connection.slug in await asyncio.to_thread(self._reads)
+        intake.dispatcher.destination.share_with_read(under_way=under_way and is_read_here(connection))
         intake.state, intake.reason = "open", ""
         self._after_writeback.set_wanted(intake.slug, wanted=wants_after_writeback(connection))
         logger().info(

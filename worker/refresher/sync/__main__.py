@@ -30,12 +30,12 @@ def main() -> int:
         lifeline.hold_on(job.lifeline)
     clock = SystemClock()
     began = clock.monotonic()
-    result = _result(job, clock, out)
+    result = _result(job, clock, began, out)
     _say(out, Report(result=result.model_copy(update={"seconds": round(clock.monotonic() - began, 3)})))
     return 0 if result.status == "ok" else 1
 
 
-def _result(job: Job, clock: SystemClock, out: TextIO) -> Result:
+def _result(job: Job, clock: SystemClock, began: float, out: TextIO) -> Result:
     """Never raises: whoever waits is told how it ended."""
     warehouse = "that WRITEBACK_WAREHOUSE names"
     try:
@@ -52,7 +52,7 @@ def _result(job: Job, clock: SystemClock, out: TextIO) -> Result:
         try:
             run = Run(
                 settings, Connections(engine, settings.secret_key), clock.now,
-                lambda name, rows: _say(out, Progress(progress=Read(object=name, rows=rows))),
+                lambda name, rows: _say(out, Progress(progress=Read(object=name, rows=rows))), began,
             )  # fmt: skip
             return Result(status="ok", rows=run.do(job))
         finally:

@@ -28,18 +28,24 @@ if TYPE_CHECKING:
     from worker.refresher.sync.loading import Loader
 
 
+WORKERS_KNOW_SECONDS = 1.5
+"""After the lease was taken every worker has seen it, and leaves a read its part of the rate: they look each second."""
 LOADING = "_loading"
 """No object is called that: their names begin with a letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """``now``: our clock, in seconds; ``tell(object, rows)`` hears how far the reading is."""
+    """``now``: our clock, in seconds; ``tell(object, rows)`` hears how far the reading is.
+
+    ``began``: when this process did, by the clock that never jumps; the lease was taken before.
+    """
 
     settings: Settings
     connections: Connections
     now: Callable[[], float]
     tell: Callable[[str, int], None]
+    began: float = 0.0
 
     def do(self, job: Job) -> dict[str, int]:
         """The rows that came, by object."""
@@ -92,7 +98,7 @@ class Run:
                 raise UnknownFunction(
                     f"connector {connection.connector} {connection.version} says nothing of how its records are read"
                 )
-            pace = Pace(connector.limits)
+            pace = Pace(connector.limits, begins=self.began + WORKERS_KNOW_SECONDS)
             sources = [connector.source(name, pace) for name in names]
             reader = Reader(self.now, self.tell)
             asked = f"{connection.version} {connection.revision} {'full' if job.full else ''}"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.contract import Limits, Quota
+from connectors.contract import READ_SHARE, Limits, Quota
+from connectors.engine.runner.pace import Pace
 from worker.engine.destination.throttle import DAY, HEADROOM, Throttle
 
 
@@ -257,3 +258,29 @@ def test_a_daily_budget_is_shared_by_partitions() -> None:
         throttle.spend(0.0)
 
     assert throttle.wait(1.0) == DAY - 1.0
+
+
+@pytest.mark.parametrize(
+    ("rate", "per_seconds"), [(2, 1), (3, 1), (10, 1), (19, 1), (100, 10), (190, 10), (60, 60), (1_000, 1)]
+)
+def test_a_read_and_the_writes_beside_it_keep_one_quota(rate: float, per_seconds: float) -> None:
+    """In no window of the quota's length, and at whatever moment the read begins, do both make more than the quota."""
+    limits = Limits(rate=rate, per_seconds=per_seconds)
+    throttle, calls, begins, end = Throttle(limits), [], 2 * per_seconds + 0.37, 8 * per_seconds
+    now = 0.0
+    while now < end:
+        if now >= begins:
+            throttle.share(1.0, of_rate=1 - READ_SHARE)
+        wait = throttle.wait(now)
+        if wait == 0.0:
+            throttle.spend(now)
+            calls.append(now)
+        now += min(wait, max(begins - now, 0.0) or wait)
+    written, pace, now = len(calls), Pace(limits, begins=begins + 0.5), 0.0
+    while (now := now + pace.take(now)) < end:
+        calls.append(now)
+    calls.sort()
+
+    in_window = [bisect_left(calls, call + per_seconds - 1e-6) - number for number, call in enumerate(calls)]
+    assert max(in_window) <= rate
+    assert written > 0 < len(calls) - written
