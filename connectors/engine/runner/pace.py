@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from connectors.contract import READ_SHARE, Limits
 
+
 @dataclass(slots=True)
 class Pace:
     """The least time between two requests of one connection's reading, and how many there may be at once.
