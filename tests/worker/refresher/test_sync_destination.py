@@ -24,11 +24,7 @@ from worker.refresher.sync.destination import destination, schema_of
         (
             "sqlite:////data/wh.db",
             "sqlalchemy",
-            {
-                "credentials": "sqlite:////data/wh.db",
-                "create_primary_keys": True,
-                "create_unique_indexes": True,
-            },
+            {"create_primary_keys": True, "create_unique_indexes": True},
         ),
     ],
 )

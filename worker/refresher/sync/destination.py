@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy.engine import URL
 
-from topics.outbox.postgres import LOADING
+from worker.refresher.sync.silent import silent_sqlite, silent_url
 
 BIGQUERY_LOCATION: Final = "US"
 """BigQuery's own default."""
@@ -26,20 +26,13 @@ def destination(url: URL) -> Any:
             return known.redshift(credentials=_text(url.set(drivername="postgresql")))
         case "snowflake":
             return known.snowflake(credentials=_text(url))
-    return known.sqlalchemy(_text(_silent(url)), create_primary_keys=True, create_unique_indexes=True)
+        case "sqlite":
+            return known.sqlalchemy(silent_sqlite(url), create_primary_keys=True, create_unique_indexes=True)
+    return known.sqlalchemy(_text(silent_url(url)), create_primary_keys=True, create_unique_indexes=True)
 
 
 def _text(url: URL) -> str:
     return url.render_as_string(hide_password=False)
-
-
-def _silent(url: URL) -> URL:
-    """On PostgreSQL, a session in which no trigger of ours fires: what a refresh loads is no change to send back."""
-    if url.get_backend_name() != "postgresql":
-        return url
-    given = url.query.get("options", "")
-    own = f"{given if isinstance(given, str) else ' '.join(given)} -c {LOADING}=on".strip()
-    return url.update_query_dict({"options": own})
 
 
 def schema_of(slug: str) -> str:
