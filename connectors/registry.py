@@ -26,9 +26,16 @@ if TYPE_CHECKING:
     from connectors.engine.native import NativeConnector
     from connectors.engine.runner.runner import HttpConnector
 
-NAMES: Final = ("email", "hubspot", "http", "odoo", "salesforce", "slack", "sql")
+NAMES: Final = ("email", "google_sheets", "hubspot", "http", "odoo", "salesforce", "slack", "sql")
 NATIVE: Final = {"email": "EmailConnector", "sql": "SqlConnector"}
 """Connectors that do not speak HTTP: the class in the ``connector.py`` beside the manifest."""
+OWN_CLASS: Final = {
+    "google_sheets": "GoogleSheetsConnector",
+    "http": "RawConnector",
+    "odoo": "OdooConnector",
+    "salesforce": "SalesforceConnector",
+}
+"""The same for connectors that speak HTTP and need more than a manifest."""
 FOLDER: Final = Path(__file__).parent / "saas"
 
 
@@ -118,23 +125,12 @@ def _native_class_of(name: str) -> type[NativeConnector]:
 def class_of(name: str) -> type[HttpConnector]:
     """The class of a connector that speaks HTTP: its own where a manifest is not enough."""
     # imported here: the HTTP library is not for listings
-    match name:
-        case "http":
-            from connectors.saas.http.connector import RawConnector  # noqa: PLC0415
+    if name in OWN_CLASS:
+        own_class: type[HttpConnector] = getattr(import_module(f"connectors.saas.{name}.connector"), OWN_CLASS[name])
+        return own_class
+    from connectors.engine.runner.runner import HttpConnector  # noqa: PLC0415
 
-            return RawConnector
-        case "odoo":
-            from connectors.saas.odoo.connector import OdooConnector  # noqa: PLC0415
-
-            return OdooConnector
-        case "salesforce":
-            from connectors.saas.salesforce.connector import SalesforceConnector  # noqa: PLC0415
-
-            return SalesforceConnector
-        case _:
-            from connectors.engine.runner.runner import HttpConnector  # noqa: PLC0415
-
-            return HttpConnector
+    return HttpConnector
 
 
 def needed(connection: Connection, object_name: str, operation: str) -> list[str]:

@@ -23,6 +23,7 @@ from connectors.sandbox.ledger import Ledger
 from connectors.sandbox.odoo.wires import Odoo
 from connectors.sandbox.outage import Outage
 from connectors.sandbox.salesforce.rest import Salesforce
+from connectors.sandbox.sheets.rest import Sheets
 from connectors.sandbox.slack import Slack
 
 
@@ -33,6 +34,7 @@ class Controlled(Protocol):
     slack: Slack
     odoo: Odoo
     salesforce: Salesforce
+    google_sheets: Sheets
     ledger: Ledger
     dice: dict[str, Dice]
     latency: float
@@ -75,6 +77,7 @@ class Control:
             "slack": sandbox.slack.state(),
             "odoo": sandbox.odoo.state(),
             "salesforce": sandbox.salesforce.state(),
+            "google_sheets": sandbox.google_sheets.state(),
             "requests": sandbox.requests,
             "counts": dict(sandbox.ledger.counts),
             "outages": sandbox.outages,

@@ -19,6 +19,7 @@ from connectors.sandbox.ledger import Entry, Ledger
 from connectors.sandbox.odoo.wires import Odoo
 from connectors.sandbox.outage import Outage
 from connectors.sandbox.salesforce.rest import Salesforce
+from connectors.sandbox.sheets.rest import Sheets
 from connectors.sandbox.slack import Slack
 
 _EPOCH: Callable[[], float] = time.time  # noqa: TID251 - the vendor's own clock: timestamps in its answers
@@ -26,7 +27,7 @@ _GONE_POLL_SECONDS = 0.2
 
 
 class Vendor(Protocol):
-    """What ``hubspot.py``, ``slack.py``, ``odoo/wires.py`` and ``salesforce/rest.py`` are."""
+    """What ``hubspot.py``, ``slack.py``, ``odoo/wires.py``, ``salesforce/rest.py`` and ``sheets/rest.py`` are."""
 
     name: str
 
@@ -61,6 +62,7 @@ class Sandbox:
         slack: Slack | None = None,
         odoo: Odoo | None = None,
         salesforce: Salesforce | None = None,
+        sheets: Sheets | None = None,
         journal: Path | None = None,
         keep: bool = True,
     ) -> None:
@@ -70,11 +72,13 @@ class Sandbox:
         self.slack = slack or Slack(slack_faults)
         self.odoo = odoo or Odoo(faults)
         self.salesforce = salesforce or Salesforce(faults)
+        self.google_sheets = sheets or Sheets(faults)
         self.hubspot.set_faults(faults)
         self.odoo.set_faults(faults)
         self.salesforce.set_faults(faults)
+        self.google_sheets.set_faults(faults)
         self.slack.set_faults(slack_faults)
-        self.dice = {name: Dice(seed, faults) for name in ("hubspot", "odoo", "salesforce")}
+        self.dice = {name: Dice(seed, faults) for name in ("hubspot", "odoo", "salesforce", "google_sheets")}
         self.dice["slack"] = Dice(seed, slack_faults)
         self.ledger = Ledger(journal, keep=keep)
         self.latency = latency
@@ -82,7 +86,7 @@ class Sandbox:
         self.outages: list[tuple[float, float]] = []
         self.requests = 0
         self._host, self._port = host, port
-        self._vendors: tuple[Vendor, ...] = (self.odoo, self.salesforce, self.hubspot, self.slack)
+        self._vendors: tuple[Vendor, ...] = (self.odoo, self.salesforce, self.google_sheets, self.hubspot, self.slack)
         self._control = Control(self)
         self._unavailable_until = 0.0
         self._closing = False

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, Final
 
+from connectors.sandbox.assertions import JWT_BEARER, refused
 from connectors.sandbox.call import Answer, Call, answer
 from connectors.sandbox.faults import Fate, Faults
 from connectors.sandbox.ledger import Entry
@@ -23,7 +24,10 @@ _Rest = Callable[[Call, list[str], list[Entry]], Answer]
 
 
 class Salesforce:
-    """``tokens``: the good ones; None: any is. ``daily``: calls in all; 0: no limit. ``page``: rows of an answer."""
+    """``tokens``: the good ones; None: any is. ``daily``: calls in all; 0: no limit. ``page``: rows of an answer.
+
+    ``certificate``: the public key of the app ``client``; None: any assertion is good.
+    """
 
     name = "salesforce"
 
@@ -35,6 +39,7 @@ class Salesforce:
         daily: int = 0,
         page: int = PAGE,
         client: tuple[str, str] = ("key", "secret"),
+        certificate: str | None = None,
     ) -> None:
         self.org = Org.new(faults)
         self.daily = daily
@@ -43,6 +48,7 @@ class Salesforce:
         self._tokens = tokens
         self._page = page
         self._client = client
+        self._certificate = certificate
         self._open: dict[str, tuple[str, list[dict[str, Any]]]] = {}
         self._locators = count(1)
         self._resources: dict[str, _Rest] = {
@@ -293,7 +299,12 @@ class Salesforce:
                 return answer(400, {"error": "invalid_client", "error_description": "invalid client credentials"})
             if grant == "refresh_token" and not form.get("refresh_token"):
                 return answer(400, {"error": "invalid_grant", "error_description": "expired access/refresh token"})
-        elif grant != "urn:ietf:params:oauth:grant-type:jwt-bearer":
+        elif grant == JWT_BEARER:
+            keys = None if self._certificate is None else {self._client[0]: self._certificate}
+            why = refused(form.get("assertion", ""), keys, "https://login.salesforce.com", 180)
+            if why is not None:
+                return answer(400, {"error": "invalid_grant", "error_description": why})
+        else:
             return answer(400, {"error": "unsupported_grant_type", "error_description": "grant type not supported"})
         self.issued += 1
         token = f"00Dgk!{self.issued}"

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.contract import (
     Absent,
@@ -430,6 +432,26 @@ async def test_tokens(sandbox: Sandbox) -> None:
     assert sandbox.salesforce.issued == 2
     assert isinstance(held, Down)
     assert "invalid client credentials" in held.reason
+
+
+async def test_an_app_that_signs() -> None:
+    """The JWT bearer flow: the app's key, the user's name, and the audience of the login page."""
+    key = rsa.generate_private_key(65_537, 2_048)
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    org = Salesforce(Faults(), tokens=frozenset(), certificate=public.decode())
+    answers: list[Verdict] = []
+    async with Sandbox(latency=0, salesforce=org) as sandbox:
+        for login_url in ("https://login.salesforce.com", "https://test.salesforce.com"):
+            settings = {"client_id": "key", "username": "bot@acme.com", "login_url": login_url}
+            connector = made(sandbox.url, secrets={"private_key": pem}, **settings)
+            answers += await connector.deliver([event("add", LastName="a")])
+            await connector.close()
+
+    assert kinds(answers) == [Delivered, Down]
+    assert "the audience is another" in answers[1].reason  # type: ignore[union-attr]
 
 
 async def test_the_calls_of_a_day(sandbox: Sandbox, salesforce: SalesforceConnector) -> None:

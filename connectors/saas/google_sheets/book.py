@@ -1,0 +1,144 @@
+"""One spreadsheet over the wire: where things are in its sheets, what is in them, and the writing of a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from connectors.contract import Rejected, Retry, Verdict
+from connectors.engine.auth.endpoint import NoToken
+from connectors.engine.runner.calls import Prepared
+from connectors.engine.runner.expected import Expected, compile_says
+from connectors.engine.runner.sender import Sender
+from connectors.engine.runner.verdicts import Rules, after_failure, refusal
+from connectors.engine.transport.failures import TransportFailure
+from connectors.engine.transport.session import MAX_READ
+from connectors.errors import CallFailed
+from connectors.saas.google_sheets.layout import HEADER, Layout, Sheet, columns_of, header_of, whole_column
+from topics.event import exact_json
+
+SHEETS: Final = "sheets.properties(sheetId,title,gridProperties(rowCount,columnCount))"
+TRIES: Final = 3
+_RENDER: Final = (("valueRenderOption", "UNFORMATTED_VALUE"), ("dateTimeRenderOption", "FORMATTED_STRING"))
+_DONE: Final = Expected(says=compile_says(["spreadsheetId", "type(replies) == 'array'"]))
+_VALUES: Final = Expected(says=compile_says(["type(valueRanges) == 'array'"]))
+_SHEETS: Final = Expected(says=compile_says(["type(sheets) == 'array'"]))
+
+
+class Book:
+    """``rules``: those of calls that only ask."""
+
+    def __init__(self, sender: Sender, rules: Rules, url: str) -> None:
+        self.url = url
+        self._sender = sender
+        self._rules = rules
+        self._sheets: dict[str, Sheet] = {}
+        self._headers: dict[str, tuple[str, ...]] = {}
+
+    async def sheet(self, title: str, *, anew: bool = False) -> Sheet | Verdict:
+        """Its number and its size."""
+        if anew or title not in self._sheets:
+            answer = await self._ask("GET", sheets_url(self.url), _SHEETS, self._rules)
+            if not isinstance(answer, dict):
+                return answer  # type: ignore[no-any-return]  # a verdict
+            self._sheets = {one.title: one for one in sheets_of(answer)}
+        known = self._sheets.get(title)
+        if known is None:
+            there = ", ".join(self._sheets) or "none"
+            return Rejected(f"the spreadsheet has no sheet {title!r}; there are {there}")
+        return known
+
+    async def layout(self, title: str, keys: frozenset[str]) -> Layout | Verdict:
+        """The first row as it is now, and what is in the key columns: one call, when the first row is as it was."""
+        sheet = await self.sheet(title)
+        if not isinstance(sheet, Sheet):
+            return sheet
+        known = self._headers.get(title, ())
+        for _ in range(TRIES):
+            columns = columns_of(known, keys)
+            answer = await self.values_of(
+                [sheet.at(HEADER), *(sheet.at(whole_column(one)) for one in columns.values())]
+            )
+            if not isinstance(answer, list):
+                self.forget(title)
+                return answer
+            header = header_of(answer[0][0] if answer[0] else [])
+            if not keys or header == known:
+                self._headers[title] = header
+                found = [[one[0] if one else None for one in column] for column in answer[1:]]
+                return Layout(sheet, header, dict(zip(columns, found, strict=True)))
+            known = header
+        return Retry(f"the first row of {title!r} changed while it was read, {TRIES} times")
+
+    async def values_of(self, ranges: Sequence[str]) -> list[list[list[Any]]] | Verdict:
+        """Of each range its rows; rows and cells that are empty at the end are left out."""
+        answer = await self._ask("GET", values_url(self.url, ranges), _VALUES, self._rules)
+        if not isinstance(answer, dict):
+            return answer  # type: ignore[no-any-return]  # a verdict
+        found = values_in(answer)
+        if len(found) != len(ranges):
+            return Retry(f"{len(ranges)} ranges were asked for, and the answer has {len(found)}")
+        return found
+
+    async def write(self, requests: Sequence[Mapping[str, Any]], rules: Rules, seconds: float | None) -> Verdict | None:
+        """All of the requests or none; None: they are carried out."""
+        body = exact_json.dumps({"requests": list(requests)})
+        answer = await self._ask("POST", f"{self.url}:batchUpdate", _DONE, rules, body, seconds)
+        return None if isinstance(answer, dict) else answer
+
+    def forget(self, title: str) -> None:
+        """What was known of a sheet may no longer be so."""
+        self._headers.pop(title, None)
+        self._sheets.pop(title, None)
+
+    async def _ask(  # noqa: PLR0917 - a call and what is expected of it
+        self,
+        method: str,
+        url: str,
+        expected: Expected,
+        rules: Rules,
+        body: bytes | None = None,
+        seconds: float | None = None,
+    ) -> Any:
+        """The body of an answer, or the verdict that stands in its way."""
+        prepared = Prepared(method, url, dict(self._sender.base.headers), body)
+        try:
+            reply = await self._sender.send(prepared, seconds, MAX_READ)
+        except TransportFailure as failure:
+            return after_failure(failure, rules)
+        except NoToken as none:
+            return none.verdict
+        found = expected.body_of(reply)
+        refused = refusal(reply, found, rules, expected, self._sender.now())
+        return found if refused is None else refused
+
+
+def failed(verdict: Verdict) -> CallFailed:
+    """The error of a read that met this verdict."""
+    evidence = getattr(verdict, "evidence", None)
+    status, excerpt = (None, "") if evidence is None else (evidence.status, evidence.excerpt)
+    return CallFailed(getattr(verdict, "reason", "no answer"), status=status, excerpt=excerpt)
+
+
+def sheets_url(url: str) -> str:
+    return f"{url}?{urlencode({'fields': SHEETS})}"
+
+
+def sheets_of(answer: Mapping[str, Any]) -> list[Sheet]:
+    """Every sheet of a spreadsheet, with its size."""
+    found = []
+    for properties in (one["properties"] for one in answer["sheets"]):
+        grid = properties.get("gridProperties") or {}
+        size = (grid.get("rowCount", 0), grid.get("columnCount", 0))
+        found.append(Sheet(properties["title"], properties.get("sheetId", 0), *size))
+    return found
+
+
+def values_url(url: str, ranges: Sequence[str]) -> str:
+    """Numbers as numbers, times as the sheet shows them."""
+    return f"{url}/values:batchGet?{urlencode([*(('ranges', one) for one in ranges), *_RENDER])}"
+
+
+def values_in(answer: Mapping[str, Any]) -> list[list[list[Any]]]:
+    return [one.get("values") or [] for one in answer["valueRanges"]]
