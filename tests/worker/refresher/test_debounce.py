@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -250,6 +251,16 @@ steps = st.lists(
     max_size=60,
 )
 timings = st.builds(Timing, st.sampled_from([0.0, 0.5, 5.0, 90.0]), st.sampled_from([0.0, 5.0, 60.0]))
+
+
+@pytest.mark.parametrize("age", [-40 * 365 * 86_400.0, -1.0, 40 * 365 * 86_400.0])
+def test_a_clock_that_jumps(age: float) -> None:
+    """How old a request is the time of day says, and may be wrong by decades: it waits for the quiet, and no longer."""
+    debouncer: Debouncer[str] = Debouncer()
+    debouncer.ask(CRM, "a", EVERYTHING, 100.0, age=age)
+    assert debouncer.next_deadline() == 100.0 + DEFAULT.quiet
+    debouncer.ask(CRM, "b", EVERYTHING, 104.0)
+    assert debouncer.due(104.0 + DEFAULT.quiet) == CRM
 
 
 @settings(max_examples=400, deadline=None)
