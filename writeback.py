@@ -19,7 +19,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "demo": ("worker.demo.play:demo", "See the main job at work on this machine, reckoned to the last event."),
         "up": (
             "worker.roles.commands:up",
-            "Everything in one process: worker, refresher, relay, the archive of dead letters.",
+            "Everything in one process: worker, refresher, relay, scheduler, the archive of dead letters.",
         ),
         "worker": (
             "worker.roles.commands:worker",
@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Load connections into the warehouse again, as they are asked for.",
         ),
         "relay": ("worker.roles.commands:relay", "Take what triggers wrote in the warehouse to the topics."),
+        "scheduler": ("worker.roles.commands:scheduler", "Run the syncs that have a schedule when they are due."),
         "doctor": (
             "worker.observe.doctor_command:doctor",
             "Check log, store, secrets and connections; say what is wrong and what to do.",
@@ -51,6 +52,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "Set up": {
+        "syncs": (
+            "worker.syncs.cli.commands:syncs",
+            "A query becomes events, only what changed: plan, run, schedule.",
+        ),
         "triggers": (
             "worker.relay.commands:triggers",
             "Triggers in the warehouse: a change of a row becomes an event.",

@@ -19,6 +19,7 @@ from worker.observe.metrics import collect
 from worker.observe.observer import Observer
 from worker.refresher.counts import RefreshCounts
 from worker.refresher.metrics import collect as refresh_metrics
+from worker.syncs.metrics import collect as sync_metrics
 
 GENERATED = "<!-- Written by `make docs`; change the code, not this page. -->\n\n"
 EVENT = re.compile(r'^ {4}"([a-z_]+\.[a-z_]+)",(?:  # (.*))?$', re.MULTILINE)
@@ -29,7 +30,7 @@ def metrics_page() -> str:
     rows = "\n".join(
         f"| `{family.name}{'_total' if family.type == 'counter' else ''}` | {family.type} "
         f"| {', '.join(f'`{label}`' for label in getattr(family, '_labelnames', ()))} | {family.documentation} |"
-        for family in (*asyncio.run(collect(_nothing())), *refresh_metrics(_no_refreshes()))
+        for family in (*asyncio.run(collect(_nothing())), *refresh_metrics(_no_refreshes()), *sync_metrics({}))
     )
     return f"""# Metrics, health and states
 

@@ -2,6 +2,7 @@
 
 WritebackError                  anything a person can do something about; the message says what
 ├── MalformedEvent              a record that is not an event: it goes to the dead letters with its bytes
+├── BadValue                    a value that JSON does not have: the message names its field
 ├── LogError
 │   ├── LogUnavailable          the broker or the file cannot be reached now; worth trying again
 │   ├── LogReplaced             the embedded log's file was deleted or replaced while it was in use: end, and say so
@@ -22,6 +23,10 @@ class WritebackError(Exception):
 
 class MalformedEvent(WritebackError):
     """The record is not an event. The message names what is wrong with it."""
+
+
+class BadValue(WritebackError, TypeError):
+    """A value that JSON does not have, by its field's name."""
 
 
 class LogError(WritebackError):

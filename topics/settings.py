@@ -117,6 +117,10 @@ class Settings(BaseSettings):
         default=None,
         description="A folder of manifests (YAML) of your own: each is a connector beside those that are built in",
     )
+    syncs: Path = Field(
+        default=Path("syncs"),
+        description="The folder of the definitions of syncs, one YAML file each; seen from where the command runs",
+    )
     secret_key: str | None = Field(
         default=None,
         description="Encrypts the secrets of connections: long random text, the same on every machine "

@@ -62,6 +62,11 @@ EventName = Literal[
     "refresh.failed",  # connection, run, attempt, reason, retry_in: tried again
     "refresh.dead_lettered",  # connection, requests, letters, reason
     "refresh.cut_off",  # connection, run, reason: the lease was lost; it is run again
+    "sync.ended",  # sync, run, read, sent, refused: all that had changed is in the log
+    "sync.failed",  # sync, reason, retry_in: the next run goes on where this one was
+    "sync.stopped",  # sync, reason: a guard stopped it, and nothing was sent
+    "sync.waiting",  # sync, reason: it is due and cannot start now
+    "sync.unreadable",  # reason: a definition is wrong; the others go on
     "refresh.waiting",  # connection, reason: it cannot start now (store or log away, a lease that another holds)
 ]
 

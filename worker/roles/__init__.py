@@ -1,1 +1,1 @@
-"""What a process can be: a worker, a refresher, a relay, or all of them with the archive of dead letters."""
+"""What a process can be: worker, refresher, relay, scheduler, or all of them with the archive of dead letters."""

@@ -1,4 +1,4 @@
-"""``writeback up``, ``worker``, ``refresher`` and ``relay``: what runs until it is told to stop."""
+"""``writeback up``, ``worker``, ``refresher``, ``relay`` and ``scheduler``: what runs until it is told to stop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _metrics_option = click.option(
 @_metrics_option
 @pass_context
 def up(context: CommandContext, *, metrics_port: int | None) -> None:
-    """Run everything in one process: the worker, the refresher, the relay and the archive of dead letters.
+    """Run everything in one process: worker, refresher, relay, scheduler and the archive of dead letters.
 
     With no settings at all the log and the store are files in ~/.writeback; nothing else is needed. Ctrl-C (or
     SIGTERM) lets the calls under way finish; a second one ends at once, and nothing is lost by it.
@@ -87,6 +87,21 @@ def refresher(context: CommandContext, *, metrics_port: int | None) -> None:
     another refresher runs them again.
     """
     from worker.roles.refresher import build, collect
+    from worker.roles.serving import serve_alone
+
+    serve_alone(context, build, collect, metrics_port)
+
+
+@click.command()
+@_metrics_option
+@pass_context
+def scheduler(context: CommandContext, *, metrics_port: int | None) -> None:
+    """Run a scheduler: it runs each sync of ./syncs (WRITEBACK_SYNCS) that has a schedule when it is due.
+
+    Start as many as you like: a sync runs only once at a time in all of them, and a run that was missed is made up for
+    once. On SIGTERM a run that is under way ends, and the next one goes on where it was.
+    """
+    from worker.roles.scheduler import build, collect
     from worker.roles.serving import serve_alone
 
     serve_alone(context, build, collect, metrics_port)

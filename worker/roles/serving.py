@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from worker.observe.endpoints import MetricsServer
     from worker.refresher.refresher import Refresher
     from worker.relay.relays import Relays
+    from worker.syncs.scheduler import Scheduler
     from worker.worker import Worker
 
 # ruff: noqa: PLC0415 - a part is loaded when it begins, and the metrics where they are served
@@ -74,11 +75,12 @@ async def _serve(
     share_one_arena()
     working = worker.build(context)
     refreshing, relaying = Later(partial(_refresher, context)), Later(partial(_relays, context))
+    scheduling = Later(partial(_scheduler, context))
     parts: list[Part] = [working, *([Later(partial(_archive, context))] if archive else [])]
     if everything:
-        parts += [refreshing, relaying]
+        parts += [refreshing, relaying, scheduling]
     port = settings.metrics_port if metrics_port is None else metrics_port
-    metrics_server = None if port is None else _metrics_server(working, refreshing, relaying)
+    metrics_server = None if port is None else _metrics_server(working, refreshing, relaying, scheduling)
     watchdog = Watchdog(clock)
     watchdog.start()
     raise_limit()
@@ -113,15 +115,18 @@ async def _serve_alone(
             server.stop()
 
 
-def _metrics_server(working: Worker, refreshing: Later[Refresher], relaying: Later[Relays]) -> MetricsServer:
+def _metrics_server(
+    working: Worker, refreshing: Later[Refresher], relaying: Later[Relays], scheduling: Later[Scheduler]
+) -> MetricsServer:
     from worker.observe.endpoints import MetricsServer
     from worker.observe.metrics import collect
-    from worker.roles import refresher, relay
+    from worker.roles import refresher, relay, scheduler
 
     async def collect_all() -> list[Metric]:
         refreshed = await refresher.collect(refreshing.part) if refreshing.part is not None else []
         relayed = await relay.collect(relaying.part) if relaying.part is not None else []
-        return [*await collect(working.observer), *refreshed, *relayed]
+        synced = await scheduler.collect(scheduling.part) if scheduling.part is not None else []
+        return [*await collect(working.observer), *refreshed, *relayed, *synced]
 
     return MetricsServer(collect_all, working.unready, working.states)
 
@@ -136,6 +141,12 @@ def _relays(context: CommandContext) -> Relays:
     from worker.roles import relay
 
     return relay.build(context)
+
+
+def _scheduler(context: CommandContext) -> Scheduler:
+    from worker.roles import scheduler
+
+    return scheduler.build(context)
 
 
 def _archive(context: CommandContext) -> Part:

@@ -27,8 +27,9 @@ from topics.errors import SettingsError
 from topics.orders import METADATA as ORDERS
 from topics.store import migrate, open_store
 from worker.refresher.tables import METADATA as REFRESHES
+from worker.syncs.tables import METADATA as SYNCS
 
-ROOMS = [ORDERS, CONNECTIONS, LETTERS, PARKING, REFRESHES, SCRIPTS]
+ROOMS = [ORDERS, CONNECTIONS, LETTERS, PARKING, REFRESHES, SCRIPTS, SYNCS]
 """The tables as each room's code has them."""
 
 

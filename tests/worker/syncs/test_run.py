@@ -1,0 +1,185 @@
+"""A sync from the query to the log, on each warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.worker.syncs.conftest import World, sync_of
+from topics.event.event import Operation
+from worker.syncs.errors import BadSync, GuardStopped, PlanOutdated, SourceFailed, SyncBusy
+from worker.syncs.plan.file import PlanFile
+from worker.syncs.run.holding import held
+from worker.syncs.state.runs import Runs
+from worker.syncs.state.syncs import Syncs
+
+
+def test_first_everything_then_only_what_changed(any_world: World) -> None:
+    """Added rows whole; of a changed row the changed fields and what tells the record; of an unchanged one nothing."""
+    any_world.people(1, 3)
+    first = any_world.run(sync_of()).run
+    assert (first.state, first.read, first.added, first.sent) == ("ok", 3, 3, 3)
+    assert [event.fields for event in any_world.deliver()] == [
+        {"email": f"u{n}@acme.com", "firstname": f"U{n}", "age": n} for n in (1, 2, 3)
+    ]
+
+    any_world.write("UPDATE people SET age = 50 WHERE id = 2", "INSERT INTO people VALUES (9, 'z@acme.com', 'Z', 1, 9)")
+    by_text = sync_of(query="SELECT email, name, age, CAST(id AS VARCHAR(9)) AS id FROM people;", table=None)
+    second = any_world.run(sync_of()).run
+    assert (second.read, second.unchanged, second.added, second.changed) == (4, 2, 1, 1)
+    assert [event.fields for event in any_world.deliver()] == [
+        {"email": "u2@acme.com", "age": 50},
+        {"email": "z@acme.com", "firstname": "Z", "age": 1},
+    ]
+
+    third = any_world.run(by_text.model_copy(update={"name": "texts"})).run
+    assert (third.read, third.sent) == (4, 4)
+    again = any_world.run(by_text.model_copy(update={"name": "texts"})).run
+    assert (again.unchanged, again.sent) == (4, 0)
+
+
+def test_the_reckoning_follows_the_ledger(world: World) -> None:
+    """Sent, delivered, dead, pending: each event in one of them, and a replayed letter is delivered after all."""
+    world.people(1, 10)
+    run = world.run(sync_of()).run
+    world.refuse = lambda event: event.fields["age"] in {3, 4}
+    events = world.deliver()
+    counted = Runs(world.store).get(run.id)
+    assert counted is not None
+    assert (counted.sent, counted.delivered, counted.dead, counted.pending) == (10, 8, 2, 0)
+
+    world.tell(next(event for event in events if event.fields["age"] == 3), "delivered")
+    counted = Runs(world.store).get(run.id)
+    assert counted is not None
+    assert (counted.delivered, counted.dead) == (9, 1)
+
+
+def test_a_dead_row_comes_again_when_it_changes_or_is_asked_for(world: World) -> None:
+    """It is not taken for delivered: not sent while it stays as it is, and whole when it is sent again."""
+    world.people(1, 3)
+    world.refuse = lambda event: event.fields["email"] != "u3@acme.com"
+    world.run(sync_of())
+    world.deliver()
+    world.refuse = lambda _event: False
+
+    quiet = world.run(sync_of()).run
+    assert (quiet.sent, quiet.unchanged) == (0, 3)
+    world.write("UPDATE people SET age = 70 WHERE id = 1")
+    world.run(sync_of())
+    assert [event.fields for event in world.deliver()] == [{"email": "u1@acme.com", "firstname": "U1", "age": 70}]
+    world.run(sync_of(), failed=True)
+    assert [event.fields["email"] for event in world.deliver()] == ["u2@acme.com"]
+    assert world.run(sync_of(), failed=True).run.sent == 0
+
+
+def test_mirror_removes_what_is_gone(world: World) -> None:
+    """By setting a field where the sync says so; diff leaves it alone."""
+    world.people(1, 3)
+    diff, mirror = sync_of(), sync_of(name="mirror", mode="mirror", removed={"lifecyclestage": "other"})
+    for sync in (diff, mirror):
+        world.run(sync)
+    world.deliver()
+    world.write("DELETE FROM people WHERE id = 2")
+    assert world.run(diff).run.removed == 1
+    assert world.events() == []
+    world.run(mirror)
+    assert [(one.operation, one.fields) for one in world.events()] == [
+        (Operation.UPSERT, {"email": "u2@acme.com", "lifecyclestage": "other"})
+    ]
+    with pytest.raises(BadSync, match="delete contact on Crm needs id"):
+        world.run(sync_of(mode="mirror"))
+
+
+def test_a_guard_stops_a_run_before_it_sends(world: World) -> None:
+    """Until somebody says yes."""
+    world.people(1, 300)
+    world.run(sync_of())
+    world.events()
+    world.write("UPDATE people SET name = NULL")
+    with pytest.raises(GuardStopped, match=r"300 of 300 rows would be sent.*firstname would become empty in 300"):
+        world.run(sync_of())
+    assert world.events() == []
+    assert Runs(world.store).list("people")[0].state == "stopped"
+    assert world.run(sync_of(), yes=True).run.sent == 300
+
+
+def test_a_plan_is_done_as_it_was_made(world: World, tmp_path: Path) -> None:
+    """What has changed since is not in it; and it is done once."""
+    world.people(1, 3)
+    plan, target = world.runner.plan(sync_of(), tmp_path / "plan")
+    assert (plan.changes, plan.estimate.calls, target.fields(plan.counts.examples["added"][0])["age"]) == (3, 1, 1)
+    world.people(4, 5)
+    world.run(sync_of(), plan=PlanFile(tmp_path / "plan"))
+    assert len(world.events()) == 3
+    with pytest.raises(PlanOutdated, match="people has run since"):
+        world.run(sync_of(), plan=PlanFile(tmp_path / "plan"))
+    with pytest.raises(PlanOutdated, match="definition of people has changed"):
+        world.run(sync_of(map={"email": "email"}), plan=PlanFile(tmp_path / "plan"))
+
+
+def test_a_collation_of_its_own_does_no_harm(world: World) -> None:
+    """A database that orders texts in another way is noticed, and the rows are sorted here."""
+    world.write(
+        "CREATE TABLE words (word TEXT COLLATE NOCASE PRIMARY KEY, n INTEGER)",
+        "INSERT INTO words VALUES ('a', 1), ('B', 2), ('c', 3), (NULL, 4)",
+    )
+    sync = sync_of(name="words", table="words", key="word", map={"word": "email", "n": "n"})
+    ended = world.run(sync)
+    assert (ended.run.sent, ended.run.refused, ended.refused[0].reason) == (3, 1, "the key is NULL")
+    assert world.run(sync).run.unchanged == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"key": "name"}, SourceFailed, "two rows have the same key (name = 'U')"),
+        ({"table": "poeple"}, SourceFailed, "no such table: poeple"),
+        (
+            {"map": {"emial": "email"}},
+            BadSync,
+            "no column 'emial'; they have id, email, name, age, changed_at. Did you",
+        ),
+        ({"map": {"name": "firstname"}}, BadSync, "upsert contact on Crm needs email"),
+        ({"warehouse": "finance"}, BadSync, "there is no warehouse 'finance'; there are dw"),
+        ({"query": "DELETE FROM people RETURNING *", "table": None}, SourceFailed, "the warehouse sqlite"),
+    ],
+)
+def test_what_is_wrong_is_named(world: World, changes: dict[str, object], error: type[Exception], said: str) -> None:
+    """Before anything is sent."""
+    world.write("INSERT INTO people VALUES (1, 'a@acme.com', 'U', 1, 1), (2, 'b@acme.com', 'U', 1, 1)")
+    with pytest.raises(error) as raised:
+        world.run(sync_of(**changes))
+    assert said in str(raised.value)
+    assert world.events() == []
+
+
+def test_a_row_that_cannot_be_sent_is_told_and_the_others_go(world: World) -> None:
+    """Each time, until it is mended; it is not taken for sent."""
+    world.write("INSERT INTO people VALUES (1, 'a@acme.com', x'00ff', 1, 1), (2, 'b@acme.com', 'B', 1, 1)")
+    for sent in (1, 0):
+        ended = world.run(sync_of())
+        assert (ended.run.sent, ended.run.refused) == (sent, 1)
+        assert "firstname is bytes" in ended.refused[0].reason
+    world.write("UPDATE people SET name = 'A' WHERE id = 1")
+    assert world.run(sync_of()).run.added == 1
+
+
+def test_one_run_at_a_time(world: World) -> None:
+    """Another one hears who runs it."""
+    monotonic = world.runner.clock.monotonic
+    with held(world.store, "people", monotonic=monotonic), pytest.raises(SyncBusy, match="sync people is run by"):
+        world.run(sync_of())
+    Syncs(world.store).set_due("people", 10.0)
+    with pytest.raises(SyncBusy, match="has just run it"):
+        world.run(sync_of(), due=10.0)
+
+
+def test_reset_sends_everything_again(world: World) -> None:
+    """As if nothing had ever been sent."""
+    world.people(1, 3)
+    world.run(sync_of())
+    Syncs(world.store).reset("people")
+    run = world.run(sync_of()).run
+    assert (run.added, replace(Syncs(world.store).standing("people"), version=0).rows) == (3, 3)

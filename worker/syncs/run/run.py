@@ -1,0 +1,250 @@
+"""One run of a sync, from its lease to its last event in the log; and what becomes of the events."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from connectors import registry
+from connectors.connections.store import Connections
+from topics.errors import WritebackError
+from topics.event.event import new_id
+from topics.log import Log, Partition
+from topics.settings import Settings
+from worker.clock import Clock
+from worker.log_events import logger
+from worker.syncs.definition.model import Sync
+from worker.syncs.errors import GuardStopped, SyncBusy
+from worker.syncs.plan.file import PlanFile, unpacked
+from worker.syncs.plan.guard import trips
+from worker.syncs.plan.maker import Counts
+from worker.syncs.plan.plan import Plan, Planner, open_source
+from worker.syncs.plan.target import Target, target_of
+from worker.syncs.run.holding import Holding, held
+from worker.syncs.run.sending import Sender, others, recovered, removals
+from worker.syncs.snapshot.blocks import key_from
+from worker.syncs.source.shape import Refused
+from worker.syncs.state.runs import Run, Runs, ends_of
+from worker.syncs.state.sent import Outcomes
+from worker.syncs.state.syncs import Standing, Syncs
+
+CLOSE_S = 5.0
+
+
+def _silent(_count: int) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a run was asked for. ``yes``: whatever the guards say. ``failed``: also rows whose event died.
+
+    ``plan``: does exactly that. ``due``: the moment of the schedule that it is for. ``patience``: seconds to wait for
+    another process that runs the sync. ``reading``, ``sending``: told how many rows were read and how many events the
+    log has taken; ``planned``: between them, how many there will be.
+    """
+
+    by: str
+    yes: bool = False
+    failed: bool = False
+    plan: PlanFile | None = None
+    due: float | None = None
+    patience: float = 0.0
+    reading: Callable[[int], None] = _silent
+    sending: Callable[[int], None] = _silent
+    planned: Callable[[int], None] = _silent
+
+
+@dataclass(frozen=True)
+class Ended:
+    """``refused``: the first rows that no event could be made of."""
+
+    run: Run
+    refused: list[Refused]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Of one installation."""
+
+    settings: Settings
+    store: Engine
+    log: Log
+    clock: Clock
+
+    @contextmanager
+    def planner(self, sync: Sync) -> Iterator[Planner]:
+        """Looks at source and destination. Raises ``BadSync``, ``SourceFailed``, ``UnknownConnection``, ..."""
+        connections = Connections(self.store, self.settings.secret_key)
+        connection = connections.get(sync.connection)
+        source = open_source(sync, self.settings)
+        try:
+            # one that says functions and keys: nothing is called
+            connector = registry.build(connection, dict.fromkeys(connections.secret_names(connection), "unread"))
+            yield Planner(self.store, source, target_of(sync, source.shape, connection, connector))
+        finally:
+            source.warehouse.close()
+
+    def plan(
+        self, sync: Sync, path: Path, *, failed: bool = False, tick: Callable[[int], None] = _silent
+    ) -> tuple[Plan, Target]:
+        """What a run would send now; nothing is sent, and nothing changes."""
+        self.outcomes().catch_up()
+        with self.planner(sync) as planner:
+            standing = Syncs(self.store).standing(sync.name)
+            return planner.make(standing, path, failed=failed, tick=tick), planner.target
+
+    def run(self, sync: Sync, asked: Asked) -> Ended:
+        """All that has changed into the log; returns when the log has it, not when it is delivered.
+
+        Raises ``SyncBusy``, ``GuardStopped`` (nothing was sent), and what stops a run: ``SourceFailed``,
+        ``LogUnavailable``, ``StoreUnavailable``. The next run goes on where this one was.
+        """
+        with (
+            self.planner(sync) as planner,
+            held(self.store, sync.name, monotonic=self.clock.monotonic, patience=asked.patience) as holding,
+        ):
+            syncs = Syncs(self.store)
+            syncs.claim(sync.name, holding.epoch)
+            if asked.due is not None and not _still_due(syncs.standing(sync.name), asked.due):
+                raise SyncBusy(f"sync {sync.name}: another process has just run it")
+            outcomes = self.outcomes()
+            outcomes.begin()
+            outcomes.catch_up()
+            run = self._begin(planner.target, holding, asked)
+            try:
+                refused = self._carry_out(planner, holding, run, asked)
+            except BaseException as error:
+                self._failed(run, error)
+                if isinstance(error, GuardStopped) and asked.due is not None:
+                    syncs.set_due(sync.name, asked.due)
+                raise
+            if asked.due is not None:
+                syncs.set_due(sync.name, asked.due)
+            Runs(self.store).end(run.id, "ok", error="", now=self.clock.now())
+            ended = Runs(self.store).get(run.id)
+            assert ended is not None
+            return Ended(ended, refused)
+
+    def outcomes(self) -> Outcomes:
+        return Outcomes(self.store, self.log)
+
+    def _begin(self, target: Target, holding: Holding, asked: Asked) -> Run:
+        """A new run; one that was cut off is finished first, or gone on with where it sends everything."""
+        runs, sync, slug = Runs(self.store), target.sync, target.connection.slug
+        self.log.ensure_topics([self.log.names.events_spec(slug, target.connection.partitions)])
+        before = runs.unfinished(sync.name)
+        if before is not None:
+            self._finish(before, target, holding, asked)
+            before = runs.get(before.id)
+        if before is not None and before.after is not None and before.mode == sync.mode == "full":
+            runs.adopt(before)
+            return before
+        if before is not None:
+            runs.end(before.id, "lost", error="its process died; the next run went on", now=self.clock.now())
+        return runs.begin(sync.name, slug, sync.mode, run=new_id(), asked_by=asked.by, now=self.clock.now())
+
+    def _finish(self, before: Run, target: Target, holding: Holding, asked: Asked) -> None:
+        journal = Runs(self.store).journal(before.id)
+        if journal is None:
+            return
+        already = recovered(self.log, target, ends_of(before), threading.Event().wait)
+        refused: list[Refused] = []  # told when the row comes again
+        with self._sender(target, before, holding, refused.append, asked.sending) as sender:
+            sender.finish_cut_off(unpacked(journal), already)
+
+    @contextmanager
+    def _sender(
+        self,
+        target: Target,
+        run: Run,
+        holding: Holding,
+        refuse: Callable[[Refused], None],
+        tick: Callable[[int], None],
+    ) -> Iterator[Sender]:
+        producer = self.log.producer(name="sync")
+        topic = self.log.names.events_topic(target.connection.slug)
+        places = [Partition(topic, number) for number in range(self.log.topics(topic)[topic])]
+        try:
+            yield Sender(
+                store=self.store,
+                log=self.log,
+                producer=producer,
+                target=target,
+                run=run,
+                holding=holding,
+                standing=Syncs(self.store).standing(run.sync),
+                tick=tick,
+                refuse=refuse,
+                ends=self.log.end_offsets(places),
+            )
+        finally:
+            producer.close(CLOSE_S)
+
+    def _carry_out(self, planner: Planner, holding: Holding, run: Run, asked: Asked) -> list[Refused]:
+        sync = planner.target.sync
+        standing = Syncs(self.store).standing(sync.name)
+        with ExitStack() as stack:
+            if asked.plan is not None:
+                planner.check(standing, asked.plan)
+                file, counts = asked.plan, None
+            else:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="writeback-sync-")))
+                after = key_from(run.after) if sync.mode == "full" and run.after is not None else None
+                plan = planner.make(standing, folder / "plan", failed=asked.failed, after=after, tick=asked.reading)
+                file, counts = plan.file, plan.counts
+            told = file.foot()
+            self._guard(sync, standing, counts or _counts(told), asked)
+            self._note_planned(run, sync, told)
+            asked.planned(sum(told[kind] for kind in ("added", "changed", "removed")))
+            refused = list(counts.reasons) if counts else []
+            sender = stack.enter_context(self._sender(planner.target, run, holding, refused.append, asked.sending))
+            if sync.mode == "mirror" and told["removed"]:
+                sender.carry_out(removals(file.lines()))
+                sender.carry_out(others(file.lines()))
+            else:
+                sender.carry_out(file.lines())
+            sender.finish(told["cursor"])
+        return refused
+
+    def _guard(self, sync: Sync, standing: Standing, counts: Counts, asked: Asked) -> None:
+        found = [] if asked.yes else list(trips(sync, counts, standing.rows))
+        if found:
+            raise GuardStopped(
+                f"sync {sync.name} stopped before it sent anything: {'; '.join(found)}. See `writeback syncs plan "
+                f"{sync.name}`; `writeback syncs run {sync.name} --yes` does it all the same"
+            )
+
+    def _note_planned(self, run: Run, sync: Sync, told: dict[str, Any]) -> None:
+        noted = {name: told[name] for name in ("read", "unchanged", "held", "refused")}
+        if sync.mode == "diff":
+            noted["removed"] = told["removed"]
+        Runs(self.store).planned(run.id, noted)
+
+    def _failed(self, run: Run, error: BaseException) -> None:
+        """Into the history. While the store is away it still says that it runs, and the next one goes on with it."""
+        stopped = isinstance(error, GuardStopped)
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        try:
+            Runs(self.store).end(run.id, "stopped" if stopped else "failed", error=said, now=self.clock.now())
+        except WritebackError as unavailable:
+            logger().warning("store.unavailable", error=str(unavailable))
+
+
+def _still_due(standing: Standing, due: float) -> bool:
+    return not standing.paused and (standing.due is None or standing.due < due)
+
+
+def _counts(told: dict[str, Any]) -> Counts:
+    """Of a plan that was made before: what the guards ask for."""
+    counts = Counts(read=told["read"])
+    counts.kinds.update({kind: told[kind] for kind in ("added", "changed", "removed")})
+    counts.nulls.update(told["nulls"])
+    return counts

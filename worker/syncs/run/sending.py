@@ -1,0 +1,229 @@
+"""Carries out a plan: events into the log, and the snapshot behind them, batch by batch.
+
+Before a batch goes out it is in the run's journal, with where the log ended; when the log has its events, one
+transaction takes the rows into the snapshot. After a crash between the two the batch is finished first: what of it is
+in the log is found there by its ids, which are made of the run and of what is sent, and only the rest is sent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine
+
+from topics.errors import RecordRefused
+from topics.event.codec import Encoded
+from topics.log import Log, Partition, Position, Producer
+from worker.syncs.plan.file import Line, packed
+from worker.syncs.plan.target import Target, Unsendable
+from worker.syncs.run.holding import Holding
+from worker.syncs.snapshot.blocks import Blocks, Writer, key_to
+from worker.syncs.snapshot.compare import Kind
+from worker.syncs.source.shape import Refused
+from worker.syncs.state.runs import Run, note_sent
+from worker.syncs.state.sent import Intent, arrived, intend, withdraw
+from worker.syncs.state.syncs import Fenced, Standing, fence
+
+BATCH_EVENTS = 1_000
+BATCH_LINES = 200
+SETTLE_S = 1.0
+"""What a killed process had handed to the network may still arrive: it is waited for before the log is read."""
+IDLE_S = 0.5
+
+
+class _Event(NamedTuple):
+    intent: Intent
+    encoded: Encoded
+
+
+@dataclass
+class Sender:
+    """``tick``: told how many events the log has taken."""
+
+    store: Engine
+    log: Log
+    producer: Producer
+    target: Target
+    run: Run
+    holding: Holding
+    standing: Standing
+    tick: Callable[[int], None]
+    refuse: Callable[[Refused], None]
+    ends: dict[Partition, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._rows = self.standing.rows
+        self._version = self.standing.version
+        self._writer = Writer(self.target.sync.name, Blocks(self.store, self.target.sync.name).index())
+
+    def carry_out(self, lines: Iterable[Line]) -> None:
+        """Raises ``Fenced``, ``LogUnavailable``, ``StoreUnavailable``; the next run then goes on where this one was."""
+        for batch in _batches(lines):
+            events, refused = self._events(batch)
+            self._intend(batch, events)
+            self._finish(batch, events, refused, already=set())
+
+    def finish_cut_off(self, batch: Sequence[Line], already: set[str]) -> None:
+        """The batch of a run that was cut off. ``already``: the ids that the log has."""
+        events, refused = self._events(batch)
+        self._finish(batch, events, refused, already=already)
+
+    def _finish(self, batch: Sequence[Line], events: Sequence[_Event], refused: set[Any], *, already: set[str]) -> None:
+        if self.holding.lost:
+            raise Fenced(f"sync {self.target.sync.name}: the lease was lost; another process goes on")
+        lost = self._send([event for event in events if event.intent.id not in already])
+        sent = [event for event in events if event.intent.id not in lost]
+        self._settle(batch, sent, refused | _keys(events, lost))
+        self.tick(len(sent))
+
+    def finish(self, cursor: dict[str, Any] | None) -> None:
+        """All lines are in the snapshot: the next run begins here."""
+        with self.store.begin() as connection:
+            fence(connection, self.target.sync.name, self.holding.epoch, cursor=cursor)
+            note_sent(connection, self.run.id, {}, {"open": False, "after": None})
+
+    def _events(self, batch: Sequence[Line]) -> tuple[list[_Event], set[Any]]:
+        """The events of a batch, and the keys of rows that no event can be made of."""
+        events, refused = [], set()
+        for line in batch:
+            for change in line.changes:
+                if change.kind not in self.target.functions:
+                    continue
+                try:
+                    identifier, encoded = self.target.event(self.run.id, change)
+                except Unsendable as error:
+                    refused.add(change.key)
+                    self.refuse(Refused(change.key, str(error)))
+                else:
+                    events.append(_Event(Intent(identifier, change), encoded))
+        return events, refused
+
+    def _intend(self, batch: Sequence[Line], events: Sequence[_Event]) -> None:
+        sync = self.target.sync.name
+        ends = {str(place): offset for place, offset in self.ends.items()}
+        with self.store.begin() as connection:
+            fence(connection, sync, self.holding.epoch)
+            intend(connection, sync, self.run.id, [event.intent for event in events])
+            note_sent(connection, self.run.id, {}, {"open": True, "journal": packed(batch), "ends": ends})
+
+    def _send(self, events: Sequence[_Event]) -> dict[str, str]:
+        """Returns when the log has them: the ids of those that it will never take, and why."""
+        topic = self.log.names.events_topic(self.target.connection.slug)
+        out: list[tuple[_Event, Future[Position]]] = []
+        lost: dict[str, str] = {}
+        for event in events:
+            key, value, headers = event.encoded
+            try:
+                out.append((event, self.producer.send(topic, key=key, value=value, headers=headers)))
+            except RecordRefused as error:
+                lost[event.intent.id] = str(error)
+        for event, future in out:
+            try:
+                partition, offset = future.result()
+            except RecordRefused as error:
+                lost[event.intent.id] = str(error)
+            else:
+                self.ends[partition] = max(self.ends.get(partition, 0), offset + 1)
+        for event in events:
+            if event.intent.id in lost:
+                self.refuse(Refused(event.intent.change.key, lost[event.intent.id]))
+        return lost
+
+    def _settle(self, batch: Sequence[Line], sent: Sequence[_Event], refused: set[Any]) -> None:
+        """The rows into the snapshot, in one transaction with everything else that moves."""
+        grown, sync = 0, self.target.sync.name
+        kept = self.target.sync.mode != "full"
+        counts: Counter[Kind] = Counter(event.intent.change.kind for event in sent)
+        with self.store.begin() as connection:
+            if refused:
+                withdraw(connection, self.run.id, [intent.id for intent in self._refused_intents(batch, refused)])
+            arrived(connection, sync, self.run.id, [event.intent for event in sent])
+            for line in batch if kept else ():
+                grown += self._keep(connection, line, refused)
+            self._rows += grown
+            self._version += 1
+            fence(connection, sync, self.holding.epoch, rows=self._rows, version=self._version)
+            after = {} if kept else {"after": key_to(batch[-1].changes[-1].key)} if batch[-1].changes else {}
+            ends = {str(place): offset for place, offset in self.ends.items()}
+            note_sent(
+                connection,
+                self.run.id,
+                {"sent": len(sent), "refused": len(refused), **_kinds(counts)},
+                {"open": False, "journal": None, "ends": ends, **after},
+            )
+
+    def _keep(self, connection: Any, line: Line, refused: set[Any]) -> int:
+        changes = [change for change in line.changes if change.key not in refused]
+        digest = line.digest if len(changes) == len(line.changes) else None
+        if line.position is not None:
+            return self._writer.apply(connection, line.position, changes, digest)
+        return self._writer.append(connection, [one for one in changes if one.kind != "removed"], digest)
+
+    def _refused_intents(self, batch: Sequence[Line], refused: set[Any]) -> Iterator[Intent]:
+        for line in batch:
+            for change in line.changes:
+                if change.key in refused:
+                    try:
+                        yield Intent(self.target.event(self.run.id, change)[0], change)
+                    except Unsendable:
+                        continue
+
+
+def removals(lines: Iterable[Line]) -> Iterator[Line]:
+    """What is gone goes first: a record whose key has changed is gone under the old one and there under the new."""
+    for line in lines:
+        gone = [change for change in line.changes if change.kind == "removed"]
+        if gone:
+            yield Line(line.position, None, gone)
+
+
+def others(lines: Iterable[Line]) -> Iterator[Line]:
+    for line in lines:
+        yield line._replace(changes=[change for change in line.changes if change.kind != "removed"])
+
+
+def recovered(log: Log, target: Target, starts: Mapping[Partition, int], wait: Callable[[float], Any]) -> set[str]:
+    """After a run that was cut off: the ids of this sync's events that the log has behind these offsets."""
+    wait(SETTLE_S)
+    ends = log.end_offsets(list(starts))
+    source_name, found = target.sync.source.encode(), set()
+    source = log.reader(dict(starts))
+    try:
+        while any(source.position(place) < end for place, end in ends.items()):
+            for record in source.poll(IDLE_S):
+                headers = dict(record.headers)
+                if headers.get("ce_source") == source_name and (said := headers.get("ce_id")) is not None:
+                    found.add(said.decode())
+    finally:
+        source.close()
+    return found
+
+
+def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Lines together until they have a thousand events; a thousand changes of one block are one transaction."""
+    batch: list[Line] = []
+    count = 0
+    for line in lines:
+        batch.append(line)
+        count += len(line.changes)
+        if count >= BATCH_EVENTS or len(batch) >= BATCH_LINES:
+            yield batch
+            batch, count = [], 0
+    if batch:
+        yield batch
+
+
+def _keys(events: Sequence[_Event], lost: Mapping[str, str]) -> set[Any]:
+    return {event.intent.change.key for event in events if event.intent.id in lost}
+
+
+def _kinds(counts: Mapping[Kind, int]) -> dict[str, int]:
+    return {
+        "added": counts.get("added", 0) + counts.get("full", 0),
+        "changed": counts.get("changed", 0),
+        "removed": counts.get("removed", 0),
+    }

@@ -1,0 +1,151 @@
+"""The snapshot in the store: what was sent of each row, a thousand rows in a block, compressed."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+
+from topics.event import exact_json
+from topics.store import reading
+from worker.syncs.snapshot.compare import Change, Fields
+from worker.syncs.source.ordering import Key, comparable
+from worker.syncs.tables import BLOCKS
+
+BLOCK = 1_000
+GAP = 2**44
+"""Between two positions, so that blocks fit in between; without room left a block just grows."""
+
+Rows = dict[Key, Fields]
+
+
+class Block(NamedTuple):
+    """It covers the keys behind the last one of the block before, up to its own ``last``."""
+
+    position: int
+    last: Key
+    size: int
+    digest: bytes | None
+
+
+class Blocks:
+    """Of one sync. Raises ``StoreUnavailable``."""
+
+    def __init__(self, engine: Engine, sync: str) -> None:
+        self._engine = engine
+        self._sync = sync
+
+    def index(self) -> list[Block]:
+        """All blocks without their rows: ten thousand of them for ten million rows."""
+        row = BLOCKS.c
+        with reading(self._engine) as connection:
+            found = connection.execute(
+                select(row.position, row.last, row.size, row.digest)
+                .where(row.sync == self._sync)
+                .order_by(row.position)
+            )
+            return [Block(one.position, key_from(one.last), one.size, one.digest) for one in found]
+
+    def rows(self, position: int) -> Rows:
+        with reading(self._engine) as connection:
+            return _rows(connection, self._sync, position)
+
+    def forget(self, connection: Connection) -> None:
+        connection.execute(delete(BLOCKS).where(BLOCKS.c.sync == self._sync))
+
+
+class Writer:
+    """Applies what was sent to the blocks, in the caller's transaction; positions are its own for the whole run."""
+
+    def __init__(self, sync: str, index: Sequence[Block]) -> None:
+        self._sync = sync
+        self._positions = [block.position for block in index]
+
+    def append(self, connection: Connection, changes: Sequence[Change], digest: bytes | None) -> int:
+        """A new block behind all others; how many rows there are more."""
+        rows = {change.key: change.row for change in changes}
+        if not rows:
+            return 0
+        position = (self._positions[-1] if self._positions else 0) + GAP
+        self._positions.append(position)
+        connection.execute(insert(BLOCKS).values(self._values(position, list(rows.items()), None, digest)))
+        return len(rows)
+
+    def apply(self, connection: Connection, position: int, changes: Sequence[Change], digest: bytes | None) -> int:
+        """Changes of one block; how many rows there are more (or less)."""
+        here = (BLOCKS.c.sync == self._sync) & (BLOCKS.c.position == position)
+        if not changes:
+            connection.execute(update(BLOCKS).where(here).values(digest=digest))
+            return 0
+        rows = _rows(connection, self._sync, position)
+        before = len(rows)
+        for change in changes:
+            if change.kind == "removed":
+                rows.pop(change.key, None)
+            else:
+                rows[change.key] = change.row
+        last = connection.scalar(select(BLOCKS.c.last).where(here))
+        connection.execute(delete(BLOCKS).where(here))
+        if not rows:  # the next block covers its keys from now on
+            return -before
+        ordered = sorted(rows.items(), key=lambda item: comparable(item[0]))
+        parts = [ordered[start : start + BLOCK] for start in range(0, len(ordered), BLOCK)]
+        places = self._places(position, len(parts) - 1) if len(ordered) > 2 * BLOCK else []
+        if not places:
+            parts = [ordered]
+        made = [self._values(place, part, None, None) for place, part in zip(places, parts, strict=False)]
+        bound = parts[-1][-1][0]
+        if last is not None:
+            bound = max(key_from(last), bound, key=comparable)
+        made.append(self._values(position, parts[-1], bound, None if places else digest))
+        connection.execute(insert(BLOCKS), made)
+        return len(rows) - before
+
+    def _places(self, position: int, count: int) -> list[int]:
+        """Positions before this one; none when there is no room."""
+        at = self._positions.index(position)
+        low = self._positions[at - 1] if at else 0
+        places = []
+        for _ in range(count):
+            low += max(1, (position - low) // 64)
+            if low >= position:
+                return []
+            places.append(low)
+        self._positions[at:at] = places
+        return places
+
+    def _values(
+        self, position: int, rows: Sequence[tuple[Key, Fields]], last: Key, digest: bytes | None
+    ) -> dict[str, Any]:
+        return {
+            "sync": self._sync,
+            "position": position,
+            "last": key_to(rows[-1][0] if last is None else last),
+            "size": len(rows),
+            "digest": digest,
+            "payload": zlib.compress(exact_json.dumps(rows), 1),
+        }
+
+
+def key_to(key: Key) -> Any:
+    """A key as JSON has it."""
+    return list(key) if isinstance(key, tuple) else key
+
+
+def key_from(said: Any) -> Key:
+    return tuple(said) if isinstance(said, list) else said
+
+
+def key_text(key: Key) -> str:
+    return json.dumps(key_to(key), ensure_ascii=False, default=str)
+
+
+def _rows(connection: Connection, sync: str, position: int) -> Rows:
+    payload = connection.scalar(select(BLOCKS.c.payload).where(BLOCKS.c.sync == sync, BLOCKS.c.position == position))
+    text = zlib.decompress(payload or zlib.compress(b"[]"))
+    said = exact_json.loads_checked(text) if exact_json.may_round(text) else from_json(text)
+    return {key_from(key): fields for key, fields in said}

@@ -1,0 +1,62 @@
+"""The value that a cursor has reached, as JSON; the next run begins so far behind it as rows may be late."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from worker.syncs.definition.bounds import seconds
+from worker.syncs.errors import SourceFailed
+
+
+def kept(value: Any) -> dict[str, Any]:
+    """Raises ``SourceFailed`` for a value that nothing can be compared with."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal | datetime | date):
+        raise SourceFailed(f"the cursor is {type(value).__name__}: take a column of times, numbers or texts")
+    if isinstance(value, datetime):
+        return {"kind": "time", "value": value.isoformat()}
+    if isinstance(value, date):
+        return {"kind": "date", "value": value.isoformat()}
+    return {"kind": "text" if isinstance(value, str) else "number", "value": value}
+
+
+def value_of(said: dict[str, Any]) -> Any:
+    match said["kind"]:
+        case "time":
+            return datetime.fromisoformat(said["value"])
+        case "date":
+            return date.fromisoformat(said["value"])
+        case _:
+            return said["value"]
+
+
+def start(said: dict[str, Any], late: str | float) -> Any:
+    """From which value on rows are read: ``late`` is seconds for times and dates, also those that are kept as text."""
+    value = value_of(said)
+    if isinstance(value, int | float | Decimal):
+        return (
+            value
+            if isinstance(late, str)
+            else value - Decimal(str(late))
+            if isinstance(value, Decimal)
+            else value - late
+        )
+    back = timedelta(seconds=seconds(late) if isinstance(late, str) else late)
+    if isinstance(value, datetime):
+        return value - back
+    if isinstance(value, date):
+        return value - timedelta(days=-(-back // timedelta(days=1)))
+    return _text_before(value, back)
+
+
+def _text_before(text: str, back: timedelta) -> str:
+    """A time as text is written as it was; any other text has nothing that is late."""
+    if len(text) < 19 or text[10] not in "T ":
+        return text
+    try:
+        before = datetime.fromisoformat(text) - back
+    except ValueError:
+        return text
+    written = before.isoformat(sep=text[10], timespec="microseconds" if "." in text else "seconds")
+    return written.replace("+00:00", "Z") if text.endswith("Z") else written

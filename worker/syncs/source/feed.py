@@ -1,0 +1,95 @@
+"""The rows of the source in the order of their keys, taken piece by piece up to a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from worker.syncs.errors import SourceFailed
+from worker.syncs.source.ordering import DuplicateKey, Key, Row, check, up_to
+from worker.syncs.source.shape import NO_KEY, Refused, Shape
+
+
+class Feed:
+    """``read`` counts every row; ``highest`` is the greatest value of the cursor's column.
+
+    ``refuse`` is told the rows without a key. Raises ``WrongOrder`` when the database orders keys in another way, and
+    ``SourceFailed`` for a key that two rows have.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        chunks: Iterator[Sequence[Row]],
+        refuse: Callable[[Refused], None],
+        *,
+        tick: Callable[[int], None],
+    ) -> None:
+        self._shape = shape
+        self._chunks = chunks
+        self._refuse = refuse
+        self._tick = tick
+        self._rows: Sequence[Row] = ()
+        self._keys: Sequence[Key] = ()
+        self._at = 0
+        self._last: Key | None = None
+        self.read = 0
+        self.highest: Any = None
+
+    def take(self, bound: Key | None, limit: int) -> tuple[list[Row], list[Key], bool]:
+        """At most ``limit`` rows whose key is at most ``bound`` (None: any), and whether there are no more such."""
+        rows: list[Row] = []
+        keys: list[Key] = []
+        while len(rows) < limit:
+            if self._at == len(self._rows) and not self._fill():
+                return rows, keys, True
+            end = len(self._keys) if bound is None else max(self._at, up_to(self._keys, bound))
+            stop = min(end, self._at + limit - len(rows))
+            rows += self._rows[self._at : stop]
+            keys += self._keys[self._at : stop]
+            self._at = stop
+            if stop < len(self._keys):
+                return rows, keys, stop == end
+        return rows, keys, False
+
+    def _fill(self) -> bool:
+        for chunk in self._chunks:
+            self.read += len(chunk)
+            self._tick(len(chunk))
+            if self._shape.cursor is not None:
+                self._note_cursor(chunk)
+            rows = self._with_key(chunk)
+            keys = self._shape.keys(rows)
+            try:
+                check(keys, self._last)
+            except DuplicateKey as error:
+                named = ", ".join(self._shape.columns[place] for place in self._shape.key)
+                raise SourceFailed(
+                    f"two rows have the same key ({named} = {error.args[0]!r}): a record has one row; "
+                    "group the query, or name more columns in key"
+                ) from None
+            if keys:
+                self._rows, self._keys, self._at, self._last = rows, keys, 0, keys[-1]
+                return True
+        return False
+
+    def _with_key(self, chunk: Sequence[Row]) -> Sequence[Row]:
+        places = self._shape.key
+        if not any(row[place] is None for place in places for row in chunk):
+            return chunk
+        rows = [row for row in chunk if self._shape.has_key(row)]
+        for _ in range(len(chunk) - len(rows)):
+            self._refuse(NO_KEY)
+        return rows
+
+    def _note_cursor(self, chunk: Sequence[Row]) -> None:
+        place = self._shape.cursor
+        assert place is not None
+        values = [row[place] for row in chunk if row[place] is not None]
+        try:
+            if values and (self.highest is None or max(values) > self.highest):
+                self.highest = max(values)
+        except TypeError as error:
+            raise SourceFailed(
+                f"the cursor {self._shape.columns[place]} has values of several kinds: {error}"
+            ) from None

@@ -1,0 +1,105 @@
+"""Which column of a row is what: the key, the fields of the event, the cursor."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+
+from topics.errors import BadValue
+from topics.event import exact_json
+from topics.event.values import to_json_fields, to_json_value
+from worker.syncs.definition.model import Sync
+from worker.syncs.errors import BadSync
+from worker.syncs.source.ordering import Key, Row, digest_text
+
+Fields = dict[str, Any]
+_QUICK = ({int}, {str})
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that no event can be made of."""
+
+    key: Any
+    reason: str
+
+
+NO_KEY = Refused(None, "the key is NULL")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """``columns``: what is read, in this order. ``fields``: field → place in the row; ``constants``: field → value."""
+
+    columns: tuple[str, ...]
+    key: tuple[int, ...]
+    fields: Mapping[str, int]
+    constants: Mapping[str, Any]
+    cursor: int | None = None
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """Other rows, or the same rows that become other events, have another one."""
+        told = [self.columns, self.key, sorted(self.fields.items()), sorted(self.constants.items())]
+        return blake2b(exact_json.dumps(told), digest_size=32).digest()
+
+    def digest(self, rows: Sequence[Row]) -> bytes:
+        return blake2b(digest_text(rows), digest_size=16, key=self.fingerprint).digest()
+
+    def keys(self, rows: Sequence[Row]) -> list[Key]:
+        """The key of each row. Raises ``BadValue`` for one that has none."""
+        if len(self.key) == 1:
+            place = self.key[0]
+            keys = [row[place] for row in rows]
+            return keys if set(map(type, keys)) in _QUICK else [self.key_of(row) for row in rows]
+        return [self.key_of(row) for row in rows]
+
+    def key_of(self, row: Row) -> Key:
+        """Raises ``BadValue``."""
+        parts = []
+        for place in self.key:
+            value = to_json_value(row[place], self.columns[place])
+            if value is None or isinstance(value, list | dict):
+                raise BadValue(f"the key {self.columns[place]} is {'NULL' if value is None else 'no single value'}")
+            parts.append(value)
+        return parts[0] if len(parts) == 1 else tuple(parts)
+
+    def has_key(self, row: Row) -> bool:
+        return all(row[place] is not None for place in self.key)
+
+    def fields_of(self, row: Row) -> Fields:
+        """What the event carries. Raises ``BadValue``."""
+        return to_json_fields({**{field: row[place] for field, place in self.fields.items()}, **self.constants})
+
+    @property
+    def key_fields(self) -> dict[str, int]:
+        """The fields that carry a column of the key, as far as one does."""
+        return {field: place for field, place in self.fields.items() if place in self.key}
+
+
+def shape_of(sync: Sync, known: Sequence[str]) -> Shape:
+    """``known``: the columns that the query has. Raises ``BadSync``, which names the nearest."""
+    mapped = {name: (name,) for name in known} if sync.map is None else sync.map
+    wanted = [*sync.key, *mapped, *([sync.cursor] if sync.cursor else [])]
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1) or [one for one in known if one.lower() == name.lower()]
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise BadSync(f"sync {sync.name}: the rows have no column {name!r}; they have {', '.join(known)}.{hint}")
+    if twice := {name for name in known if list(known).count(name) > 1}:
+        raise BadSync(f"sync {sync.name}: the query has two columns named {', '.join(sorted(twice))}: name them apart")
+    columns = tuple(dict.fromkeys(wanted))
+    place = {name: number for number, name in enumerate(columns)}
+    if clash := set(sync.constants) & {field for names in mapped.values() for field in names}:
+        raise BadSync(f"sync {sync.name}: set: {', '.join(sorted(clash))} has a column, too")
+    return Shape(
+        columns=columns,
+        key=tuple(place[name] for name in sync.key),
+        fields={field: place[name] for name, names in mapped.items() for field in names},
+        constants=sync.constants,
+        cursor=place[sync.cursor] if sync.cursor else None,
+    )

@@ -1,0 +1,148 @@
+"""The runs of syncs, with their reckoning: read, unchanged, sent, delivered, dead, pending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from sqlalchemy import Connection as Transaction
+from sqlalchemy import Engine, Row, delete, desc, func, insert, select, update
+
+from topics.log import Partition
+from topics.store import reading
+from worker.syncs.tables import RUNS, SENT
+
+State = Literal["running", "ok", "failed", "stopped", "lost"]
+"""``ok``: all that it found is sent. ``failed``: the next run goes on. ``stopped``: a guard did, nothing was sent.
+``lost``: its process died; the next run goes on."""
+
+KEEP_SECONDS = 90 * 86_400.0
+COUNTS = ("read", "unchanged", "held", "added", "changed", "removed", "refused", "sent")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """``held``: unchanged rows whose event is a dead letter. ``refused``: rows that no event could be made of."""
+
+    id: str
+    sync: str
+    connection: str
+    mode: str
+    state: str
+    attempt: int
+    asked_by: str
+    started: float
+    ended: float | None
+    read: int
+    unchanged: int
+    held: int
+    added: int
+    changed: int
+    removed: int
+    refused: int
+    sent: int
+    delivered: int
+    open: bool
+    ends: dict[str, int]
+    after: Any
+    error: str
+    dead: int = 0
+    pending: int = 0
+
+
+_COUNTED = ("dead", "pending")
+_COLUMNS = [RUNS.c[one.name] for one in fields(Run) if one.name not in _COUNTED]
+
+
+class Runs:
+    """In the store. Raises ``StoreUnavailable``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def unfinished(self, sync: str) -> Run | None:
+        """The newest run, if it was cut off, or failed before it was through."""
+        newest = next(iter(self.list(sync, limit=1)), None)
+        cut_off = newest is not None and (newest.open or newest.state == "running" or newest.after is not None)
+        return newest if cut_off else None
+
+    def journal(self, run: str) -> bytes | None:
+        """The batch that was on its way into the log."""
+        with reading(self._engine) as transaction:
+            found: bytes | None = transaction.scalar(select(RUNS.c.journal).where(RUNS.c.id == run))
+            return found
+
+    def begin(self, sync: str, connection: str, mode: str, *, run: str, asked_by: str, now: float) -> Run:
+        row: dict[str, Any] = dict.fromkeys((*COUNTS, "delivered"), 0) | {
+            "id": run,
+            "sync": sync,
+            "connection": connection,
+            "mode": mode,
+            "state": "running",
+            "attempt": 1,
+            "asked_by": asked_by[:255],
+            "started": now,
+            "open": False,
+            "ends": {},
+            "error": "",
+        }
+        with self._engine.begin() as transaction:
+            transaction.execute(delete(RUNS).where(RUNS.c.sync == sync, RUNS.c.started < now - KEEP_SECONDS))
+            return _run(transaction.execute(insert(RUNS).values(row).returning(*_COLUMNS)).one())
+
+    def adopt(self, run: Run) -> None:
+        """Go on with a run that sends everything and was cut off, under its id."""
+        with self._engine.begin() as transaction:
+            going_on = {"state": "running", "attempt": RUNS.c.attempt + 1, "ended": None, "error": ""}
+            transaction.execute(update(RUNS).where(RUNS.c.id == run.id).values(going_on))
+
+    def planned(self, run: str, counts: Mapping[str, int]) -> None:
+        """What was found, before anything is sent."""
+        with self._engine.begin() as transaction:
+            transaction.execute(update(RUNS).where(RUNS.c.id == run).values(dict(counts)))
+
+    def end(self, run: str, state: State, *, error: str, now: float) -> None:
+        with self._engine.begin() as transaction:
+            ended = {"state": state, "error": error, "ended": now}
+            transaction.execute(update(RUNS).where(RUNS.c.id == run, RUNS.c.state == "running").values(ended))
+
+    def get(self, run: str) -> Run | None:
+        with reading(self._engine) as transaction:
+            found = transaction.execute(select(*_COLUMNS).where(RUNS.c.id == run)).all()
+            return next(iter(_counted(transaction, found)), None)
+
+    def list(self, sync: str | None = None, *, limit: int = 50) -> list[Run]:
+        """The newest first."""
+        query = select(*_COLUMNS).order_by(desc(RUNS.c.started), desc(RUNS.c.id)).limit(limit)
+        if sync is not None:
+            query = query.where(RUNS.c.sync == sync)
+        with reading(self._engine) as transaction:
+            return _counted(transaction, transaction.execute(query).all())
+
+
+def note_sent(transaction: Transaction, run: str, counts: Mapping[str, int], values: Mapping[str, Any]) -> None:
+    """Add to the counts of a run, and set other columns."""
+    grown = {name: RUNS.c[name] + count for name, count in counts.items() if count}
+    transaction.execute(update(RUNS).where(RUNS.c.id == run).values({**grown, **values}))
+
+
+def ends_of(run: Run) -> dict[Partition, int]:
+    found = {}
+    for name, offset in run.ends.items():
+        topic, _, number = name.removesuffix("]").rpartition("[")
+        found[Partition(topic, int(number))] = offset
+    return found
+
+
+def _counted(transaction: Transaction, found: Sequence[Row[Any]]) -> list[Run]:
+    states: dict[str, dict[str, int]] = {}
+    query = select(SENT.c.run, SENT.c.state, func.count()).where(SENT.c.run.in_([row.id for row in found]))
+    for run, state, count in transaction.execute(query.group_by(SENT.c.run, SENT.c.state)):
+        states.setdefault(run, {})[state] = count
+    return [_run(row, states.get(row.id, {})) for row in found]
+
+
+def _run(row: Row[Any], states: Mapping[str, int] = {}) -> Run:
+    kept = {field.name: getattr(row, field.name) for field in fields(Run) if field.name not in _COUNTED}
+    return Run(**kept, dead=states.get("dead", 0), pending=states.get("pending", 0))

@@ -1,0 +1,79 @@
+"""How far each sync is: paused, its cursor, the version of its snapshot, when it was last due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, select, update
+
+from topics.store import inserting, reading
+from worker.syncs.errors import SyncError
+from worker.syncs.tables import BLOCKS, RUNS, SENT, SYNCS
+
+
+class Fenced(SyncError):
+    """Another process has the sync now: nothing of this one counts any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """``rows``: how many the snapshot has. ``cursor``: kind and value. ``due``: seconds since the epoch."""
+
+    name: str
+    paused: bool = False
+    version: int = 0
+    rows: int = 0
+    cursor: dict[str, Any] | None = None
+    due: float | None = None
+
+
+class Syncs:
+    """In the store. Raises ``StoreUnavailable``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def standing(self, name: str) -> Standing:
+        """As it is now; of a sync that has never run, how it begins."""
+        row = SYNCS.c
+        with reading(self._engine) as connection:
+            found = connection.execute(
+                select(row.name, row.paused, row.version, row.rows, row.cursor, row.due).where(row.name == name)
+            ).one_or_none()
+        return Standing(name) if found is None else Standing(*found)
+
+    def pause(self, name: str, *, paused: bool) -> None:
+        self._set(name, paused=paused)
+
+    def set_due(self, name: str, due: float) -> None:
+        self._set(name, due=due)
+
+    def claim(self, name: str, epoch: int) -> None:
+        """The holder of this lease may write from now on; one of an older lease may not."""
+        self._set(name, epoch=epoch)
+
+    def reset(self, name: str, *, forget_runs: bool = False) -> None:
+        """Forget what was sent: the next run takes every row for new."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(BLOCKS).where(BLOCKS.c.sync == name))
+            connection.execute(delete(SENT).where(SENT.c.sync == name))
+            connection.execute(
+                update(SYNCS).where(SYNCS.c.name == name).values(rows=0, cursor=None, version=SYNCS.c.version + 1)
+            )
+            connection.execute(update(RUNS).where(RUNS.c.sync == name).values(open=False))
+            if forget_runs:
+                connection.execute(delete(RUNS).where(RUNS.c.sync == name))
+
+    def _set(self, name: str, **values: Any) -> None:
+        first = {"name": name, "paused": False, "epoch": 0, "version": 0, "rows": 0, **values}
+        with self._engine.begin() as connection:
+            made = inserting(connection, SYNCS).values(first)
+            connection.execute(made.on_conflict_do_update(index_elements=[SYNCS.c.name], set_=values))
+
+
+def fence(connection: Connection, name: str, epoch: int, **values: Any) -> None:
+    """In a transaction of the holder, before everything else it writes. Raises ``Fenced``."""
+    mine = update(SYNCS).where(SYNCS.c.name == name, SYNCS.c.epoch == epoch)
+    if not connection.execute(mine.values(epoch=epoch, **values)).rowcount:
+        raise Fenced(f"sync {name}: another process has taken it over; what this one had sent is not sent again")
