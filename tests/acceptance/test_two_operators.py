@@ -7,9 +7,7 @@ fate, the trail tells it, and its event is sent as often as it says.
 from __future__ import annotations
 
 import itertools
-import json
-import subprocess
-import sys
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,131 +15,22 @@ from pathlib import Path
 
 import pytest
 
-from dead_letter.letter.letter import Letter, encode
+from dead_letter.letter.letter import Letter
+from dead_letter.replay.replay import BATCH
 from dead_letter.store import claims
 from dead_letter.store.archive import catch_up
-from dead_letter.store.filters import EVERYTHING, Filter
+from dead_letter.store.filters import EVERYTHING
 from dead_letter.store.purging import Purging
-from dead_letter.store.rows import Summary
-from dead_letter.store.store import LetterStore
+from tests.acceptance.operators import Operators, Program, archive, command, park
 from tests.dead_letter.samples import a_letter, an_event
 from topics.event import codec
-from topics.event.unpark import unpark_of
-from topics.log import Partition, Record
-from topics.names import DEFAULT, MAX_LETTER_BYTES
-from topics.open import open_log
-from topics.store import open_store
+from topics.log import Partition
+from topics.names import DEFAULT
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
-TOPIC = "writeback.events.hubspot"
 LETTERS = 40
-
-COMMAND = """
-import dead_letter.cli.commands, dead_letter.cli.replay, dead_letter.replay.replay, dead_letter.store.archive
-import json, sys
-from dead_letter.store import claims
-claims.TTL_SECONDS = float(sys.argv[1])
-from topics.cli.console import run
-from topics.cli.context import CommandContext
-from topics.settings import Settings
-settings = Settings(**json.loads(sys.argv[2]))
-print("ready", flush=True)
-sys.stdin.readline()
-command_line = dead_letter.cli.commands.dead_letters
-sys.exit(max(run(command_line, CommandContext(lambda: settings), said) for said in json.loads(sys.argv[3])))
-"""
-PARK = """
-import json, sys
-from dead_letter.store.parking import Parking
-from topics.settings import Settings
-from topics.store import open_store
-parking = Parking(open_store(Settings(**json.loads(sys.argv[2])).store))
-print("ready", flush=True)
-sys.stdin.readline()
-for letter, key, offset in json.loads(sys.argv[3]):
-    parking.park("hubspot", key, letter, offset=offset, barred=False, now=1.0)
-"""
-ARCHIVE = """
-import json, sys
-from dead_letter.store.archive import catch_up
-from dead_letter.store.store import LetterStore
-from topics.settings import Settings
-from topics.store import open_store
-settings = Settings(**json.loads(sys.argv[2]))
-store, log = LetterStore(open_store(settings.store)), settings.open_log()
-print("ready", flush=True)
-sys.stdin.readline()
-store.rewind(0)
-catch_up(log, store)
-log.close()
-"""
-
-
-class Operators:
-    """A log with letters on it, a store, and processes that work on them."""
-
-    def __init__(self, folder: Path, store: str) -> None:
-        self.settings = {"log": f"sqlite:///{folder}/log.db", "store": store}
-        self.log = open_log(self.settings["log"])
-        self.log.ensure_topics([*DEFAULT.system_topics, DEFAULT.events_spec("hubspot")])
-        self.engine = open_store(store)
-        self.store = LetterStore(self.engine)
-        self.processes: list[subprocess.Popen[str]] = []
-
-    def bury(self, letters: Sequence[Letter]) -> None:
-        producer = self.log.producer(max_record_bytes=MAX_LETTER_BYTES)
-        for letter in letters:
-            producer.send(DEFAULT.dead_letter, **encode(letter)._asdict())
-        producer.close(60.0)
-
-    def start(self, program: str, said: object, *, ttl: float = 30.0) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", program, str(ttl), json.dumps(self.settings), json.dumps(said)]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True)
-        self.processes.append(process)
-        return process
-
-    def go(self, *processes: subprocess.Popen[str]) -> None:
-        """All at once, when each has loaded what it needs."""
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n", process.stdout.read()
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-
-    def finish(self, *processes: subprocess.Popen[str]) -> list[str]:
-        """What each has said; none has failed in a way that it does not explain."""
-        said = [process.communicate(timeout=120)[0] for process in processes]
-        for process, words in zip(processes, said, strict=True):
-            assert process.returncode in {0, 1, 3}, words
-            assert "Traceback" not in words, words
-        return said
-
-    def sent(self) -> list[Record]:
-        """Every event that was put back onto its topic."""
-        place = Partition(TOPIC, 0)
-        end = self.log.end_offsets([place])[place]
-        records: list[Record] = []
-        reader = self.log.reader({place: 0})
-        while len(records) < end:
-            records += reader.poll(5.0)
-        reader.close()
-        return [record for record in records if unpark_of(record) is None]
-
-    def letters(self) -> list[Summary]:
-        return list(self.store.in_order(Filter()))
-
-    def close(self) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
-        self.engine.dispose()
-        self.log.close()
 
 
 @pytest.fixture(params=STORES)
@@ -156,16 +45,16 @@ def letters_of(count: int) -> list[Letter]:
     return [a_letter(offset, event=an_event(key=str(offset), n=offset)) for offset in range(count)]
 
 
-def commands(letters: Sequence[Letter]) -> dict[str, tuple[str, object]]:
+def commands(letters: Sequence[Letter]) -> dict[str, tuple[Program, Sequence[Sequence[str]]]]:
     """What each of them does to all of these letters, again and again where one command takes one letter."""
     return {
-        "replay": (COMMAND, [["replay", "--all", "--yes"]]),
-        "discard": (COMMAND, [["discard", "--all", "--yes", "--reason", "test"]]),
-        "edit": (COMMAND, [["edit", letter.id, "--set", "edited=1"] for letter in letters]),
-        "note": (COMMAND, [["note", letter.id, "a note"] for letter in letters]),
-        "park": (PARK, [[letter.id, f"contact/{letter.event_key}", letter.record.offset] for letter in letters]),
-        "unpark": (COMMAND, [["discard", letters[0].id, "--yes", "--reason", "lets the key go"]] * 3),
-        "archive": (ARCHIVE, None),
+        "replay": (command, [["replay", "--all", "--yes"]]),
+        "discard": (command, [["discard", "--all", "--yes", "--reason", "test"]]),
+        "edit": (command, [["edit", letter.id, "--set", "edited=1"] for letter in letters]),
+        "note": (command, [["note", letter.id, "a note"] for letter in letters]),
+        "park": (park, [[letter.id, f"contact/{letter.event_key}", str(letter.record.offset)] for letter in letters]),
+        "unpark": (command, [["discard", letters[0].id, "--yes", "--reason", "lets the key go"]] * 3),
+        "archive": (archive, []),
     }
 
 
@@ -230,8 +119,8 @@ def test_a_purge_beside_all_the_others(operators: Operators) -> None:
         ["replay", "--all", "--yes"],
     ]
     processes = [
-        operators.start(COMMAND, others),
-        operators.start(COMMAND, [["purge", "--older-than", "0s", "--yes"]] * 8),
+        operators.start(command, others),
+        operators.start(command, [["purge", "--older-than", "0s", "--yes"]] * 8),
     ]
     operators.go(*processes)
     said = operators.finish(*processes)
@@ -249,14 +138,14 @@ def test_a_purge_beside_all_the_others(operators: Operators) -> None:
 @pytest.mark.parametrize("count", [2, 5])
 def test_replays_side_by_side(count: int, operators: Operators) -> None:
     """So many replays of everything: each letter goes once, and who came too late is told whose they are."""
-    operators.bury(letters_of(900))
-    processes = [operators.start(COMMAND, [["replay", "--all", "--yes"]]) for _ in range(count)]
+    operators.bury(letters_of(3 * BATCH))
+    processes = [operators.start(command, [["replay", "--all", "--yes"]]) for _ in range(count)]
     operators.go(*processes)
     said = operators.finish(*processes)
 
     _reckon(operators, said)
-    assert len(operators.sent()) == 900
-    assert sum(_counted(words, "replayed") for words in said) == 900
+    assert len(operators.sent()) == 3 * BATCH
+    assert sum(_counted(words, "replayed") for words in said) == 3 * BATCH
     assert sum("is replaying it (process" in words or "No letter matches" in words for words in said) == count - 1
 
 
@@ -266,14 +155,13 @@ def test_replays_that_are_killed(count: int, operators: Operators) -> None:
     operators.bury(letters_of(600))
     replay = [["replay", "--all", "--yes", "--rate", "200"]]
     for _ in range(2):
-        processes = [operators.start(COMMAND, replay, ttl=8.0) for _ in range(count)]
+        processes = [operators.start(command, replay, ttl=4.0) for _ in range(count)]
         operators.go(*processes)
         for process in processes:
             time.sleep(0.7)
             process.kill()
-            process.communicate()
-        time.sleep(8.5)
-    last = operators.start(COMMAND, [["replay", "--all", "--yes"]])
+        time.sleep(4.5)
+    last = operators.start(command, [["replay", "--all", "--yes"]])
     operators.go(last)
     said = operators.finish(last)
 
@@ -304,11 +192,11 @@ def test_a_process_that_is_stopped_in_a_change(
 def test_what_is_claimed_cannot_be_discarded(operators: Operators) -> None:
     """The discard says whose the letters are; once that replay is over, what it left is open to everybody."""
     operators.bury(letters_of(300))
-    replay = operators.start(COMMAND, [["replay", "--all", "--yes", "--rate", "60"]])
+    replay = operators.start(command, [["replay", "--all", "--yes", "--rate", "60"]])
     operators.go(replay)
     _wait_for_claims(operators)
-    discard = operators.start(COMMAND, [["discard", "--all", "--yes", "--reason", "too late"]])
-    edit = operators.start(COMMAND, [["edit", operators.letters()[-1].id, "--set", "n=1"]])
+    discard = operators.start(command, [["discard", "--all", "--yes", "--reason", "too late"]])
+    edit = operators.start(command, [["edit", operators.letters()[-1].id, "--set", "n=1"]])
     operators.go(discard, edit)
     discarded, edited = operators.finish(discard, edit)
     operators.finish(replay)
@@ -322,16 +210,16 @@ def test_what_is_claimed_cannot_be_discarded(operators: Operators) -> None:
 def test_a_replay_that_slept_through_its_time(operators: Operators) -> None:
     """Stopped for longer than its claim holds, it sends nothing more of what somebody else has discarded since."""
     operators.bury(letters_of(400))
-    replay = operators.start(COMMAND, [["replay", "--all", "--yes", "--rate", "50"]], ttl=3.0)
+    replay = operators.start(command, [["replay", "--all", "--yes", "--rate", "50"]], ttl=3.0)
     operators.go(replay)
     _wait_for_claims(operators)
     time.sleep(1.0)
-    replay.send_signal(19)  # SIGSTOP
+    replay.send_signal(signal.SIGSTOP)
     time.sleep(4.0)
-    discard = operators.start(COMMAND, [["discard", "--all", "--yes", "--reason", "gone"]])
+    discard = operators.start(command, [["discard", "--all", "--yes", "--reason", "gone"]])
     operators.go(discard)
     operators.finish(discard)
-    replay.send_signal(18)  # SIGCONT
+    replay.send_signal(signal.SIGCONT)
     [said] = operators.finish(replay)
 
     assert any(words in said for words in ("its claim ended", "does not confirm", "does not answer")), said

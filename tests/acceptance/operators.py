@@ -1,0 +1,182 @@
+"""Processes that work on dead letters as operators, the worker and the archive do, and that begin at the same moment.
+
+They are forked from a server that has loaded what they need: processes like any other, without the second that an
+interpreter takes to load it. Each opens its own log and store.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from dead_letter.cli.commands import dead_letters
+from dead_letter.letter.letter import Letter, encode
+from dead_letter.store import claims
+from dead_letter.store.archive import catch_up
+from dead_letter.store.filters import Filter
+from dead_letter.store.parking import Parking
+from dead_letter.store.rows import Summary
+from dead_letter.store.store import LetterStore
+from topics.cli.console import run
+from topics.cli.context import CommandContext
+from topics.event.unpark import unpark_of
+from topics.log import Partition, Record
+from topics.names import DEFAULT, MAX_LETTER_BYTES
+from topics.open import open_log
+from topics.settings import Settings
+from topics.store import open_store
+
+TOPIC = "writeback.events.hubspot"
+SECONDS = 120.0
+
+Work = Callable[[], int]
+Program = Callable[[Settings, Sequence[Sequence[str]]], Work]
+"""Opens what it works on, and returns the work itself: it says its exit code."""
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    [__name__, "dead_letter.cli.replay", "dead_letter.replay.replay", "sqlalchemy.dialects.postgresql.psycopg"]
+)
+
+
+def command(settings: Settings, commands: Sequence[Sequence[str]]) -> Work:
+    """``writeback dead-letters``, once for each of these arguments."""
+    return lambda: max(run(dead_letters, CommandContext(lambda: settings), arguments) for arguments in commands)
+
+
+def park(settings: Settings, keys: Sequence[Sequence[str]]) -> Work:
+    """What a worker does with the key of each letter: parks it. ``keys``: letter, key and offset."""
+    parking = Parking(open_store(settings.store))
+
+    def work() -> int:
+        for letter, key, offset in keys:
+            parking.park("hubspot", key, letter, offset=int(offset), barred=False, now=1.0)
+        return 0
+
+    return work
+
+
+def archive(settings: Settings, _: Sequence[Sequence[str]]) -> Work:
+    """The archive takes over all letters from the first one again."""
+    store, log = LetterStore(open_store(settings.store)), settings.open_log()
+
+    def work() -> int:
+        store.rewind(0)
+        catch_up(log, store)
+        log.close()
+        return 0
+
+    return work
+
+
+class Operator:
+    """One process; ``said`` is the file with all that it prints."""
+
+    def __init__(
+        self, said: Path, settings: dict[str, Any], program: Program, given: Sequence[Sequence[str]], ttl: float
+    ) -> None:
+        self._said = said
+        self._signal, theirs = _SERVER.Pipe()
+        self._process = _SERVER.Process(target=_live, args=(theirs, said, settings, ttl, (program, given)))
+        self._process.start()
+        theirs.close()
+
+    def ready(self) -> None:
+        """Returns when it has loaded and opened what it needs."""
+        try:
+            self._signal.recv()
+        except EOFError:
+            raise AssertionError(self._said.read_text()) from None
+
+    def go(self) -> None:
+        self._signal.send("go")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def finish(self) -> str:
+        """What it has said; it has not failed in a way that it does not explain."""
+        self._process.join(SECONDS)
+        words = self._said.read_text()
+        assert self._process.exitcode in {0, 1, 3}, words
+        assert "Traceback" not in words, words
+        return words
+
+
+def _live(
+    ours: Connection, said: Path, settings: dict[str, Any], ttl: float, does: tuple[Program, Sequence[Sequence[str]]]
+) -> None:
+    output = os.open(said, os.O_WRONLY | os.O_CREAT)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    claims.TTL_SECONDS = ttl
+    program, given = does
+    work = program(Settings(**settings), given)
+    ours.send("ready")
+    ours.recv()
+    raise SystemExit(work())
+
+
+class Operators:
+    """A log with letters on it, a store, and processes that work on them."""
+
+    def __init__(self, folder: Path, store: str) -> None:
+        self.settings: dict[str, Any] = {"log": f"sqlite:///{folder}/log.db", "store": store}
+        self.log = open_log(self.settings["log"])
+        self.log.ensure_topics([*DEFAULT.system_topics, DEFAULT.events_spec("hubspot")])
+        self.engine = open_store(store)
+        self.store = LetterStore(self.engine)
+        self._folder = folder
+        self._started: list[Operator] = []
+
+    def bury(self, letters: Sequence[Letter]) -> None:
+        producer = self.log.producer(max_record_bytes=MAX_LETTER_BYTES)
+        for letter in letters:
+            producer.send(DEFAULT.dead_letter, **encode(letter)._asdict())
+        producer.close(60.0)
+
+    def start(self, program: Program, given: Sequence[Sequence[str]] = (), *, ttl: float = 30.0) -> Operator:
+        said = self._folder / f"operator-{len(self._started)}.out"
+        operator = Operator(said, self.settings, program, given, ttl)
+        self._started.append(operator)
+        return operator
+
+    def go(self, *operators: Operator) -> None:
+        """All at once, when each has what it needs."""
+        for operator in operators:
+            operator.ready()
+        for operator in operators:
+            operator.go()
+
+    def finish(self, *operators: Operator) -> list[str]:
+        return [operator.finish() for operator in operators]
+
+    def sent(self) -> list[Record]:
+        """Every event that was put back onto its topic."""
+        place = Partition(TOPIC, 0)
+        end = self.log.end_offsets([place])[place]
+        records: list[Record] = []
+        reader = self.log.reader({place: 0})
+        while len(records) < end:
+            records += reader.poll(5.0)
+        reader.close()
+        return [record for record in records if unpark_of(record) is None]
+
+    def letters(self) -> list[Summary]:
+        return list(self.store.in_order(Filter()))
+
+    def close(self) -> None:
+        for operator in self._started:
+            operator.kill()
+        self.engine.dispose()
+        self.log.close()
