@@ -117,7 +117,8 @@ def _name_the_store(context: ExceptionContext) -> None:
     if isinstance(original, sqlite3.OperationalError):
         down = original.sqlite_errorcode & 0xFF in _TRANSIENT
     else:
-        down = isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError)
+        # PostgreSQL also ends a connection by itself, as one whose transaction waits for too long: no OperationalError
+        down = context.is_disconnect or isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError)
     if down:
         where = context.engine.url.render_as_string() if context.engine else "the store"
         raise StoreUnavailable(f"the store {where} does not answer: {original}".strip()) from original

@@ -1,5 +1,7 @@
 from decimal import Decimal
 from pathlib import Path
+from select import select as select_ready
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import JSON, Column, ForeignKey, Integer, MetaData, Table, insert, select, text
@@ -68,6 +70,21 @@ def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path, url: str) -> N
     with pytest.raises(StoreUnavailable, match="does not answer") as raised, engine.begin():
         pass
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.postgres
+def test_a_connection_that_the_server_has_ended_is_an_outage(postgres_url: str) -> None:
+    """PostgreSQL ends a transaction that waits for too long: no bug of ours, and the next connection works."""
+    engine = open_store(postgres_url)
+    with pytest.raises(StoreUnavailable, match="does not answer"), engine.begin() as connection:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))  # ms
+        select_ready([cast("Any", connection.connection.dbapi_connection)], [], [], 30)
+        connection.execute(text("SELECT 1"))
+    with engine.begin() as connection:
+        answer = connection.scalar(text("SELECT 1"))
+    engine.dispose()
+
+    assert answer == 1
 
 
 def test_a_wrong_statement_stays_a_bug(tmp_path: Path) -> None:
