@@ -117,10 +117,13 @@ class Saas:
 
 
 class Bench:
-    """``saas``: by slug, the destination of each connection. ``reads``: connections that a refresh reads."""
+    """``saas``: by slug, the destination of each connection. ``reads``: connections that a refresh reads.
 
-    def __init__(self, folder: Path) -> None:
-        self._url = f"sqlite:///{folder / 'log.db'}"
+    ``log``: the URL of a log; else it is the embedded one in the folder.
+    """
+
+    def __init__(self, folder: Path, log: str = "") -> None:
+        self._url = log or f"sqlite:///{folder / 'log.db'}"
         self.log = open_log(self._url)
         self.log.ensure_topics(names.DEFAULT.system_topics)
         self.producer = self.log.producer(max_record_bytes=2_000_000)

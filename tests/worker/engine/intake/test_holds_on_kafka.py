@@ -1,121 +1,131 @@
-"""Commits that a Kafka group has lost: what its broker forgets is not delivered again."""
+"""What holds a partition on a real Kafka, and the orders that end it; all that it is held for: ``test_holds.py``."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from kafka.admin import KafkaAdminClient
+from kafka import KafkaAdminClient, codec
 
-from connectors.connections.store import Connection, Connections
-from connectors.contract import Connector
 from tests.kafka_broker import Broker
-from tests.tools.one_process_profile import Saas
+from tests.tools.one_process_profile import Bench
+from tests.topics.kafka.librdkafka import write
 from tests.worker.samples import event
 from topics import names
-from topics.event import codec
-from topics.log import Log, Partition
+from topics.event.codec import Encoded, encode
+from topics.log import Partition
 from topics.open import open_log
-from topics.orders import Order, Orders
-from topics.store import open_store
-from worker.worker import Worker, WorkerSettings
+from topics.orders import Order, OrderKind
+from worker.worker import Worker
 
-pytestmark = pytest.mark.kafka
-PATIENCE = 90.0
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
-
-class Stage:
-    """A connection of its own on the shared broker, and workers of a group of their own."""
-
-    def __init__(self, log: Log, folder: Path) -> None:
-        self.log = log
-        self.store = open_store(f"sqlite:///{folder}/store.db")
-        self.orders = Orders(self.store)
-        self.connections = Connections(self.store)
-        self.group = f"holds-{uuid4().hex[:8]}"
-        self.slug = f"holds-{uuid4().hex[:8]}"
-        self.place = Partition(names.DEFAULT.events_topic(self.slug), 0)
-        self.saas = Saas()
-        self.connections.add(self.slug, "acme")
-        log.ensure_topics([names.DEFAULT.events_spec(self.slug)])
-
-    def emit(self, *numbers: int) -> None:
-        producer = self.log.producer()
-        for number in numbers:
-            of = event(number, connection=self.slug)
-            producer.send(self.place.topic, **codec.encode(of)._asdict())
-        producer.close(30)
-
-    def committed(self) -> int | None:
-        commit = self.log.committed(self.group, [self.place])[self.place]
-        return commit.offset if commit else None
-
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[Worker]:
-        stop = asyncio.Event()
-
-        def build(_connection: Connection, _secrets: dict[str, str]) -> Connector:
-            return self.saas
-
-        worker = Worker(
-            log=self.log,
-            connections=self.connections,
-            build=build,
-            orders=self.orders,
-            settings=WorkerSettings(group=self.group, grace_seconds=5.0),
-        )
-        running = asyncio.create_task(worker.run(stop))
-        try:
-            yield worker
-        finally:
-            stop.set()
-            await asyncio.wait_for(running, PATIENCE)
+GONE: dict[str, tuple[OrderKind, list[str], str]] = {
+    "from-ledger": ("ledger", ["e2", "e3"], "goes on at offset 2: what has no outcome goes out (2)"),
+    "from-start": (
+        "start",
+        ["e0", "e1", "e2", "e3"],
+        "goes on from its first record, offset 0: all of it goes out (again)",
+    ),
+    "from-end": ("end", [], "goes on at offset 4: what lay before it is passed, undelivered"),
+}
+"""By slug: the order, what it delivers again, and what the worker answers."""
 
 
 @pytest.fixture
-def stage(kafka: Broker, tmp_path: Path) -> Iterator[Stage]:
-    log = open_log(f"kafka://{kafka.bootstrap}")
-    log.ensure_topics(names.DEFAULT.system_topics)
-    stage = Stage(log, tmp_path)
-    yield stage
-    log.delete_topic(stage.place.topic)
+def bench(kafka: Broker, tmp_path: Path) -> Iterator[Bench]:
+    url = f"kafka://{kafka.bootstrap}"
+    log = open_log(url)
+    for topic in log.topics("writeback."):
+        log.delete_topic(topic)
     log.close()
-    stage.store.dispose()
+    bench = Bench(tmp_path, url)
+    yield bench
+    bench.close()
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - a broker tells nobody
-            await asyncio.sleep(0.05)
+def place(slug: str) -> Partition:
+    return Partition(names.DEFAULT.events_topic(slug), 0)
 
 
-def held(worker: Worker, slug: str) -> bool:
+def held(worker: Worker, slug: str) -> str:
+    """Why, or nothing while it is not."""
+    worker.observer.look()
     standing = worker.observer.states.current.get(slug)
-    return standing is not None and standing.state == "held"
+    return standing.reason if standing is not None and standing.state == "held" else ""
 
 
-async def test_a_group_that_was_deleted(stage: Stage, kafka: Broker) -> None:
-    """Held with its reason, nothing goes out again; told so, it goes on with what has no outcome in the ledger."""
-    async with stage.working():
-        stage.emit(0, 1, 2)
-        await until(lambda: stage.committed() == 3)
+def order(bench: Bench, slug: str, kind: OrderKind) -> None:
+    partition = place(slug)
+    bench.orders.give([Order(partition, kind, bench.log.end_offsets([partition])[partition], "ops", 1_700_000_000.0)])
+
+
+def answer(bench: Bench, slug: str) -> str | None:
+    (given,) = bench.orders.of([place(slug)])
+    return given.answer
+
+
+async def test_commits_that_are_gone(bench: Bench, kafka: Broker) -> None:
+    """The group was deleted: each topic waits for its order, and goes on from where that says."""
+    for slug in GONE:
+        bench.connect(slug)
+    async with bench.working():
+        for slug in GONE:
+            bench.emit(event(0, connection=slug), event(1, connection=slug), slug=slug)
+        await bench.eventually(lambda: all(bench.committed(slug) == 2 for slug in GONE))
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-    admin.delete_groups([stage.group])
+    admin.delete_groups([names.DEFAULT.worker_group])
     admin.close()
-    stage.emit(3)
-    stage.saas.batches.clear()
-    async with stage.working() as worker:
-        await until(lambda: held(worker, stage.slug))
-        before = list(stage.saas.seen)
-        stage.orders.give([Order(stage.place, "ledger", 4, "ops", 1.0)])
-        await until(lambda: stage.committed() == 4)
-        await until(lambda: not held(worker, stage.slug))
-    (order,) = stage.orders.of([stage.place])
+    for slug in GONE:
+        bench.saas[slug].batches.clear()
+        bench.emit(event(2, connection=slug), event(3, connection=slug), slug=slug)
+    async with bench.working() as worker:
+        await bench.eventually(lambda: all(held(worker, slug) for slug in GONE))
+        why = [held(worker, slug) for slug in GONE]
+        before = [saas.seen for saas in bench.saas.values()]
+        for slug, (kind, _, _) in GONE.items():
+            order(bench, slug, kind)
+        await bench.eventually(lambda: all(bench.committed(slug) == 4 for slug in GONE))
+        await bench.eventually(lambda: all(answer(bench, slug) for slug in GONE))
 
-    assert before == []
-    assert stage.saas.seen == ["e3"]
-    assert order.answer == "goes on at offset 3: what has no outcome goes out (1)"
+    assert all("the group's commits are gone, and it was read before" in one for one in why)
+    assert before == [[], [], []]
+    for slug, (_, delivered, told) in GONE.items():
+        assert sorted(bench.saas[slug].seen) == delivered
+        assert answer(bench, slug) == told
+
+
+async def test_a_batch_that_cannot_be_read_and_a_topic_of_nobody(
+    bench: Bench, kafka: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch holds its partition and is passed with its bytes; what waits for no connection is dead-lettered."""
+    saas = bench.connect("crm")
+    bench.log.ensure_topics([names.DEFAULT.events_spec("ghost")])
+    monkeypatch.setattr(codec, "has_zstd", lambda: False)
+    large = [event(number, connection="crm", fields={"text": "x" * 500}) for number in (1, 2)]
+    bench.emit(event(0, connection="crm"), slug="crm")
+    write(kafka.bootstrap, place("crm").topic, *map(encode, large), codec="zstd")
+    bench.emit(event(3, connection="crm"), slug="crm")
+    write(kafka.bootstrap, place("ghost").topic, Encoded(b"k", json.dumps({"object": "contact"}).encode(), ()))
+    async with bench.working() as worker:
+        await bench.eventually(lambda: held(worker, "crm") and held(worker, "ghost"))
+        await bench.eventually(lambda: bench.committed("crm") == 1)
+        unread, unknown, before = held(worker, "crm"), held(worker, "ghost"), list(saas.seen)
+        order(bench, "crm", "skip")
+        order(bench, "ghost", "bury")
+        await bench.eventually(lambda: bench.committed("crm") == 4 and bench.committed("ghost") == 1)
+        await bench.eventually(lambda: answer(bench, "crm") and answer(bench, "ghost"))
+    letters = {letter.connection: letter for letter in bench.letters()}
+
+    assert "the batch at 1 is compressed with zstd" in unread
+    assert "`writeback topics skip crm` goes on behind it" in unread
+    assert "no connection has the slug 'ghost'" in unknown
+    assert before == ["e0"]
+    assert saas.seen == ["e0", "e3"]
+    assert (letters["crm"].verdict, letters["crm"].record.offset) == ("unreadable", 1)
+    assert len(letters["crm"].record.value or b"") > 61, "a batch, header and all"
+    assert letters["ghost"].record.offset == 0
+    assert answer(bench, "crm") == "goes on at offset 3, past what cannot be read; its bytes are in a dead letter"
+    assert answer(bench, "ghost") == "what lay below offset 1 is dead-lettered"
