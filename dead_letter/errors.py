@@ -5,6 +5,7 @@ WritebackError
     ├── UnknownLetter          no letter of that id, or the prefix fits several; the message lists them
     ├── StoreUnavailable       the store cannot be reached now; worth trying again
     ├── BadEdit                the edit cannot be made: the letter holds no event, or the field is not there
+    ├── LettersUnreadable      something in their topic cannot be read; what lies behind it is not in the store
     └── LetterChanged          somebody else has changed the letter meanwhile, or is replaying it
 """
 
@@ -23,6 +24,10 @@ class UnknownLetter(DeadLetterError):
 
 class LetterRefused(DeadLetterError):
     """The database does not take this letter."""
+
+
+class LettersUnreadable(DeadLetterError):
+    """Something in the topic of letters cannot be read; the letters behind it are not in the store."""
 
 
 class BadEdit(DeadLetterError):

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from topics.errors import LogError
 from topics.headers import Header, PackedHeaders
 from topics.names import Names, TopicSpec
 
@@ -75,6 +76,19 @@ class Unreadable:
     reason: str
     after: int | None = None
     record: Record | None = None
+
+    @property
+    def behind(self) -> int:
+        """Where to go on; where records were deleted, the log itself goes on with the first that is left."""
+        return self.after if self.after is not None else self.offset + 1
+
+
+class UnreadableRecords(LogError):
+    """A reader that passes nothing came to what it cannot hand out; ``found`` says where it goes on."""
+
+    def __init__(self, found: Unreadable) -> None:
+        super().__init__(f"{found.partition}: {found.reason}")
+        self.found = found
 
 
 class Commit(NamedTuple):
@@ -192,7 +206,11 @@ class Reader(Protocol):
     """Reads given partitions without a group; synchronous. For scripts that await replies, tailing and replays."""
 
     def poll(self, timeout: float) -> list[Record]:
-        """The next records, or an empty list after ``timeout`` seconds."""
+        """The next records, or an empty list after ``timeout`` seconds.
+
+        What cannot be read is passed, and logged. A ``strict`` reader raises ``UnreadableRecords`` there, again and
+        again, when it has handed out what lies before it.
+        """
 
     def position(self, partition: Partition) -> int:
         """Where the next poll goes on; at the end offset everything has been handed out (see ``Consumer.position``)."""
@@ -248,7 +266,7 @@ class Log(Protocol):
         membership), or none.
         """
 
-    def reader(self, starts: Mapping[Partition, int]) -> Reader: ...
+    def reader(self, starts: Mapping[Partition, int], *, strict: bool = False) -> Reader: ...
 
     def commits_kept(self) -> float | None:
         """Seconds for which the commits of a group without members are kept; None: for ever.

@@ -20,6 +20,7 @@ EventName = Literal[
     "log.consumer_hangs",  # group: it did not close in time, and is left behind
     "log.close_failed",  # group, error: the broker was not told; it notices by itself
     "log.producer_replaced",  # producer, error: the library's producer had died; what it held is sent anew
+    "log.reader_passed",  # partition, reason: something there cannot be read; the outcomes or replies in it are missed
     "log.reader_moved",  # partition, asked, to: what was asked for is not kept any more, or not there yet
     "log.deleted",  # partition, before: what was done and old enough, below this offset
     "log.not_deleted",  # group, error: what is done and old stays; tried again every minute

@@ -12,6 +12,7 @@ from dead_letter.cli.options import STATES, chosen, filter_options, reason_optio
 from dead_letter.cli.parked import parked
 from dead_letter.cli.purge import purge
 from dead_letter.cli.replay import discard, replay
+from dead_letter.cli.skip import skip
 from topics.cli.console import json_option, note, pass_context, print_json, print_listing, progress, say, when
 from topics.cli.context import CommandContext
 
@@ -182,6 +183,7 @@ dead_letters.add_command(replay)
 dead_letters.add_command(discard)
 dead_letters.add_command(parked)
 dead_letters.add_command(purge)
+dead_letters.add_command(skip)
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -26,6 +26,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 def current_store(context: CommandContext, /, *, needs_log: bool = False) -> LetterStore:
     """The store, brought to the end of the topic first: a listing is never behind."""
+    from dead_letter.errors import LettersUnreadable  # noqa: PLC0415
     from dead_letter.store.archive import catch_up  # noqa: PLC0415 - SQLAlchemy is not needed for --help
     from dead_letter.store.store import LetterStore  # noqa: PLC0415
     from topics.errors import LogUnavailable  # noqa: PLC0415
@@ -33,7 +34,7 @@ def current_store(context: CommandContext, /, *, needs_log: bool = False) -> Let
     store = LetterStore(context.store(), context.known_slugs)
     try:
         catch_up(context.log(), store)
-    except LogUnavailable as error:
+    except (LogUnavailable, LettersUnreadable) as error:
         if needs_log:
             raise
         note(f"The newest letters may be missing: {error}")

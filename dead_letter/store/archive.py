@@ -11,13 +11,13 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from dead_letter.errors import LetterRefused
+from dead_letter.errors import LetterRefused, LettersUnreadable
 from dead_letter.letter.letter import decode, raw
 from dead_letter.log_events import EventName, logger
 from dead_letter.store.backlog import partitions_of, read_to_end
 from dead_letter.store.store import Arrival, LetterStore
 from topics.errors import CommitFenced, LogUnavailable, StoreUnavailable
-from topics.log import Commit, Consumer, Log, Partition, Record, Unreadable
+from topics.log import Commit, Consumer, Log, Partition, Record, Unreadable, UnreadableRecords
 from topics.retention import Retention
 
 POLL_SECONDS = 1.0
@@ -35,12 +35,46 @@ def pause(failures: int) -> float:
 def catch_up(log: Log, store: LetterStore) -> int:
     """Bring the store to the present end of the topic; how many letters were new.
 
-    Raises ``LogUnavailable`` when the log stops answering on the way; what was read until then is kept.
+    Raises ``LogUnavailable`` when the log stops answering on the way, and ``LettersUnreadable``; what was read until
+    then is kept.
     """
+    try:
+        return _catch_up(log, store)
+    except UnreadableRecords as error:
+        raise LettersUnreadable(
+            f"{error}; the letters behind it are not here: `writeback dead-letters skip` goes on behind it"
+        ) from error
+
+
+def skip(log: Log, store: LetterStore) -> list[Unreadable]:
+    """Go past what cannot be read in the topic, and only that; its bytes become a letter. What was passed."""
+    passed: list[Unreadable] = []
+    while True:
+        try:
+            _catch_up(log, store)
+        except UnreadableRecords as error:
+            store.skip(error.found)
+            passed.append(error.found)
+        else:
+            return passed
+
+
+def _catch_up(log: Log, store: LetterStore) -> int:
     places = partitions_of(log, log.names.dead_letter)
     if not places:
         return 0
-    new = sum(keep(store, records) for records in read_to_end(log, starts(store, log, places)))
+    begin, marks, new = starts(store, log, places), store.marks(), 0
+    while True:
+        try:
+            for records in read_to_end(log, begin, strict=True):
+                new += keep(store, records)
+                begin.update((record.partition, record.offset + 1) for record in records)
+            break
+        except UnreadableRecords as error:
+            found = error.found
+            if marks.get(found.partition.number, 0) <= found.offset:
+                raise
+            begin[found.partition] = found.behind  # it was passed before: what is read again are letters of others
     if store.missed():
         store.caught_up()
     return new
@@ -115,6 +149,7 @@ class Archive:
         self._fresh: set[Partition] = set()
         self._owned: set[Partition] = set()
         self._waiting: list[Record] = []
+        self._unreadable: dict[Partition, Unreadable] = {}
         self._kept: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
         self._failures = 0
@@ -144,6 +179,7 @@ class Archive:
             try:
                 await self._take_up(consumer)
                 await self._save(consumer)
+                await self._go_past(consumer)
                 self._well(consumer)
             except StoreUnavailable as error:
                 consumer.pause(sorted(self._owned))
@@ -183,6 +219,16 @@ class Archive:
             position = consumer.position(place)
             if position is not None and position > self._committed.get(place, 0):
                 self._kept[place] = position
+
+    async def _go_past(self, consumer: Consumer) -> None:
+        """What somebody has skipped in the store."""
+        if not self._unreadable:
+            return
+        marks = await asyncio.to_thread(self._store.marks)
+        for place, found in list(self._unreadable.items()):
+            if marks.get(place.number, 0) > found.offset:
+                consumer.seek(place, found.behind)
+                del self._unreadable[place]
 
     async def _commit(self, consumer: Consumer) -> None:
         commits = {place: Commit(offset) for place, offset in self._kept.items() if place in self._owned}
@@ -234,12 +280,14 @@ class Archive:
         self._forget(partitions)
 
     def unreadable(self, found: Unreadable) -> None:
-        """The log says so in its own words; what is behind it waits."""
+        """It holds the partition, as every command about letters says, until ``dead-letters skip`` moves the mark."""
+        self._unreadable[found.partition] = found
 
     def _forget(self, partitions: Iterable[Partition]) -> None:
         gone = set(partitions)
         self._fresh -= gone
         self._owned -= gone
         self._waiting = [record for record in self._waiting if record.partition not in gone]
+        self._unreadable = {place: found for place, found in self._unreadable.items() if place not in gone}
         self._kept = {place: offset for place, offset in self._kept.items() if place not in gone}
         self._committed = {place: offset for place, offset in self._committed.items() if place not in gone}

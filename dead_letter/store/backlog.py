@@ -12,8 +12,10 @@ SILENT_POLLS = 3
 MAX_SILENT_POLLS = 30
 
 
-def read_to_end(log: Log, starts: Mapping[Partition, int]) -> Iterator[list[Record]]:
+def read_to_end(log: Log, starts: Mapping[Partition, int], *, strict: bool = False) -> Iterator[list[Record]]:
     """Batches of records until the ends as they are now; less when the records before an end were deleted.
+
+    ``strict``: see ``topics.log.Reader``.
 
     Raises ``LogUnavailable`` when the log stops answering on the way, or has records that do not come.
     """
@@ -21,7 +23,7 @@ def read_to_end(log: Log, starts: Mapping[Partition, int]) -> Iterator[list[Reco
     missing = {place: start for place, start in starts.items() if start < ends.get(place, 0)}
     if not missing:
         return
-    reader = log.reader(missing)
+    reader = log.reader(missing, strict=strict)
     silent = 0
     try:
         while behind := [place for place in missing if reader.position(place) < ends[place]]:

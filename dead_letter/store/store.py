@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, 
 from sqlalchemy.exc import SQLAlchemyError
 
 from dead_letter.errors import LetterChanged, LetterRefused, UnknownLetter
-from dead_letter.letter.letter import Letter
+from dead_letter.letter.letter import Letter, raw
 from dead_letter.store import strangers
 from dead_letter.store.claims import Claims, changing, holders, is_free, is_held
 from dead_letter.store.filling import IDS_AT_ONCE, insert_letters, parts, set_mark
@@ -25,7 +25,7 @@ from dead_letter.store.parking import Parking
 from dead_letter.store.rows import BODY, SUMMARY, Copying, Edit, Stored, Summary, to_row, to_stored, to_summary
 from dead_letter.store.strangers import is_stranger
 from dead_letter.store.tables import ACTIONS, LETTERS, MARKS
-from topics.log import Partition, Position, Record
+from topics.log import Partition, Position, Record, Unreadable
 from topics.store import reading
 
 
@@ -101,6 +101,13 @@ class LetterStore:
             for number, end in ends.items():
                 set_mark(connection, number, end, backwards=False)
         return new
+
+    def skip(self, found: Unreadable) -> None:
+        """Go on behind what cannot be read in the topic; its bytes, where there are any, become a letter."""
+        with _refusing(), self._writing() as connection:
+            if found.record is not None:
+                insert_letters(connection, [to_row(raw(found.record, found.reason), found.record)])
+            set_mark(connection, found.partition.number, found.behind, backwards=False)
 
     def marks(self) -> dict[int, int]:
         """Per partition of the dead-letter topic, the first offset that may be missing here."""

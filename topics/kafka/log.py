@@ -119,9 +119,9 @@ class KafkaLog:
     def consumer(self, group: str, *, pattern: str, rebalance: Rebalance, member: str = "") -> Consumer:
         return KafkaConsumer(Membership(self._address, group, pattern, member, self._owned_in), rebalance)
 
-    def reader(self, starts: Mapping[Partition, int]) -> Reader:
+    def reader(self, starts: Mapping[Partition, int], *, strict: bool = False) -> Reader:
         with translated(self._address.name):
-            return KafkaReader(self._address, starts)
+            return KafkaReader(self._address, starts, strict=strict)
 
     def commits_kept(self) -> float | None:
         """What the broker's ``offsets.retention.minutes`` says."""

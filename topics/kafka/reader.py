@@ -10,8 +10,8 @@ from kafka import errors
 
 from topics.kafka import guards
 from topics.kafka.client import Address, translated
-from topics.kafka.records import read_directly
-from topics.log import Partition, Record
+from topics.kafka.records import UnreadableBatch, read_directly
+from topics.log import Partition, Record, Unreadable, UnreadableRecords
 from topics.log_events import logger
 
 log = logger()
@@ -20,8 +20,10 @@ MAX_RECORDS = 1_000
 
 
 class KafkaReader:
-    def __init__(self, address: Address, starts: Mapping[Partition, int]) -> None:
+    def __init__(self, address: Address, starts: Mapping[Partition, int], *, strict: bool) -> None:
         self._address = address
+        self._strict = strict
+        self._handed_out = dict(starts)
         self._partitions = {kafka.TopicPartition(p.topic, p.number): p for p in starts}
         self._consumer: Any = guards.open_client(
             kafka.KafkaConsumer,
@@ -50,13 +52,30 @@ class KafkaReader:
             except errors.OffsetOutOfRangeError as error:
                 self._move(error.args[0])
                 return []
-        return [record for batch in polled.values() for record in batch]
+            except UnreadableBatch as error:
+                return self._unreadable(error.found)
+        records = [record for batch in polled.values() for record in batch]
+        for record in records:
+            self._handed_out[record.partition] = record.offset + 1
+        return records
 
     def position(self, partition: Partition) -> int:
         return int(guards.position(self._consumer, kafka.TopicPartition(*partition)))
 
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=1_000)
+
+    def _unreadable(self, found: Unreadable) -> list[Record]:
+        """What else the failed round has read is read again: it was not handed out."""
+        guards.drop_current(self._consumer)
+        if not self._strict:
+            self._handed_out[found.partition] = found.behind
+            log.warning("log.reader_passed", partition=str(found.partition), reason=found.reason)
+        for raw, partition in self._partitions.items():
+            self._consumer.seek(raw, self._handed_out[partition])
+        if self._strict:
+            raise UnreadableRecords(found)
+        return []
 
     def _move(self, offsets: Mapping[Any, int]) -> None:
         """Records there were deleted: go on with the first that is left (or, asked beyond the end, at the end)."""
@@ -65,3 +84,4 @@ class KafkaReader:
             to = first if offset < first else self._consumer.end_offsets([raw])[raw]
             log.warning("log.reader_moved", partition=str(self._partitions[raw]), asked=offset, to=to)
             self._consumer.seek(raw, to)
+            self._handed_out[self._partitions[raw]] = to

@@ -117,8 +117,8 @@ class SqliteLog:
     def consumer(self, group: str, *, pattern: str, rebalance: Rebalance, member: str = "") -> SqliteConsumer:  # noqa: ARG002 - one member is as good as another
         return SqliteConsumer(self._open, group, pattern=pattern, rebalance=rebalance)
 
-    def reader(self, starts: Mapping[Partition, int]) -> SqliteReader:
-        return SqliteReader(self._open(), starts)
+    def reader(self, starts: Mapping[Partition, int], *, strict: bool = False) -> SqliteReader:
+        return SqliteReader(self._open(), starts, strict=strict)
 
     def commits_kept(self) -> float | None:
         return None

@@ -9,10 +9,13 @@ from time import monotonic
 from sqlalchemy.exc import DBAPIError
 
 from topics.errors import LogError
-from topics.log import Partition, Record
+from topics.log import Partition, Record, Unreadable, UnreadableRecords
+from topics.log_events import logger
 from topics.sqlite.errors import explain
 from topics.sqlite.file import LogFile
-from topics.sqlite.records import find_partition, read_records
+from topics.sqlite.records import BrokenRecord, find_partition, read_records
+
+log = logger()
 
 IDLE_SECONDS = 0.5
 """Between two looks without news; whoever watches the file brings the news."""
@@ -22,8 +25,9 @@ READ_RECORDS = 500
 class SqliteReader:
     """See ``topics.log.Reader``. What was deleted meanwhile is left out."""
 
-    def __init__(self, file: LogFile, starts: Mapping[Partition, int]) -> None:
+    def __init__(self, file: LogFile, starts: Mapping[Partition, int], *, strict: bool) -> None:
         self._file = file
+        self._strict = strict
         self._wake = threading.Event()
         self._positions = dict(starts)
         try:
@@ -56,18 +60,28 @@ class SqliteReader:
     def _read(self) -> list[Record]:
         self._file.verify()
         records: list[Record] = []
+        broken: Unreadable | None = None
         try:
             for partition, position in self._positions.items():
                 records += read_records(self._connection, self._ids[partition], partition, position, READ_RECORDS)
                 if len(records) >= READ_RECORDS:
                     break
             self._connection.rollback()
+        except BrokenRecord as error:
+            self._connection.rollback()
+            records += error.before
+            broken = error.found
         except DBAPIError as error:
             raise explain(error, self._file.path) from error
+        if broken is not None and self._strict and not records:
+            raise UnreadableRecords(broken)
         for record in records:
             # re-inserted, so that the next read begins with those that were not looked at
             self._positions.pop(record.partition, None)
             self._positions[record.partition] = record.offset + 1
+        if broken is not None and not self._strict:
+            self._positions[broken.partition] = broken.behind
+            log.warning("log.reader_passed", partition=str(broken.partition), reason=broken.reason)
         return records
 
     def _pass_deleted(self) -> None:

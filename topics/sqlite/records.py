@@ -12,7 +12,7 @@ from zlib import crc32
 from sqlalchemy import Connection
 
 from topics.errors import LogError, RecordRefused, RecordTooLarge
-from topics.log import Headers, Partition, Position, Record, Unreadable
+from topics.log import Headers, Partition, Position, Record, Unreadable, UnreadableRecords
 from topics.sqlite.schema import OFFSET_BITS, OFFSET_MASK
 
 READ_BYTES = 8 * 1_048_576
@@ -50,13 +50,12 @@ def unpack_headers(packed: bytes | None) -> Headers:
     return tuple(headers)
 
 
-class BrokenRecord(LogError):
-    """``before``: those that could be read; ``found``: the first that cannot."""
+class BrokenRecord(UnreadableRecords):
+    """``before``: those that could be read."""
 
     def __init__(self, before: list[Record], found: Unreadable) -> None:
-        super().__init__(found.reason)
+        super().__init__(found)
         self.before = before
-        self.found = found
 
 
 @dataclass(slots=True)

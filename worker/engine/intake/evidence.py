@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from dead_letter.letter.letter import letter_id
-from topics.errors import LogError, LogUnavailable, MalformedEvent
+from topics.errors import MalformedEvent
 from topics.event import codec
 from topics.event.result import unpack
-from topics.log import Log, Partition, Record
+from topics.log import Log, Partition, Record, UnreadableRecords
 from worker.engine.progress.metadata import Memory
 from worker.engine.progress.ranges import Range, of
 
@@ -108,12 +108,10 @@ def _of_this_topic(log: Log, partition: Partition, start: int, end: int, outcome
 
 def _is_at(log: Log, partition: Partition, offset: int, event: int) -> bool:
     """Whether the record there is the one with that hash of an id; what cannot be read is taken for it."""
-    reader = log.reader({partition: offset})
+    reader = log.reader({partition: offset}, strict=True)
     try:
         records = reader.poll(READ_SECONDS)
-    except LogUnavailable:
-        raise
-    except LogError:
+    except UnreadableRecords:
         return True
     finally:
         reader.close()
