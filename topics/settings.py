@@ -72,6 +72,10 @@ def seconds_of(retention: str) -> float | None:
 
 Retention = Annotated[str, AfterValidator(_retention)]
 
+_BROKER = r"(\[[0-9A-Fa-f:.]+\]|[^\s,/?#@:\[\]]+)(:\d{1,5})?"
+"""A host's name or IPv4 address, or an IPv6 address in brackets; with or without a port."""
+_LOG = re.compile(rf"sqlite:///.+|kafka://{_BROKER}(,{_BROKER})*/?")
+
 
 class Settings(BaseSettings):
     """Every setting there is; ``docs/reference/settings.md`` is made from the descriptions."""
@@ -181,7 +185,7 @@ class Settings(BaseSettings):
     @field_validator("log")
     @classmethod
     def _log_is_known(cls, value: str) -> str:
-        if not re.match(r"sqlite:///.|kafka://[^/,]", value):
+        if not _LOG.fullmatch(value):
             raise ValueError("is not a log; it is sqlite:///path/to/log.db or kafka://host:9092,host2:9092")
         return value
 

@@ -222,3 +222,27 @@ def test_kafka_settings_have_the_clients_names(monkeypatch: pytest.MonkeyPatch, 
         "sasl_plain_password": "p",
         "ssl_cafile": str(ca),
     }
+
+
+@pytest.mark.parametrize(
+    ("log", "good"),
+    [
+        ("kafka://broker:9092", True),
+        ("kafka://broker", True),
+        ("kafka://10.0.0.1:9092,[::1]:9092,kafka-2.internal:9092/", True),
+        ("kafka://broker:9092?security_protocol=SSL", False),
+        ("kafka://ada:secret@broker:9092", False),
+        ("kafka://broker:9092/topic", False),
+        ("kafka://broker:9092,", False),
+        ("kafka://broker:ninety", False),
+    ],
+)
+def test_what_kafka_is_called(log: str, good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers and nothing behind them: the client would say something about int(), or pass it over."""
+    monkeypatch.setenv("WRITEBACK_LOG", log)
+    monkeypatch.setenv("WRITEBACK_SINGLE_HOST", "true")
+    if good:
+        assert load_settings().log == log
+    else:
+        with pytest.raises(SettingsError, match="WRITEBACK_LOG: is not a log; it is sqlite"):
+            load_settings()
