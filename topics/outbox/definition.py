@@ -53,6 +53,8 @@ class Trigger(BaseModel):
     an add or a message has all fields, whatever the change was. Updates, upserts and deletes also carry the key's
     columns, under the name of their field or else of the column. A change of the key itself is a delete of the old
     record and an insert of the new one, as Debezium has it.
+
+    ``unchanged``: whether an update or upsert is dropped that says only what was sent last for its record.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +68,7 @@ class Trigger(BaseModel):
     fields: dict[_Column, _Column]
     constants: dict[_Column, Any] = Field(default_factory=dict)
     when: str | None = None
+    unchanged: Literal["drop", "send"] = "send"
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

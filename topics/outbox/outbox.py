@@ -58,6 +58,9 @@ class Outbox:
                     self._drop(connection, previous)
             try:
                 connection.execute(known.insert().values(name=trigger.name, definition=self._stored(trigger)))
+                # what has happened to the table while no trigger looked is not known
+                loaded = {"aggregatetype": trigger.connection, "object": trigger.object}
+                connection.execute(self.tables.loaded.insert().values(loaded))
             except IntegrityError:
                 raise BadTrigger(
                     f"there is a trigger {trigger.name} already: take another --name, or --replace it"

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, text
 from topics.event.codec import TYPE_PREFIX
 from topics.outbox.definition import Change, Trigger
 from topics.outbox.errors import BadTrigger
+from topics.outbox.sent import COMPARED
 from topics.outbox.tables import SCHEMA
 
 CHANNEL = "writeback_outbox"
@@ -118,7 +119,7 @@ def statements(trigger: Trigger, types: dict[str, ColumnType], version: int) -> 
     """The SQL, statement by statement."""
     yield _Writer(trigger, types, version).function()
     for change, when, tables in _EVENTS:
-        if change in trigger.operations:
+        if change in trigger.operations or trigger.unchanged == COMPARED:
             name = _quoted(f"{SCHEMA}_{trigger.name}_{when.split()[1].lower()}")
             yield f"DROP TRIGGER IF EXISTS {name} ON {_table(trigger)}"
             yield (
@@ -194,9 +195,19 @@ class _Writer:
         return _FUNCTION.substitute(
             name=_function(self._trigger),
             loading=_literal(LOADING),
+            loaded=self._loaded(),
             branches="\n".join(self._branches()),
             keeping="\n".join(self._keeping()),
             channel=_literal(CHANNEL),
+        )
+
+    def _loaded(self) -> str:
+        """A note that somebody has changed the table and no event tells of it."""
+        if self._trigger.unchanged != COMPARED:
+            return ""
+        return (
+            f"INSERT INTO {SCHEMA}.loaded (aggregatetype, object) "
+            f"VALUES ({self._slug}, {_literal(self._trigger.object)});"
         )
 
     def backfill(self, after: Sequence[Any] | None, rows: int) -> str:
@@ -399,7 +410,10 @@ AS $$writeback$$
 #variable_conflict use_column
 DECLARE sent boolean := false;
 BEGIN
-IF current_setting($loading, true) = 'on' THEN RETURN NULL; END IF;
+IF current_setting($loading, true) = 'on' THEN
+$loaded
+RETURN NULL;
+END IF;
 BEGIN
 $branches
 EXCEPTION WHEN undefined_column OR undefined_function OR undefined_object OR ambiguous_column OR datatype_mismatch

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, text
 
 from topics.log import Partition
 from topics.outbox import postgres
+from topics.outbox.sent import Fields, Record, Sent
 from topics.outbox.sqlite import value_of
 from topics.outbox.tables import tables, upgrade
 
@@ -54,6 +55,7 @@ class OutboxReader:
         self._path = engine.url.database or ""
         self._version: int | None = None
         self._select = _SELECT_POSTGRES if self._postgres else _SELECT_SQLITE
+        self.sent = Sent(self._connection)
 
     def acquire(self) -> bool:
         """Whether this relay is now the one that works: until ``close``, or until its process or connection ends."""
@@ -97,8 +99,17 @@ class OutboxReader:
         """The first rows, by position; those of paused triggers stay."""
         return [Row(*row) for row in self._connection.exec_driver_sql(self._select.format(limit=limit))]
 
+    def settle(self, rows: Sequence[Row], states: Mapping[Record, Fields | None], day: int) -> None:
+        """Remove them, and note what was sent for their records; both or neither."""
+        if not states:
+            self.remove(rows)
+            return
+        with self._transaction():
+            self.remove(rows)
+            self.sent.note(states, day)
+
     def remove(self, rows: Sequence[Row]) -> None:
-        """They are in the log."""
+        """They are in the log, or need not be."""
         if not rows:
             return
         outbox = self._tables.outbox
@@ -123,10 +134,15 @@ class OutboxReader:
             f"INSERT INTO {schema}_rejected ({columns}, refused, by_trigger)"  # noqa: S608 - our own names
             f" SELECT {columns}, :reason, refused IS NOT NULL FROM {schema} WHERE position = :position"
         )
-        self._connection.execute(text("BEGIN"))
-        try:
+        with self._transaction():
             self._connection.execute(move, {"reason": reason, "position": row.position})
             self.remove([row])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute(text("BEGIN"))
+        try:
+            yield
         except BaseException:
             self._connection.execute(text("ROLLBACK"))
             raise

@@ -17,9 +17,12 @@ from topics.event import exact_json
 from topics.event.codec import TYPE_PREFIX
 from topics.outbox.definition import Change, Trigger
 from topics.outbox.errors import BadTrigger
+from topics.outbox.sent import COMPARED
 
 REAL = "$writeback.real"
 BLOB = "$writeback.blob"
+_LOADED = {"loaded_insert": "INSERT", "loaded_update": "UPDATE", "loaded_delete": "DELETE"}
+"""Triggers that fire only while a refresh loads, and note that it does."""
 
 
 def columns_of(connection: Connection, trigger: Trigger) -> dict[str, str]:
@@ -45,7 +48,7 @@ def install(connection: Connection, trigger: Trigger) -> None:
 
 def drop(connection: Connection, trigger: Trigger) -> None:
     """No error where the table, and its triggers with it, is gone already."""
-    for suffix in ("insert", "update", "rekey", "delete"):
+    for suffix in ("insert", "update", "rekey", "delete", *_LOADED):
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {_quoted(f'writeback_{trigger.name}_{suffix}')}")
 
 
@@ -66,6 +69,9 @@ def statements(trigger: Trigger, types: dict[str, str]) -> Iterator[str]:
             yield writer.trigger("rekey", "UPDATE", f"NOT ({same})", moved)
     if "delete" in asked:
         yield writer.trigger("delete", "DELETE", "1", [writer.insert("delete", "old")])
+    if trigger.unchanged == COMPARED:
+        for suffix, operation in _LOADED.items():
+            yield writer.loaded(suffix, operation)
 
 
 def try_out(connection: Connection, trigger: Trigger) -> None:
@@ -138,6 +144,17 @@ class _Writer:
             f"WHEN ({condition}) AND NOT EXISTS (SELECT 1 FROM writeback_loading)\nBEGIN\n"
             + "".join(f"{body};\n" for body in bodies)
             + "END"
+        )
+
+    def loaded(self, suffix: str, operation: str) -> str:
+        """One note for all rows that a refresh writes."""
+        name, table = _quoted(f"writeback_{self._trigger.name}_{suffix}"), _quoted(self._trigger.table.name)
+        slug, object_name = _literal(self._trigger.connection), _literal(self._trigger.object)
+        noted = f"SELECT 1 FROM writeback_loaded WHERE aggregatetype = {slug} AND object = {object_name}"
+        return (
+            f"CREATE TRIGGER {name} AFTER {operation} ON {table} FOR EACH ROW\n"
+            f"WHEN EXISTS (SELECT 1 FROM writeback_loading) AND NOT EXISTS ({noted})\nBEGIN\n"
+            f"INSERT INTO writeback_loaded (aggregatetype, object) VALUES ({slug}, {object_name});\nEND"
         )
 
     def insert(self, change: Change, row: str, *, source: str = "", backfill: bool = False) -> str:

@@ -40,7 +40,8 @@ class Tables:
 
     ``outbox``: events on their way, in the order of ``position``. ``rejected``: rows that can never be sent, with the
     reason. ``triggers``: the definitions. ``relay``: one row, what a relay has begun (``topics/outbox/relaying``).
-    ``loading``: SQLite only; while a row is in it, no trigger fires.
+    ``sent`` and ``loaded``: what was sent last, and what has been loaded since (``topics/outbox/sent``). ``loading``:
+    SQLite only; while a row is in it, no trigger fires.
     """
 
     metadata: MetaData
@@ -48,6 +49,8 @@ class Tables:
     rejected: Table
     triggers: Table
     relay: Table
+    sent: Table
+    loaded: Table
     loading: Table | None
 
 
@@ -63,8 +66,11 @@ def make(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Add ``by_trigger`` to a table of the release before; of its rows, those without a key have it."""
-    rejected = _tables(connection.dialect.name).rejected
+    """What a later release than its maker's needs; of rejected rows, those without a key get ``by_trigger``."""
+    known = _tables(connection.dialect.name)
+    rejected = known.rejected
+    for added in (known.sent, known.loaded):
+        added.create(connection, checkfirst=True)
     columns = inspect(connection).get_columns(rejected.name, schema=rejected.schema)
     if any(column["name"] == rejected.c.by_trigger.name for column in columns):
         return
@@ -135,5 +141,21 @@ def _tables(dialect: str) -> Tables:
         Column("open", Boolean, nullable=False),
         Column("ends", payload, nullable=False),  # "topic[partition]" → end offset when it began
     )
+    sent = Table(
+        f"{prefix}sent",
+        metadata,
+        Column("aggregatetype", Text, primary_key=True),
+        Column("aggregateid", Text, primary_key=True),
+        Column("fields", payload, nullable=False),  # field → day and hash
+        Column("day", Integer, nullable=False),
+    )
+    loaded = Table(
+        f"{prefix}loaded",
+        metadata,
+        Column("position", position, Identity(always=True), primary_key=True),
+        Column("aggregatetype", Text, nullable=False),
+        Column("object", Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
     loading = None if postgres else Table(f"{prefix}loading", metadata, Column("since", Text, nullable=False))
-    return Tables(metadata, outbox, rejected, triggers, relay, loading)
+    return Tables(metadata, outbox, rejected, triggers, relay, sent, loaded, loading)

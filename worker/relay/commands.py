@@ -59,6 +59,7 @@ def triggers() -> None:
 @click.option("--upsert", is_flag=True, help="Inserts and updates become upserts (default: add and update).")
 @click.option("--as", "becomes", multiple=True, metavar="CHANGE=OPERATION", help="insert=message, delete=update ...")
 @click.option("--when", help="An SQL condition over the row's columns; new.x and old.x in an update.")
+@click.option("--send-unchanged", is_flag=True, help="Send also what says only what was sent last for its record.")
 @click.option("--name", help="Default: connection and table.")
 @click.option("--replace", is_flag=True, help="In place of the trigger of that name.")
 @_warehouse_option
@@ -91,6 +92,7 @@ def create(
         "fields": pairs("--map", said["fields"]),
         "constants": {field: value_of(text) for field, text in pairs("--set", said["constants"], split=False).items()},
         "when": said["when"],
+        "unchanged": "send" if said["send_unchanged"] else "drop",
     }
     with engine_of(context, said["warehouse"], named.schema_name) as (engine, inner):
         trigger = trigger_of(given if inner else given | {"table": TableName(name=named.name)})

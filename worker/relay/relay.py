@@ -21,6 +21,7 @@ from topics.outbox.relaying import OutboxReader, Row, fields_of
 from topics.warehouse import explained
 from worker.clock import Clock
 from worker.log_events import logger
+from worker.relay.unchanged import DAYS, Memory, record_of
 
 BATCH = 5_000
 """Rows that are published together: what a crash leaves to be looked up in the topics."""
@@ -35,6 +36,7 @@ POLL_S = 0.02
 """SQLite notifies nobody: its file's counter is looked at."""
 LONGEST_PAUSE_S = 5.0
 MAX_KEY = 1_024
+DAY_S = 86_400
 
 PartitionsOf = Callable[[str], int | None]
 """How many partitions the topic of a connection has, by its slug; None: there is no such connection."""
@@ -51,8 +53,10 @@ class Relay:
         self._clock = clock
         self._stop = threading.Event()
         self._known: set[str] = set()
+        self._purged = 0
         self.published = 0
         self.rejected = 0
+        self.unchanged = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set: what is out by then is awaited and removed."""
@@ -130,7 +134,7 @@ class Relay:
         ends = self._ends()
         found = self._ids_between({partition: starts.get(partition, 0) for partition in ends}, ends)
         while rows := [row for row in reader.fetch(BATCH) if row.id in found]:
-            reader.remove(rows)
+            reader.settle(rows, dict.fromkeys(map(record_of, rows)), self._today())  # None: their fields were not noted
         logger().info("relay.recovered", looked_through=len(found))
         reader.finish()
 
@@ -149,24 +153,26 @@ class Relay:
 
     def _publish(self, reader: OutboxReader, send: Callable[..., Future[Position]], rows: Sequence[Row]) -> None:
         """Hand them all to the log, and remove those that it has."""
-        sent: list[tuple[Row, Future[Position]]] = []
-        refused: list[tuple[Row, str]] = []
-        for row in rows:
-            try:
-                sent.append((row, self._send(send, row)))
-            except (RecordRefused, ValueError) as error:
-                refused.append((row, str(error)))
-        done, failure = [], None
+        memory = self._memory(reader, rows)
+        sent, refused, unchanged = self._hand_over(send, rows, memory)
+        done, lost, failure = [], [row for row, _ in refused], None
         for row, future in sent:
             problem = future.exception()
             if problem is None:
                 done.append(row)
-            elif isinstance(problem, RecordRefused):
+                continue
+            lost.append(row)
+            if isinstance(problem, RecordRefused):
                 refused.append((row, str(problem)))
             else:
                 failure = problem
-        reader.remove(done)
+        # what was compared with an event that did not get through is compared anew
+        without = {record_of(row) for row in lost}
+        unchanged = [row for row in unchanged if record_of(row) not in without]
+        states = memory.states(without) if memory is not None else {}
+        reader.settle([*done, *unchanged], states, self._today())
         self.published += len(done)
+        self.unchanged += len(unchanged)
         for row, reason in refused:
             reader.reject(row, reason)
             self.rejected += 1
@@ -174,16 +180,49 @@ class Relay:
         if failure is not None:
             raise failure
 
-    def _send(self, send: Callable[..., Future[Position]], row: Row) -> Future[Position]:
-        """Raises ``RecordRefused`` or ``ValueError`` for what can never be an event."""
+    def _hand_over(
+        self, send: Callable[..., Future[Position]], rows: Sequence[Row], memory: Memory | None
+    ) -> tuple[list[tuple[Row, Future[Position]]], list[tuple[Row, str]], list[Row]]:
+        """What is on its way, what can never be an event and why, and what says nothing new."""
+        sent, refused, unchanged = [], [], []
+        for row in rows:
+            try:
+                value = self._value(row)
+                if memory is not None and not memory.is_new(row, value):
+                    unchanged.append(row)
+                else:
+                    sent.append((row, self._send(send, row, value)))
+            except (RecordRefused, ValueError) as error:
+                refused.append((row, str(error)))
+        return sent, refused, unchanged
+
+    def _memory(self, reader: OutboxReader, rows: Sequence[Row]) -> Memory | None:
+        """None where no trigger's events are compared."""
+        comparing, today = reader.sent.comparing(), self._today()
+        if not comparing:
+            return None
+        if self._purged != today:
+            reader.sent.purge(today - DAYS)
+            self._purged = today
+        reader.sent.forget_loaded()
+        return Memory(reader.sent.known({record_of(row) for row in rows}), comparing, today)
+
+    def _today(self) -> int:
+        return int(self._clock.now() // DAY_S)
+
+    def _value(self, row: Row) -> bytes:
+        """Raises ``ValueError`` for what can never be an event."""
         if row.refused:
             raise ValueError(row.refused)
+        return fields_of(row, sqlite=self._engine.dialect.name == "sqlite")
+
+    def _send(self, send: Callable[..., Future[Position]], row: Row, value: bytes) -> Future[Position]:
+        """Raises ``RecordRefused`` or ``ValueError`` for what can never be an event."""
         self._know(row.aggregatetype)
         object_name, _, key = row.aggregateid.partition("/")
         if not 0 < len(key) <= MAX_KEY:
             raise ValueError(f"the key has {len(key):,} characters; it has 1 to {MAX_KEY:,}")
         stamp = _stamp(row.type, row.aggregatetype, object_name, row.trigger, row.backfill)
-        value = fields_of(row, sqlite=self._engine.dialect.name == "sqlite")
         encoded = stamp.seal(row.id, row.timestamp.encode(), key, value)
         topic = self._log.names.events_topic(row.aggregatetype)
         return send(topic, key=encoded.key, value=encoded.value, headers=encoded.headers)

@@ -1,0 +1,121 @@
+"""What was sent last for each record: hashes of its fields, in two tables beside the outbox.
+
+``sent`` is the relay's own. ``loaded`` is where triggers note that a refresh, or whoever else asked for silence, has
+written their table: nothing is known any more of what the destination holds, and the relay forgets it. Triggers only
+append there, so that they never wait for a relay, nor a relay for a long load.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from topics.outbox.tables import tables
+
+
+class Record(NamedTuple):
+    """As the outbox names it: the connection's slug, and object/key."""
+
+    aggregatetype: str
+    aggregateid: str
+
+
+Fields = Mapping[str, tuple[int, str]]
+"""Field → the day on which it was sent (days since 1970, UTC), and a hash of its value."""
+
+COMPARED = "drop"
+"""What a trigger's definition says under ``unchanged`` when its events are compared with what was sent last."""
+
+
+class Sent:
+    """On the relay's connection, which commits each statement unless the caller has begun a transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._postgres = connection.dialect.name == "postgresql"
+        known = tables(connection.engine)
+        self._sent, self._loaded, self._triggers = (
+            known.sent.fullname,
+            known.loaded.fullname,
+            known.triggers.fullname,
+        )
+
+    def comparing(self) -> frozenset[str]:
+        """The triggers whose events are compared."""
+        said = "definition->>'unchanged'" if self._postgres else "json_extract(definition, '$.unchanged')"
+        found = self._connection.execute(text(f"SELECT name FROM {self._triggers} WHERE {said} = '{COMPARED}'"))  # noqa: S608
+        return frozenset(name for (name,) in found)
+
+    def forget_loaded(self) -> None:
+        """Take the triggers' notes into account. To be called after the rows to compare were read, never before."""
+        marks = self._connection.execute(text(f"SELECT position, aggregatetype, object FROM {self._loaded}")).all()  # noqa: S608
+        for slug, prefix in {(mark.aggregatetype, f"{mark.object}/") for mark in marks}:
+            self._connection.execute(
+                text(
+                    f"DELETE FROM {self._sent} WHERE aggregatetype = :slug"  # noqa: S608
+                    " AND substr(aggregateid, 1, :length) = :prefix"
+                ),
+                {"slug": slug, "length": len(prefix), "prefix": prefix},
+            )
+        if marks:
+            positions = [{"position": mark.position} for mark in marks]
+            self._connection.execute(text(f"DELETE FROM {self._loaded} WHERE position = :position"), positions)  # noqa: S608
+
+    def known(self, records: Collection[Record]) -> dict[Record, Fields]:
+        """What was sent last for those of which anything is known."""
+        rows = self._connection.execute(
+            text(f"SELECT s.aggregatetype, s.aggregateid, s.fields FROM {self._sent} AS s JOIN {self._given()}"),  # noqa: S608
+            {"records": json.dumps(list(records))},
+        )
+        return {
+            Record(row[0], row[1]): {
+                name: (day, digest)
+                for name, (day, digest) in (json.loads(row[2]) if isinstance(row[2], str) else row[2]).items()
+            }
+            for row in rows
+        }
+
+    def note(self, states: Mapping[Record, Fields | None], day: int) -> None:
+        """What was sent now; None: nothing is known of that record any more."""
+        gone = [record for record, fields in states.items() if not fields]
+        if gone:
+            same = "sent.aggregatetype = g.aggregatetype AND sent.aggregateid = g.aggregateid"
+            self._connection.execute(
+                text(
+                    f"DELETE FROM {self._sent} AS sent WHERE EXISTS (SELECT 1 FROM {self._rows('g')} WHERE {same})"  # noqa: S608
+                ),
+                {"records": json.dumps(gone)},
+            )
+        kept = [(*record, json.dumps(fields), day) for record, fields in states.items() if fields]
+        if kept:
+            self._connection.execute(
+                text(
+                    f"INSERT INTO {self._sent} (aggregatetype, aggregateid, fields, day)"  # noqa: S608
+                    f" SELECT {', '.join(self._member(n) for n in range(4))} FROM {self._each()} WHERE true"
+                    " ON CONFLICT (aggregatetype, aggregateid)"
+                    " DO UPDATE SET fields = excluded.fields, day = excluded.day"
+                ),
+                {"records": json.dumps(kept)},
+            )
+
+    def purge(self, before: int) -> None:
+        """Records for which nothing was sent since that day."""
+        self._connection.execute(text(f"DELETE FROM {self._sent} WHERE day < :day"), {"day": before})  # noqa: S608
+
+    def _given(self) -> str:
+        return f"{self._rows('g')} ON s.aggregatetype = g.aggregatetype AND s.aggregateid = g.aggregateid"
+
+    def _rows(self, name: str) -> str:
+        columns = f"{self._member(0)} AS aggregatetype, {self._member(1)} AS aggregateid"
+        return f"(SELECT {columns} FROM {self._each()}) AS {name}"  # noqa: S608
+
+    def _each(self) -> str:
+        return "json_array_elements(CAST(:records AS json)) AS one" if self._postgres else "json_each(:records) AS one"
+
+    def _member(self, number: int) -> str:
+        if not self._postgres:
+            return f"json_extract(one.value, '$[{number}]')"
+        return f"(one.value->>{number})" + {2: "::json", 3: "::integer"}.get(number, "")
