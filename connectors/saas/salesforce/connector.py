@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -17,21 +18,28 @@ from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.source import Asking, Source
 from connectors.errors import CallFailed, UnknownFunction
 from connectors.saas.salesforce import soql
+from connectors.saas.salesforce.bulk import Bulk
 from connectors.saas.salesforce.questions import SoqlFind, question
-from connectors.saas.salesforce.records import external_field, record_of, whole_name
+from connectors.saas.salesforce.records import LONG_ID, SHORT_ID, external_field, record_of, whole_name
+from connectors.saas.salesforce.rows import row_of, sheets_of
 from connectors.saas.salesforce.source import SalesforceSource
 from topics.event.event import Event, Operation
 
-LONG_ID: Final = 18
-SHORT_ID: Final = 15
+COLLECTION: Final = 200
+"""Records of a call of sObject Collections."""
+BULK: Final = 5_000
+"""Records that a job takes, where a connection lets jobs take them."""
 
 
 class SalesforceConnector(HttpConnector):
     """One org; see ``connectors.contract.Connector``."""
 
+    sleep = staticmethod(asyncio.sleep)
+    """Between two looks at a job."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._plans = {key: self._asking_in_soql(plan) for key, plan in self._plans.items()}
+        self._plans = {key: self._adapted(plan) for key, plan in self._plans.items()}
         self._by_external: dict[tuple[str, str], Plan] = {}
 
     def plan(self, object_name: str, operation: Operation) -> Plan:
@@ -61,10 +69,35 @@ class SalesforceConnector(HttpConnector):
                 verdicts[place] = Rejected(str(error))
         for external, events in going.items():
             one = self._upserting(batch[0].object, external) if external else plan
-            assert one.batch is not None  # every operation has one
-            answers = await deliver_batch(self.sender, one, one.batch, list(events.values()))
-            verdicts.update(zip(events, answers, strict=True))
+            jobs = await self._in_jobs(one, events)
+            rest = {place: event for place, event in events.items() if place not in jobs}
+            verdicts |= jobs | await self._in_collections(one, rest)
         return [verdicts[place] for place in range(len(batch))]
+
+    async def _in_collections(self, plan: Plan, events: Mapping[int, Event]) -> dict[int, Verdict]:
+        """Two hundred records a call."""
+        assert plan.batch is not None  # every operation has one
+        verdicts: dict[int, Verdict] = {}
+        places = list(events)
+        for start in range(0, len(places), COLLECTION):
+            part = places[start : start + COLLECTION]
+            answers = await deliver_batch(self.sender, plan, plan.batch, [events[place] for place in part])
+            verdicts.update(zip(part, answers, strict=True))
+        return verdicts
+
+    async def _in_jobs(self, plan: Plan, events: Mapping[int, Event]) -> dict[int, Verdict]:
+        """Where there are enough of them; what a CSV cannot say is left to Collections."""
+        rows = {place: row for place, event in events.items() if (row := row_of(event.fields)) is not None}
+        if not 0 < self.values["bulk_from"] <= len(rows):
+            return {}
+        assert plan.batch is not None  # every operation has one
+        url = f"{self.sender.base.url}/services/data/{self.values['api_version']}/jobs/ingest"
+        bulk = Bulk(self.sender, url, self.asking, plan.batch.rules, self.sleep)
+        verdicts: dict[int, Verdict] = {}
+        for sheet in sheets_of(rows):
+            sobject = self._sobject(plan.function.object)
+            verdicts |= await bulk.carry(sheet, sobject, plan.function.operation, plan.unique)
+        return verdicts
 
     async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:
         """Lists go by id, a page after the other: what is added meanwhile is met, and nothing is met twice."""
@@ -109,7 +142,7 @@ class SalesforceConnector(HttpConnector):
             return
         spec = self._spec(object_name)
         plans = self.compiler.plans_of(object_name, spec)
-        self._plans |= {key: self._asking_in_soql(plan) for key, plan in plans.items()}
+        self._plans |= {key: self._adapted(plan) for key, plan in plans.items()}
         self._reads |= self.compiler.reads_of(object_name, spec)
 
     def _spec(self, object_name: str, external: str = "") -> ObjectSpec:
@@ -133,7 +166,10 @@ class SalesforceConnector(HttpConnector):
             self._by_external[key] = replace(plans[object_name, Operation.UPSERT], unique=external)
         return self._by_external[key]
 
-    def _asking_in_soql(self, plan: Plan) -> Plan:
+    def _adapted(self, plan: Plan) -> Plan:
+        """Asking is in SOQL, and where jobs may take records a turn has more of them."""
+        if self.values["bulk_from"] > 0:
+            plan = replace(plan, function=replace(plan.function, batch_max=BULK))
         if plan.find is None or plan.unique is None:
             return plan
         call = SoqlFind(plan.find.call, self._sobject(plan.function.object), plan.unique)

@@ -9,6 +9,9 @@ from connectors.engine.template.text import as_text
 from connectors.saas.salesforce import soql
 from topics.event.event import Event, Operation
 
+LONG_ID: Final = 18
+"""Characters of an id with its checksum, which says which letters are capitals."""
+SHORT_ID: Final = 15
 SEARCH: Final = frozenset({"searchfield", "searchterm"})
 
 
@@ -65,7 +68,12 @@ def _by_external_id(event: Event, record: dict[str, Any], unique: str | None) ->
 
 def _id(record: Mapping[str, Any]) -> str:
     value = as_text(record.get("id") or "")
-    if not isinstance(value, str) or not value.isascii() or not value.isalnum() or len(value) not in {15, 18}:
+    if (
+        not isinstance(value, str)
+        or not value.isascii()
+        or not value.isalnum()
+        or len(value) not in {SHORT_ID, LONG_ID}
+    ):
         raise ValueError(f"id is {record.get('id')!r}; the id of a record has 15 or 18 letters and digits")
     return value
 

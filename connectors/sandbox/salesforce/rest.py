@@ -12,6 +12,7 @@ from connectors.sandbox.assertions import JWT_BEARER, refused
 from connectors.sandbox.call import Answer, Call, answer
 from connectors.sandbox.faults import Fate, Faults
 from connectors.sandbox.ledger import Entry
+from connectors.sandbox.salesforce.bulk import Ingest
 from connectors.sandbox.salesforce.objects import OBJECTS
 from connectors.sandbox.salesforce.org import Org, SalesforceError
 from connectors.sandbox.salesforce.query import parse
@@ -42,6 +43,7 @@ class Salesforce:
         certificate: str | None = None,
     ) -> None:
         self.org = Org.new(faults)
+        self.ingest = Ingest(self.org)
         self.daily = daily
         self.used = 0
         self.issued = 0
@@ -54,6 +56,7 @@ class Salesforce:
         self._resources: dict[str, _Rest] = {
             "sobjects": self._sobjects,
             "composite": self._composite,
+            "jobs": self.ingest.answer,
             "query": self._query,
             "queryAll": self._query,
             "limits": lambda *_: answer(200, {"DailyApiRequests": {"Max": self.daily, "Remaining": self._left()}}),

@@ -464,3 +464,95 @@ async def test_the_calls_of_a_day(sandbox: Sandbox, salesforce: SalesforceConnec
     assert kinds([*first, *second]) == [Delivered, Throttled]
     assert quota is not None
     assert quota.remaining == 0
+
+
+@pytest.fixture
+async def bulk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SalesforceConnector]:
+    async def at_once(_seconds: float) -> None:
+        return None
+
+    monkeypatch.setattr(SalesforceConnector, "sleep", staticmethod(at_once))
+    connector = made(sandbox.url, unique=UNIQUE, bulk_from=3)
+    yield connector
+    await connector.close()
+
+
+async def test_a_job(sandbox: Sandbox, bulk: SalesforceConnector) -> None:
+    """Each event gets the result of its own row, whatever the order of the results, with its code where it failed."""
+    first = await bulk.deliver(
+        [
+            event("add", name="A", email="a@x.com"),
+            event("add", email="b@x.com"),
+            event("add", name="C", HasOptedOutOfEmail=True),
+            event("add", name="A", email="a@x.com"),
+            event("add", LastName="#N/A"),
+        ]
+    )
+    ids = [one.id for one in first if isinstance(one, Delivered)]
+    changed = await bulk.deliver([event("update", id=number, Phone=f"{place}, x") for place, number in enumerate(ids)])
+    upserted = await bulk.deliver(
+        [event("upsert", External_Id__c=key, LastName=key, Phone=None, email=None) for key in ("x", "y", "z")]
+    )
+    again = await bulk.deliver([event("upsert", External_Id__c=key, LastName=key) for key in ("z", "y", "x")])
+    sandbox.salesforce.org.locked.add(str(ids[0]))
+    deleted = await bulk.deliver([event("delete", id=number) for number in ids])
+    left = {one["LastName"] for one in stored(sandbox)}
+
+    assert kinds(first) == [Delivered, Rejected, Delivered, Delivered, Delivered]
+    assert "REQUIRED_FIELD_MISSING: Required fields are missing: [LastName]" in first[1].reason  # type: ignore[union-attr]
+    assert len(set(ids)) == 4
+    assert [sandbox.salesforce.org.records["Contact"][str(one)]["Phone"] for one in ids] == [
+        "0, x", "1, x", "2, x", "3, x",
+    ]  # fmt: skip
+    assert kinds([*changed, *upserted, *again]) == [Delivered] * 10
+    assert [one.id for one in again][::-1] == [one.id for one in upserted]  # type: ignore[union-attr]
+    assert kinds(deleted) == [Retry, Delivered, Delivered, Delivered]
+    assert len(sandbox.salesforce.ingest.jobs) == 5
+    assert left == {"A", "x", "y", "z"}
+
+
+async def test_a_job_that_is_refused(sandbox: Sandbox, bulk: SalesforceConnector) -> None:
+    """Nothing was done: the worker looks for the culprit. Few events need no job."""
+    verdicts = await bulk.deliver(
+        [event("add", LastName=name, **({"Colour": "red"} if name == "c" else {})) for name in "abc"]
+    )
+    few = await bulk.deliver([event("add", LastName="a"), event("add", LastName="b")])
+
+    assert [isinstance(verdict, Rejected) and verdict.whole for verdict in verdicts] == [True] * 3
+    assert "Field name not found : Colour" in verdicts[0].reason  # type: ignore[union-attr]
+    assert (kinds(few), len(sandbox.salesforce.ingest.jobs)) == ([Delivered] * 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "performed", "added", "upserted"),
+    [
+        ("/jobs/ingest", False, Retry, Retry),
+        ("/batches", False, Retry, Retry),
+        ("/jobs/ingest/750", True, Retry, Retry),
+        ("/successfulResults", False, Delivered, Delivered),
+    ],
+)
+async def test_answers_that_a_job_loses(  # noqa: PLR0917
+    sandbox: Sandbox, bulk: SalesforceConnector, path: str, performed: bool, added: type, upserted: type
+) -> None:
+    """Until the job is closed nothing was done; a result that cannot be read at once is read again."""
+    for operation, wanted in (("add", added), ("upsert", upserted)):
+        sandbox.dice["salesforce"].forced.append(Fate("dropped", performed=performed, path=path))
+        verdicts = await bulk.deliver(
+            [event(operation, External_Id__c=key, LastName=key) for key in (f"{operation}{n}" for n in range(3))]
+        )
+
+        assert kinds(verdicts) == [wanted] * 3
+
+
+async def test_a_closing_that_nobody_confirms(sandbox: Sandbox, bulk: SalesforceConnector) -> None:
+    """The job may be done: unknown for what is not idempotent, tried again for what is."""
+    for operation, wanted in (("add", Unknown), ("upsert", Retry)):
+        sandbox.dice["salesforce"].forced += [
+            Fate("answered", status=200, body='{"id": "750gK", "state": "Open"}', path="/jobs/ingest"),
+            Fate("answered", status=201, path="/batches"),
+            Fate("dropped", path="/jobs/ingest/750gK"),
+        ]
+        verdicts = await bulk.deliver([event(operation, External_Id__c=key, LastName=key) for key in "abc"])
+
+        assert kinds(verdicts) == [wanted] * 3

@@ -14,6 +14,7 @@ from simple_salesforce.exceptions import (
     SalesforceExpiredSession,
     SalesforceMalformedRequest,
     SalesforceMoreThanOneRecord,
+    SalesforceOperationError,
     SalesforceResourceNotFound,
 )
 
@@ -97,6 +98,27 @@ def test_questions(sandbox: Sandbox) -> None:
     assert [record["LastName"] for record in everything["records"]] == ["a", "b", "o'c"]
     assert (one["totalSize"], one["records"][0]["Shared_Key__c"], counted["totalSize"]) == (1, "s", 2)
     assert "External_Id__c" in names
+
+
+def test_a_job_of_many_records(sandbox: Sandbox) -> None:
+    """Bulk API 2.0: a job is filled, done, and its results are read; one that is wrong fails as a whole."""
+    sf = client(sandbox)
+    (job,) = sf.bulk2.Contact.insert(
+        records=[{"LastName": "A", "External_Id__c": "a"}, {"LastName": "", "External_Id__c": "b"}], wait=0
+    )
+    done = sf.bulk2.Contact.get_successful_records(job["job_id"])
+    failed = sf.bulk2.Contact.get_failed_records(job["job_id"])
+    upserted = sf.bulk2.Contact.upsert(
+        records=[{"LastName": "A2", "External_Id__c": "a"}], external_id_field="External_Id__c", wait=0
+    )
+    with pytest.raises(SalesforceOperationError, match="Field name not found : Colour"):
+        sf.bulk2.Contact.insert(records=[{"LastName": "A", "Colour": "red"}], wait=0)
+
+    assert (job["numberRecordsProcessed"], job["numberRecordsFailed"]) == (2, 1)
+    assert "A" in done
+    assert "REQUIRED_FIELD_MISSING:Required fields are missing: [LastName]:LastName --" in failed
+    assert upserted[0]["numberRecordsFailed"] == 0
+    assert [one["LastName"] for one in sandbox.salesforce.org.records["Contact"].values()] == ["A2"]
 
 
 def test_tokens(sandbox: Sandbox) -> None:
