@@ -78,7 +78,8 @@ def resume(
 def skip(context: CommandContext, /, *, slug: str, partition: int | None, cancel: bool, as_json: bool) -> int:
     """Go past what cannot be read: a damaged batch, an unknown codec, records that were deleted unread.
 
-    The bytes that are there are kept in a dead letter. What can be read is not passed.
+    The bytes that are there are kept in a dead letter. What can be read is not passed. For SLUG also the topic of
+    the requests for a refresh (writeback.refresh); for that of the letters: writeback dead-letters skip.
     """
     return _order(context, slug, "skip", partition, cancel=cancel, as_json=as_json)
 
@@ -130,7 +131,11 @@ def _partitions(context: CommandContext, slug: str, number: int | None) -> list[
     from topics.log import Partition  # noqa: PLC0415
 
     log = context.log()
-    topic = log.names.events_topic(slug)
+    if slug == log.names.dead_letter:
+        raise click.UsageError(
+            f"{slug} is read by the archive: `writeback dead-letters skip` goes on behind what it holds"
+        )
+    topic = slug if slug == log.names.refresh else log.names.events_topic(slug)
     count = log.topics(topic).get(topic)
     if count is None:
         there = sorted(slug_of(name) or name for name in log.topics(log.names.events_prefix))

@@ -11,11 +11,12 @@ from connectors.cli.probe import probe
 from connectors.connections.standing import LiveWorker, Standing
 from connectors.connections.store import Connection, Connections
 from dead_letter.store.archive import catch_up
+from dead_letter.store.backlog import partitions_of, read_to_end
 from dead_letter.store.filters import Filter
 from dead_letter.store.store import LetterStore
 from topics.cli.context import CommandContext
 from topics.errors import LogError, WritebackError
-from topics.log import Lag, Log, Partition
+from topics.log import Lag, Log, Partition, UnreadableRecords
 from topics.names import slug_of
 
 PROBE_S = 15.0
@@ -66,6 +67,7 @@ def examine(context: CommandContext) -> Iterator[Finding]:
         if store.state == "ok":
             yield from _topics_of_others(context, slugs)
         yield from _lags(context, standings, slugs)
+        yield from _requests(context)
         if store.state == "ok":
             yield from _letters(context)
 
@@ -186,6 +188,23 @@ def _lag(place: Partition, lag: Lag, standing: Standing) -> Finding:
         else f"the connection is {standing.state} (its status is above)"
     )
     return Finding(name, _level(standing), f"{lag.records:,} wait: {said}")
+
+
+def _requests(context: CommandContext) -> Iterator[Finding]:
+    """Requests for a refresh that nobody can read: whatever lies behind them waits."""
+    log = context.log()
+    places = partitions_of(log, log.names.refresh)
+    commits = log.committed(log.names.refresher_group, places) if places else {}
+    first = log.start_offsets(places) if places else {}
+    starts = {place: commit.offset if (commit := commits.get(place)) else first[place] for place in places}
+    try:
+        for _ in read_to_end(log, starts, strict=True):
+            pass
+    except UnreadableRecords as error:
+        skip = f"`writeback topics skip {log.names.refresh}` goes on behind it"
+        yield Finding("refresh requests", "wrong", f"{error}; what lies behind it waits: {skip}")
+    except WritebackError as error:
+        yield Finding("refresh requests", "wrong", str(error))
 
 
 def _letters(context: CommandContext) -> Iterator[Finding]:

@@ -75,10 +75,11 @@ class RefreshOutcomes:
         await self._tell(asked, results)
         await self._write_down(results)
 
-    async def bury_malformed(self, record: Record, reason: str) -> None:
-        letter = self._letter(record, None, GivenUp("malformed", reason))
+    async def bury_unread(self, record: Record, cause: str, reason: str) -> None:
+        """A record that is no request: ``malformed``, or ``unreadable`` altogether."""
+        letter = self._letter(record, None, GivenUp(cause, reason))
         await self._outcomes.write(letter)
-        logger().warning("letter.written", connection="", cause="malformed", reason=reason, letter=letter.id)
+        logger().warning("letter.written", connection="", cause=cause, reason=reason, letter=letter.id)
         result = Result(
             letter.id, "dead", "", "", OPERATION, None, record.partition.topic, record.partition.number, record.offset,
             0, self._clock.now(), reason=reason[:LEDGER_REASON], letter=letter.id,

@@ -15,6 +15,7 @@ from topics import names
 from topics.errors import CommitFenced, LogUnavailable, MalformedEvent, StoreUnavailable
 from topics.event.refresh import decode
 from topics.log import Commit, Log, Partition, Record, Unreadable
+from topics.orders import Orders
 from worker.clock import Clock, SystemClock, Timer
 from worker.engine.settlement.deletion import delete_done
 from worker.engine.settlement.ledger import Ledger
@@ -23,6 +24,7 @@ from worker.engine.settlement.publisher import RetryingPublisher
 from worker.log_events import logger
 from worker.refresher.counts import RefreshCounts
 from worker.refresher.debounce import Batch, Debouncer, Timing
+from worker.refresher.held import HeldRequests
 from worker.refresher.outcomes import RefreshOutcomes
 from worker.refresher.owned import Asked, OwnedPartition
 from worker.refresher.run import Runner
@@ -67,6 +69,7 @@ class Refresher:
         upgrade: Callable[[Connection], Connection],
         settings: RefresherSettings | None = None,
         clock: Clock | None = None,
+        orders: Orders | None = None,
     ) -> None:
         self._settings = settings or RefresherSettings()
         self._log = log
@@ -105,6 +108,14 @@ class Refresher:
         self._policies: dict[str, RefreshPolicy] = {}
         self._looked_up = float("-inf")
         self._owned: dict[Partition, OwnedPartition] = {}
+        self._held = HeldRequests(
+            orders,
+            self._owned,
+            self._clock,
+            keep=lambda record, reason: self._outcomes.bury_unread(record, "unreadable", reason),
+            seek=self._consumer.seek,
+            commit=self._commit,
+        )
         self._attending: dict[str, asyncio.Task[None]] = {}
         self._settling: set[asyncio.Task[None]] = set()
         self._committing = asyncio.Lock()
@@ -132,6 +143,7 @@ class Refresher:
                 if self._failure is not None:
                     raise self._failure
                 await self._take(await self._poll())
+                await self._held.obey()
         finally:
             deleting.cancel()
             await self._stop()
@@ -187,13 +199,14 @@ class Refresher:
             logger().warning("partition.lost", partition=str(owned.partition))
 
     def unreadable(self, found: Unreadable) -> None:
-        """The log says so in its own words; what is behind it waits."""
+        self._held.unreadable(found)
 
     def _leave(self, partitions: Sequence[Partition]) -> list[OwnedPartition]:
         """Kill what runs for them. A connection whose requests lie in another partition, too, goes on with those."""
         going = [self._owned.pop(partition) for partition in partitions if partition in self._owned]
         for owned in going:
             owned.open = False
+            self._held.forget(owned.partition)
         for connection in {name for name, asked in self.debouncer.requests() if not asked.owned.open}:
             if (task := self._attending.get(connection)) is not None:
                 task.cancel()
@@ -297,7 +310,7 @@ class Refresher:
             self.debouncer.hold(connection, self._clock.monotonic() + again_in)
 
     async def _bury_malformed(self, owned: OwnedPartition, record: Record, reason: str) -> None:
-        await self._outcomes.bury_malformed(record, reason)
+        await self._outcomes.bury_unread(record, "malformed", reason)
         if owned.open:
             owned.progress.done(record.offset)
             await self._commit({owned})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from connectors import registry
 from connectors.connections.store import Connection, Connections
 from topics.cli.context import CommandContext
+from topics.orders import Orders
 from topics.settings import seconds_of
 from worker.clock import SystemClock
 from worker.refresher.child import ChildRun, command_for
@@ -48,6 +49,7 @@ def build(context: CommandContext) -> Refresher:
             keep_seconds=seconds_of(settings.events_retention),
         ),
         clock=clock,
+        orders=Orders(store),
     )
 
 

@@ -22,6 +22,7 @@ from topics import names
 from topics.event.refresh import RefreshRequest, encode
 from topics.event.result import Result, unpack
 from topics.log import Log, Partition, Record
+from topics.orders import Orders
 from topics.store import open_store
 from worker.clock import SystemClock
 from worker.refresher.child import ChildRun
@@ -55,6 +56,7 @@ class Stand:
         self.store = store or f"sqlite:///{folder}/store.db"
         self.engine: Engine = open_store(self.store)
         self.connections = Connections(self.engine)
+        self.orders = Orders(self.engine)
         self.runs = Runs(self.engine)
         self.leases = Leases(self.engine)
         self.producer = log.producer(name="asks")
@@ -100,6 +102,7 @@ class Stand:
             upgrade=upgrade,
             settings=RefresherSettings(group=self.group, at_once=at_once, keep_seconds=keep),
             clock=clock,
+            orders=self.orders,
         )
 
     @asynccontextmanager
