@@ -81,10 +81,10 @@ Topics are created by Writeback with exactly these settings; automatic creation 
 wanted.
 
 Where a topic is kept for ever, Writeback itself deletes what nobody needs any more: an event when it is delivered or
-dead-lettered and `WRITEBACK_EVENTS_RETENTION` old (7 days), a dead letter when it is in the store, where it stays, and
-`WRITEBACK_LETTERS_RETENTION` old (4 weeks). The age is that of the record's timestamp, and within a partition older
-records go before younger ones. Replays and parked keys need nothing of what is deleted. A store that is lost is filled
-again with the dead letters that their topic still has.
+dead-lettered and `WRITEBACK_EVENTS_RETENTION` old (7 days), a dead letter when it is in the store and
+`WRITEBACK_LETTERS_RETENTION` old (4 weeks); in the store it stays until `writeback dead-letters purge`. The age is that
+of the record's timestamp, and within a partition older records go before younger ones. Replays and parked keys need
+nothing of what is deleted. A store that is lost is filled again with the dead letters that their topic still has.
 
 | consumer group | reads | what its commits mean |
 |---|---|---|
