@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from connectors.engine.native import NativeConnector
     from connectors.engine.runner.runner import HttpConnector
 
-NAMES: Final = ("email", "google_sheets", "hubspot", "http", "odoo", "salesforce", "slack", "sql")
+NAMES: Final = ("email", "google_sheets", "hubspot", "http", "odoo", "salesforce", "slack", "sql", "xero")
 NATIVE: Final = {"email": "EmailConnector", "sql": "SqlConnector"}
 """Connectors that do not speak HTTP: the class in the ``connector.py`` beside the manifest."""
 OWN_CLASS: Final = {
@@ -34,6 +34,7 @@ OWN_CLASS: Final = {
     "http": "RawConnector",
     "odoo": "OdooConnector",
     "salesforce": "SalesforceConnector",
+    "xero": "XeroConnector",
 }
 """The same for connectors that speak HTTP and need more than a manifest."""
 FOLDER: Final = Path(__file__).parent / "saas"

@@ -239,7 +239,7 @@ def test_a_listing_in_a_pipe_can_be_cut(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize("delimiter", ["tab", r"\t"])
 def test_a_tab_can_be_typed(delimiter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Shells make a tab hard to type: the word and the escape mean one."""
-    assert command("connections", "add", "slack", "--secret", "access_token=env:TOKEN") == 0
+    assert command("connections", "add", "slack", "--no-test", "--secret", "access_token=env:TOKEN") == 0
     (tmp_path / "rows.txt").write_text("channel\ttext, with a comma\nQA\thello\n", encoding="utf-8")
     capsys.readouterr()
     arguments = ("--connection", "slack", "--object", "message", "--operation", "add", "--dry-run", "--json")
@@ -258,7 +258,7 @@ def test_what_is_no_delimiter(delimiter: str, tmp_path: Path, capsys: pytest.Cap
 
 
 def add_hubspot(*options: str) -> None:
-    assert command("connections", "add", "hubspot", "--secret", "access_token=env:TOKEN", *options) == 0
+    assert command("connections", "add", "hubspot", "--no-test", "--secret", "access_token=env:TOKEN", *options) == 0
 
 
 def test_when_a_connection_is_refreshed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,7 +314,7 @@ def test_a_refresh_of_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> N
     assert command("refresh", "hubspot", "--timeout", "3") == 2
 
 
-HTTP = ("connections", "add", "erp", "--connector", "http", "--set", "base_url=https://erp.example.com")
+HTTP = ("connections", "add", "erp", "--no-test", "--connector", "http", "--set", "base_url=https://erp.example.com")
 IMPORT = ("import", "rows.csv", "--connection", "slack", "--object", "message")
 
 
@@ -337,7 +337,7 @@ def test_an_option_with_nothing_to_act_on_is_refused(
 ) -> None:
     """It would be accepted and do nothing."""
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n", encoding="utf-8")
-    assert command("connections", "add", "slack", "--secret", "access_token=env:TOKEN") == 0
+    assert command("connections", "add", "slack", "--no-test", "--secret", "access_token=env:TOKEN") == 0
     capsys.readouterr()
 
     assert command(*args) == 2
@@ -455,7 +455,7 @@ def test_doctor_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         "--set",
         "allow_private_addresses=true",
     )
-    command("connections", "add", "Hubspot", *add)
+    command("connections", "add", "Hubspot", "--no-test", *add)
     command("emit", "hubspot", "add", "contact", "{}")
     capsys.readouterr()
     first = command("doctor", "--json")

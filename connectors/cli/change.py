@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectors.cli.authorize import DEFAULT_PORT, Browser, asked
 from connectors.cli.completion import connector_names
 from connectors.cli.context import current_connections, name_argument, pending_of, tell
 from connectors.cli.options import (
@@ -17,10 +19,11 @@ from connectors.cli.options import (
     policy_of,
     secrets_of,
     settings_of,
+    wants_authorization,
 )
+from connectors.cli.trial import tried
 from topics.cli.console import json_option, note, pass_context
 from topics.cli.context import CommandContext
-from topics.errors import LogError
 
 if TYPE_CHECKING:
     from connectors.connections.store import Connection, Connections
@@ -34,19 +37,36 @@ if TYPE_CHECKING:
     help="Which SaaS it is (`writeback connectors list`); none given: the one of that name.",
 )
 @click.option("--partitions", type=click.IntRange(1, 64), default=1, show_default=True, help="Fixed for ever.")
+@click.option("--test/--no-test", "test", default=True, help="--no-test: add it without asking the SaaS.")
+@click.option("--authorize", is_flag=True, help="Let a person say yes in a browser, for the refresh token (OAuth 2).")
+@click.option("--browser/--no-browser", default=True, help="--no-browser: print the address, and open nothing.")
+@click.option("--port", type=click.IntRange(1, 65_535), default=DEFAULT_PORT, help="Where --authorize is answered.")
 @change_options
 @json_option
 @pass_context
 def add(
-    context: CommandContext, /, *, name: str, connector: str | None, partitions: int, as_json: bool, **said: Any
+    context: CommandContext,
+    /,
+    *,
+    name: str,
+    connector: str | None,
+    partitions: int,
+    test: bool,
+    authorize: bool,
+    browser: bool,
+    port: int,
+    as_json: bool,
+    **said: Any,
 ) -> None:
-    """Add a connection, and make its topic.
+    """Add a connection, when the SaaS has let it in, and make its topic.
 
     \b
       writeback connections add Hubspot --connector hubspot --secret access_token
       writeback connections add Slack --connector slack --secret access_token=env:SLACK_TOKEN
+      writeback connections add Xero --set client_id=1A2B --secret client_secret --authorize
 
-    On a terminal the settings that are missing are asked for, and the secrets, hidden.
+    On a terminal the settings that are missing are asked for, and the secrets, hidden. A secret may be a reference:
+    env:VARIABLE, file:/PATH, or exec:COMMAND, which prints it.
     """  # noqa: D301 - click's own mark for lines that it shall not join
     from connectors import registry  # noqa: PLC0415
 
@@ -58,7 +78,11 @@ def add(
     )
     settings |= ask_required(manifest, settings)
     secrets = secrets_of(said["secrets"])
-    secrets |= ask_missing(manifest, settings, secrets, can_encrypt=bool(context.settings.secret_key))
+    authorize = authorize or wants_authorization(manifest, settings, secrets)
+    can_encrypt = bool(context.settings.secret_key)
+    secrets |= ask_missing(manifest, settings, secrets, can_encrypt=can_encrypt, authorize=authorize)
+    if authorize:
+        secrets |= asked(manifest, settings, secrets, Browser(browser, port), name)
     store = current_connections(context)
     made = store.add(
         name,
@@ -69,7 +93,13 @@ def add(
         limits=limits,
         policy=policy,
     )
-    _make_topic(context, store, made)
+    with _taken_back(store, made):
+        if test:
+            tried(store, made)
+        waiting = _make_topic(context, made)
+    if waiting:
+        topic = context.settings.names.events_topic(made.slug)
+        note(f"{topic} was there already, with {waiting:,} events: they will be delivered")
     tell(
         made,
         as_json=as_json,
@@ -136,17 +166,21 @@ def remove(context: CommandContext, /, *, name: str, force: bool, as_json: bool)
     tell(connection, as_json=as_json, text=f"Removed {connection.name}{lost}")
 
 
-def _make_topic(context: CommandContext, store: Connections, made: Connection) -> None:
-    """A connection without a topic would swallow nothing and deliver nothing: it is taken back."""
+@contextmanager
+def _taken_back(store: Connections, made: Connection) -> Iterator[None]:
+    """One that is not let in, or has no topic, would swallow nothing and deliver nothing: it is not there then."""
     try:
-        log = context.log()
-        log.ensure_topics([log.names.events_spec(made.slug, made.partitions)])
-        waiting = pending_of(context, made.slug)
-    except LogError:
+        yield
+    except BaseException:
         store.remove(made.id)
         raise
-    if waiting:
-        note(f"{log.names.events_topic(made.slug)} was there already, with {waiting:,} events: they will be delivered")
+
+
+def _make_topic(context: CommandContext, made: Connection) -> int:
+    """How many events were in it already."""
+    log = context.log()
+    log.ensure_topics([log.names.events_spec(made.slug, made.partitions)])
+    return pending_of(context, made.slug)
 
 
 def _check_unset(unset: tuple[str, ...], there: list[str]) -> None:

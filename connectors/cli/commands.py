@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectors.cli.authorize import authorize
 from connectors.cli.catalogue import connectors
 from connectors.cli.change import add, remove, set_
 from connectors.cli.context import current_connections, name_argument, pending_of, tell
@@ -40,7 +41,7 @@ def connections() -> None:
     """The SaaS accounts that events can be sent to."""
 
 
-for command in (add, set_, remove):
+for command in (add, set_, authorize, remove):
     connections.add_command(command)
 
 

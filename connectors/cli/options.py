@@ -35,7 +35,7 @@ _OPTIONS = (
         "secrets",
         multiple=True,
         metavar="NAME[=VALUE]",
-        help="A secret; VALUE env:VARIABLE is a reference, - reads a line of stdin, none asks for it.",
+        help="A secret; VALUE env:VARIABLE, file:/PATH, exec:COMMAND refer to it, - reads a line of stdin, none asks.",
     ),
     click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Calls per --per-seconds at most."),
     click.option("--per-seconds", type=click.FloatRange(min=0, min_open=True), help="The time that --rate is for."),
@@ -206,16 +206,40 @@ def _question(name: str, manifest: Manifest) -> str:
 
 
 def ask_missing(
-    manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str], *, can_encrypt: bool
+    manifest: Manifest,
+    settings: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    *,
+    can_encrypt: bool,
+    authorize: bool = False,
 ) -> dict[str, str]:
-    """What a person at a terminal types for the secrets that are missing; nobody is asked anywhere else."""
+    """What a person at a terminal types for the secrets that are missing; nobody is asked anywhere else.
+
+    ``authorize``: the refresh token comes from the vendor.
+    """
+    from connectors.engine.auth.person import asked_of_a_person  # noqa: PLC0415
+
     names = missing_secrets(manifest, settings, secrets) if sys.stdin.isatty() else []
+    if authorize and (way := asked_of_a_person(manifest.auth)) is not None:
+        client = [name for name in (way.client_secret,) if way.client_auth != "none" and name not in secrets]
+        names = [name for name in dict.fromkeys((*client, *names)) if name != way.refresh_token]
+        names = names if sys.stdin.isatty() else []
     if names and not can_encrypt:
         note(
             "WRITEBACK_SECRET_KEY is not set, so a secret can only be a reference: env:VARIABLE. To have it stored, "
             "stop here (Ctrl-C) and set the key first: `writeback connections new-key` makes one."
         )
     return {name: ask(name) for name in names}
+
+
+def wants_authorization(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> bool:
+    """Asks a person at a terminal, where the vendor has a page for it and no other credentials are given."""
+    from connectors.engine.auth.person import asked_of_a_person  # noqa: PLC0415
+
+    way = asked_of_a_person(manifest.auth)
+    if way is None or not sys.stdin.isatty() or set(secrets) - {way.client_secret} or settings.get("auth"):
+        return False
+    return click.confirm(f"Open the page of {manifest.title} on which you let Writeback in?", default=True, err=True)
 
 
 def ask(name: str) -> str:

@@ -41,6 +41,7 @@ def limits_of(spec: LimitsSpec, own: Mapping[str, Any]) -> Limits:
         rate=own.get("rate", spec.rate),
         per_seconds=own.get("per_seconds", spec.per_seconds),
         concurrency=own.get("concurrency", spec.concurrency),
+        daily=own.get("daily", spec.daily),
     )
 
 

@@ -41,7 +41,7 @@ from connectors.sandbox.slack import Slack
 @click.option("--journal", type=click.Path(path_type=Path), help="Append each ledger entry to this file.")
 @click.option("--no-ledger", is_flag=True, help="Count only: for millions of requests.")
 def main(**options: Any) -> None:
-    """A local SaaS that answers like HubSpot, Slack, Odoo, Salesforce and Google Sheets, and fails on request."""
+    """A local SaaS that answers like HubSpot, Slack, Odoo, Salesforce, Google Sheets and Xero, and fails on request."""
     asyncio.run(_run(_sandbox(options)))
 
 

@@ -27,6 +27,7 @@ class Call:
     at: float
     authorization: str = ""
     """The whole header, for what is no bearer token."""
+    headers: Mapping[str, str] = field(default_factory=dict)
     _json: dict[str, Any] | None = None
 
     def json(self) -> dict[str, Any]:

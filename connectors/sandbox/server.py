@@ -21,13 +21,14 @@ from connectors.sandbox.outage import Outage
 from connectors.sandbox.salesforce.rest import Salesforce
 from connectors.sandbox.sheets.rest import Sheets
 from connectors.sandbox.slack import Slack
+from connectors.sandbox.xero.wires import Xero
 
 _EPOCH: Callable[[], float] = time.time  # noqa: TID251 - the vendor's own clock: timestamps in its answers
 _GONE_POLL_SECONDS = 0.2
 
 
 class Vendor(Protocol):
-    """What ``hubspot.py``, ``slack.py``, ``odoo/wires.py``, ``salesforce/rest.py`` and ``sheets/rest.py`` are."""
+    """What ``hubspot.py``, ``slack.py``, ``odoo/wires.py`` and those of the other folders are."""
 
     name: str
 
@@ -63,6 +64,7 @@ class Sandbox:
         odoo: Odoo | None = None,
         salesforce: Salesforce | None = None,
         sheets: Sheets | None = None,
+        xero: Xero | None = None,
         journal: Path | None = None,
         keep: bool = True,
     ) -> None:
@@ -71,14 +73,16 @@ class Sandbox:
         self.hubspot = hubspot or HubSpot(faults)
         self.slack = slack or Slack(slack_faults)
         self.odoo = odoo or Odoo(faults)
+        self.xero = xero or Xero(faults)
         self.salesforce = salesforce or Salesforce(faults)
         self.google_sheets = sheets or Sheets(faults)
         self.hubspot.set_faults(faults)
         self.odoo.set_faults(faults)
+        self.xero.set_faults(faults)
         self.salesforce.set_faults(faults)
         self.google_sheets.set_faults(faults)
         self.slack.set_faults(slack_faults)
-        self.dice = {name: Dice(seed, faults) for name in ("hubspot", "odoo", "salesforce", "google_sheets")}
+        self.dice = {name: Dice(seed, faults) for name in ("hubspot", "odoo", "salesforce", "google_sheets", "xero")}
         self.dice["slack"] = Dice(seed, slack_faults)
         self.ledger = Ledger(journal, keep=keep)
         self.latency = latency
@@ -86,7 +90,8 @@ class Sandbox:
         self.outages: list[tuple[float, float]] = []
         self.requests = 0
         self._host, self._port = host, port
-        self._vendors: tuple[Vendor, ...] = (self.odoo, self.salesforce, self.google_sheets, self.hubspot, self.slack)
+        apart = (self.odoo, self.salesforce, self.google_sheets, self.xero)
+        self._vendors: tuple[Vendor, ...] = (*apart, self.hubspot, self.slack)
         self._control = Control(self)
         self._unavailable_until = 0.0
         self._closing = False
@@ -163,6 +168,7 @@ class Sandbox:
             now=self._loop.time(),
             at=_EPOCH(),
             authorization=authorization,
+            headers=request.headers,
         )
 
     async def _serve(self, vendor: Vendor, request: web.BaseRequest, call: Call) -> web.StreamResponse:

@@ -104,7 +104,9 @@ def test_a_kill_behind_a_letter(engine: str, tmp_path: Path, request: pytest.Fix
 
 
 def _connect(stage: Stage, far: FarEnd) -> None:
-    stage.writeback("connections", "add", "erp", "--connector", "http", "--set", f"base_url={far.url}", *ERP)
+    stage.writeback(
+        "connections", "add", "erp", "--connector", "http", "--set", f"base_url={far.url}", "--no-test", *ERP
+    )
 
 
 def _kill_behind_a_letter(stage: Stage, far: FarEnd, number: int) -> str:

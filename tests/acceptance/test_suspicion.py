@@ -82,7 +82,7 @@ def crash(
             stage.writeback(
                 "connections", "add", slug, "--connector", "http", "--set", f"base_url={url}/{slug}",
                 "--set", "allow_private_addresses=true", "--on-unknown", f"add={policy}",
-                "--partitions", str(partitions), *at_once,
+                "--partitions", str(partitions), "--no-test", *at_once,
             )  # fmt: skip
         work = [single(slug, n, KEYS, operation=Operation.ADD) for n in range(events) for slug in slugs]
         number_of = {event.id: event.fields["body"]["n"] for event in work}

@@ -94,8 +94,6 @@ def _set_up(stage: Stage, show: Show) -> tuple[Sandbox, Sandbox]:
     show.title("Two applications that are having an ordinary day")
     hubspot = stage.sandbox("--seed", "7", "--outage-seconds", "3", "--outage-after", "24", name="hubspot")
     slack = stage.sandbox("--seed", "8", name="slack")
-    hubspot.faults(forced=TROUBLE)
-    slack.faults(throttled=0.1, unavailable=0.05, retry_after=1.0)
     show.say(f"{hubspot.url} answers like HubSpot: 429, 503, time-outs, resets; and it goes out for 3 s.")
     show.say(f"{slack.url} answers like Slack: one message a second per channel, 429, 503.")
     show.title("Two connections")
@@ -105,6 +103,8 @@ def _set_up(stage: Stage, show: Show) -> tuple[Sandbox, Sandbox]:
             "--set", "allow_private_addresses=true", "--set", "timeout_seconds=2",
             "--secret", "access_token=env:DEMO_TOKEN",
         )  # fmt: skip
+    hubspot.faults(forced=TROUBLE)
+    slack.faults(throttled=0.1, unavailable=0.05, retry_after=1.0)
     return hubspot, slack
 
 

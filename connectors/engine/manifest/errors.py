@@ -18,6 +18,7 @@ class ErrorShape(Part):
     """Where the vendor's error answers carry what."""
 
     codes: list[Path] = Field(default=[], description="Paths to the error's codes; a row matches any of them.")
+    code_headers: list[str] = Field(default=[], description="Headers that carry a code of their own.")
     message: Path | None = Field(default=None, description="Path to the words for a human.")
     request_id: Path | None = Field(default=None, description="Path to the vendor's id of the request.")
     request_id_headers: list[str] = Field(

@@ -48,6 +48,7 @@ class LimitsSpec(Part):
     rate: float | None = Field(default=None, gt=0, description="Calls per per_seconds; none given: unlimited.")
     per_seconds: float = Field(default=1.0, gt=0, description="The time that rate is for.")
     concurrency: int = Field(default=16, ge=1, le=1_024, description="Calls at once.")
+    daily: int | None = Field(default=None, ge=1, description="Calls in 24 hours; none given: unlimited.")
     headers: RateHeaders | None = Field(default=None, description="Only for names that are not known anyway.")
 
 

@@ -146,9 +146,9 @@ def _param(value: Any) -> str:
     return ",".join(as_text(item) for item in value) if isinstance(value, list | tuple) else str(as_text(value))
 
 
-def idempotency_key(event: Event) -> str:
-    """The event's id as a header can carry it; the same event has the same one for ever."""
-    key = event.options.idempotency_key or event.id
+def idempotency_key(*events: Event) -> str:
+    """The event's id as a header can carry it; the same events have the same one for ever."""
+    key = " ".join(event.options.idempotency_key or event.id for event in events)
     if len(key) <= 128 and key.isascii() and key.isprintable():
         return key
     return sha256(key.encode("utf-8", errors="surrogatepass")).hexdigest()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from connectors.contract import Delivered, Rejected, Retry, Unknown, Verdict
 from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.runner.batch import Judges
-from connectors.engine.runner.calls import Call, needs
+from connectors.engine.runner.calls import Call, idempotency_key, needs
 from connectors.engine.runner.plan import BatchPlan, Plan
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.verdicts import (
@@ -65,14 +66,27 @@ async def deliver_batch(sender: Sender, plan: Plan, batch: BatchPlan, events: Se
             verdicts[place] = Rejected(needs(event, missing))
     if items:
         seconds = max((event.options.timeout_s or 0.0 for event in events), default=0.0) or None
-        verdicts.update(zip(items, await _send(sender, plan, batch, list(items.values()), seconds), strict=True))
+        key = idempotency_key(*(events[place] for place in items)) if batch.idempotency_header else ""
+        sending = partial(_send, sender, plan, batch, list(items.values()), seconds=seconds, key=key)
+        sent = await sending()
+        if key and any(isinstance(verdict, Unknown) for verdict in sent):
+            # under the same key the same batch is done once: asking again says what became of it, if it says anything
+            again = await sending()
+            sent = again if all(_is_told(verdict) for verdict in again) else sent
+        verdicts.update(zip(items, sent, strict=True))
     return [verdicts[place] for place in range(len(events))]
 
 
-async def _send(sender: Sender, plan: Plan, batch: BatchPlan, items: list[Any], seconds: float | None) -> list[Verdict]:
+async def _send(
+    sender: Sender, plan: Plan, batch: BatchPlan, items: list[Any], *, seconds: float | None, key: str
+) -> list[Verdict]:
+    """``key``: the batch's idempotency key; empty: it has none."""
     call, rules = batch.call, batch.rules
     try:
-        reply = await sender.send(call.prepare(Scope({}, unique=plan.unique, items=items)), seconds, MAX_READ)
+        prepared = call.prepare(Scope({}, unique=plan.unique, items=items))
+        if batch.idempotency_header is not None and key:
+            prepared = prepared._replace(headers={**prepared.headers, batch.idempotency_header: key})
+        reply = await sender.send(prepared, seconds, MAX_READ)
     except TransportFailure as failure:
         return _each(items, after_failure(failure, rules))
     except NoToken as none:
@@ -84,6 +98,11 @@ async def _send(sender: Sender, plan: Plan, batch: BatchPlan, items: list[Any], 
     if refused is not None:
         return _each(items, refused)
     return _attribute(batch, items, reply, body)
+
+
+def _is_told(verdict: Verdict) -> bool:
+    """It is about the record, and not about the call."""
+    return isinstance(verdict, Delivered) or (isinstance(verdict, Rejected) and not verdict.whole)
 
 
 def _each(items: list[Any], verdict: Verdict) -> list[Verdict]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from connectors.contract import Absent, CannotTell, Delivered, Finding, Found, Rejected
 from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.runner.plan import FindPlan, Plan
 from connectors.engine.runner.sender import Sender
+from connectors.engine.runner.source import parse_time
 from connectors.engine.runner.verdicts import Rules, refusal
 from connectors.engine.template.template import Missing, Scope, unique_of
 from connectors.engine.template.text import fold
@@ -36,7 +36,7 @@ async def find(sender: Sender, plan: Plan, rules: Rules, events: Sequence[Event]
 
 async def _find(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, events: Sequence[Event]) -> list[Finding]:
     sought = [_value(plan, event) for event in events]
-    values = list(dict.fromkeys(value for _, value in sought if value is not None))
+    values = list({fold(value): value for _, value in sought if value is not None}.values())
     if not values:
         return [CannotTell(f"the event has no {name or 'unique property'}") for name, _ in sought]
     answer = await _ask(sender, plan, how, rules, values)
@@ -48,14 +48,14 @@ async def _find(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, events:
     ]
 
 
-def _value(plan: Plan, event: Event) -> tuple[str | None, str | None]:
+def _value(plan: Plan, event: Event) -> tuple[str | None, Any]:
     name, value = unique_of(plan.scope(event))
     if name != plan.unique or value is None or isinstance(value, dict | list):
         return name, None  # one question is about one property: the one that is configured
-    return name, fold(value)
+    return name, value
 
 
-async def _ask(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, values: list[str]) -> Any:
+async def _ask(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, values: list[Any]) -> Any:
     """The body of a whole and clean answer, or why it cannot be had."""
     try:
         items = [how.item(Scope({"value": value})) for value in values]
@@ -89,10 +89,10 @@ def _clean(how: FindPlan, rules: Rules, body: Any) -> Any:
     return body
 
 
-def _finding(how: FindPlan, body: Any, name: str | None, value: str, event: Event) -> Finding:
+def _finding(how: FindPlan, body: Any, name: str | None, value: Any, event: Event) -> Finding:
     for record in how.records(body) or ():
         properties = how.properties(record)
-        if isinstance(properties, dict) and name in properties and fold(properties[name]) == value:
+        if isinstance(properties, dict) and name in properties and fold(properties[name]) == fold(value):
             if how.created is not None and _older(how.created(record), event):
                 return Absent()  # somebody else's record: trying again lets the vendor say so
             record_id = how.call.id_at(record) if how.call.id_at else None
@@ -103,7 +103,7 @@ def _finding(how: FindPlan, body: Any, name: str | None, value: str, event: Even
 def _older(created: Any, event: Event) -> bool:
     """Was the record there before the event was? Then the event did not make it."""
     try:
-        made = datetime.fromisoformat(created).timestamp()
-    except (TypeError, ValueError):
+        made = parse_time(created).timestamp()
+    except (ValueError, OverflowError, OSError):
         return False
     return made < event.time.timestamp() - SKEW_SECONDS

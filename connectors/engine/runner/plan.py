@@ -32,6 +32,8 @@ class BatchPlan:
     attribute: Attribute
     item_status: Look | None
     rules: Rules
+    idempotency_header: str | None = None
+    """Carries a key of the whole batch: asked again unchanged, it is carried out once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,11 @@ class Compiler:
             call=None
             if one.request is None
             else compile_call(one.request, self.base, static, idempotency_header=one.idempotency_header),
-            # an idempotency header speaks for one call: a batch is as idempotent as its operation
-            batch=self._batch(one.batch, static, self.rules(idempotent=idempotent, operation=one))
+            # an idempotency header speaks for one call, and the next try of these events may be another batch: a batch
+            # is as idempotent as its operation
+            batch=self._batch(
+                one.batch, static, self.rules(idempotent=idempotent, operation=one), one.idempotency_header
+            )
             if one.batch
             else None,
             find=self._find(one.find, static) if findable and one.find is not None else None,
@@ -165,7 +170,7 @@ class Compiler:
             respell=compile_aliases(spec.aliases),
         )
 
-    def _batch(self, batch: Batch, static: Static, rules: Rules) -> BatchPlan:
+    def _batch(self, batch: Batch, static: Static, rules: Rules, idempotency_header: str | None) -> BatchPlan:
         named = fields_named(batch.input)
         return BatchPlan(
             call=compile_call(batch, self.base, static),
@@ -173,6 +178,7 @@ class Compiler:
             attribute=compile_attribution(batch.attribution),
             item_status=compile_path(batch.item_status) if batch.item_status else None,
             rules=rules,
+            idempotency_header=idempotency_header,
         )
 
     def _find(self, find: Find, static: Static) -> FindPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ Row = dict[str, Any]
 TRIES: Final = 5
 """Tries of one page, 1, 2, 4 and 8 seconds apart; a 429 costs none."""
 LONGEST_THROTTLE_S: Final = 900.0
+DOTNET: Final = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,12 @@ class Turning:
 
 
 def parse_time(value: Any) -> datetime:
-    """A time as vendors write it: ISO 8601, or a number of seconds or milliseconds. Raises ``ValueError``."""
+    """A time as vendors write it. Raises ``ValueError``.
+
+    ISO 8601, a number of seconds or milliseconds, or ``/Date(1596585600000+0000)/``: milliseconds, as .NET writes them.
+    """
+    if isinstance(value, str) and (dotnet := DOTNET.fullmatch(value)):
+        return datetime.fromtimestamp(int(dotnet[1]) / 1_000, UTC)
     if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()):
         number = float(value)
         return datetime.fromtimestamp(number / 1_000 if number > 1e11 else number, UTC)

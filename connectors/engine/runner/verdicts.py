@@ -82,6 +82,7 @@ class Rules:
 
     rows: tuple[Row, ...]
     codes: tuple[Look, ...] = ()
+    code_headers: tuple[str, ...] = ()
     message: Look | None = None
     request_id: Look | None = None
     request_id_headers: tuple[str, ...] = ()
@@ -103,6 +104,7 @@ def compile_rules(
     return Rules(
         rows=(*own, *((GONE,) if delete else ()), *BUILT_IN),
         codes=tuple(compile_path(path) for path in shape.codes),
+        code_headers=tuple(shape.code_headers),
         message=compile_path(shape.message) if shape.message else None,
         request_id=compile_path(shape.request_id) if shape.request_id else None,
         request_id_headers=tuple(shape.request_id_headers),
@@ -166,6 +168,7 @@ def after_refusal(
     """The verdict on an answer that is known to be no success. ``lacks``: why, where the status is good."""
     evidence = evidence_of(reply, body, rules)
     codes = _codes(body, rules)
+    codes |= {reply.headers[name] for name in rules.code_headers if name in reply.headers}
     row = next(row for row in rules.rows if row.matches(reply.status, codes, body))
     if row is GONE and not expected.anything and expected.foreign(reply) is not None:
         row = ANYTHING_ELSE  # the page of a proxy knows nothing of the record

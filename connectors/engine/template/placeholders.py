@@ -17,6 +17,8 @@ BRACES = re.compile(r"\{([^{}]*)\}")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NEEDS_NAME = {"unique": ("field", "value"), "event": ("id", "key", "idempotency_key"), "settings": None, "object": None}
 UNIQUE = "$unique"
+SPREAD = "..."
+"""A member of an object that stands for the members of its value."""
 SEARCH_FIELDS = ("searchfield", "searchterm")
 
 

@@ -11,6 +11,7 @@ In a body, a query parameter or a key, a string that starts with ``$`` stands fo
     $event.id           also $event.key, $event.idempotency_key
     $settings.name      a setting of the connection; $object.name: a variable of the object
     $bookmark?          where the next page starts; $inputs, $values: the items of a batch, the values to find
+    ...: $fields        as a member of an object: the members of that value, which those below it replace
     $fields | text      values as text, the way form-like APIs want them; ``| fold``: without case and outer blanks
     $bookmark | number  a whole number, where the vendor takes no text
 
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from connectors.engine.template.placeholders import BRACES, PLACEHOLDER
+from connectors.engine.template.placeholders import BRACES, PLACEHOLDER, SPREAD
 from connectors.engine.template.text import as_text, fold
 from topics.event.event import Event
 
@@ -63,11 +64,24 @@ def compile_value(shape: Any, static: Static, named: frozenset[str] = frozenset(
         return _compile_string(shape, static, named)
     if isinstance(shape, Mapping):
         parts = tuple((key, compile_value(value, static, named)) for key, value in shape.items())
+        if SPREAD in shape:
+            return lambda scope: _spread(parts, scope)
         return lambda scope: {key: value for key, render in parts if (value := render(scope)) is not ABSENT}
     if isinstance(shape, list | tuple):
         items = tuple(compile_value(value, static, named) for value in shape)
         return lambda scope: [value for render in items if (value := render(scope)) is not ABSENT]
     return lambda _scope: shape
+
+
+def _spread(parts: tuple[tuple[str, Render], ...], scope: Scope) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, render in parts:
+        value = render(scope)
+        if key != SPREAD:
+            made |= {} if value is ABSENT else {key: value}
+        elif isinstance(value, Mapping):
+            made |= value
+    return made
 
 
 _FILTERS: Mapping[str, Callable[[Any], Any]] = {"text": as_text, "fold": fold, "number": int}

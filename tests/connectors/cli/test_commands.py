@@ -81,7 +81,8 @@ def emit(context: CommandContext, topic: str, count: int) -> None:
 def test_add_makes_connection_and_topic(desk: CommandLine, context: CommandContext) -> None:
     """What was said on the command line is stored, each setting by its type, and the topic is there."""
     added = desk.json(
-        "add", "HubSpot EU", "--connector", "hubspot", "--secret", "access_token=pat-1", "--partitions", "3",
+        "add", "--no-test", "HubSpot EU", "--connector", "hubspot", "--secret", "access_token=pat-1",
+        "--partitions", "3",
         "--set", 'unique={"company": "external_id"}', "--set", "timeout_seconds=5", "--rate", "10", "--daily", "1000",
         "--on-unknown", "add=retry", "--on-dead", "park", "--coalesce",
     )  # fmt: skip
@@ -95,7 +96,7 @@ def test_add_makes_connection_and_topic(desk: CommandLine, context: CommandConte
 
 def test_the_connector_may_be_the_name(desk: CommandLine) -> None:
     """``add slack`` needs no --connector."""
-    assert desk.json("add", "Slack", "--secret", "access_token=x")["connector"] == "slack"
+    assert desk.json("add", "--no-test", "Slack", "--secret", "access_token=x")["connector"] == "slack"
 
 
 @pytest.mark.parametrize(
@@ -116,16 +117,16 @@ def test_the_connector_may_be_the_name(desk: CommandLine) -> None:
 )
 def test_add_says_what_is_wrong(desk: CommandLine, arguments: list[str], code: int, says: str) -> None:
     """Each mistake is one message that names it and lists what there is; nothing is stored."""
-    assert desk("add", *arguments) == code
+    assert desk("add", "--no-test", *arguments) == code
     assert says in desk.warned
     assert desk.json("list") == []
 
 
 def test_a_taken_name_is_refused(desk: CommandLine) -> None:
     """A second connection of the same name, in other letters, is refused."""
-    desk("add", "slack", "--secret", "access_token=x")
+    desk("add", "--no-test", "slack", "--secret", "access_token=x")
 
-    assert desk("add", "SLACK", "--connector", "slack", "--secret", "access_token=x") == 1
+    assert desk("add", "--no-test", "SLACK", "--connector", "slack", "--secret", "access_token=x") == 1
     assert "there is a connection 'slack' already" in desk.warned
 
 
@@ -137,17 +138,17 @@ def test_a_connection_without_topic_is_taken_back(desk: CommandLine, monkeypatch
 
     monkeypatch.setattr("topics.sqlite.log.SqliteLog.ensure_topics", refuse)
 
-    assert desk("add", "slack", "--secret", "access_token=x") == 1
+    assert desk("add", "--no-test", "slack", "--secret", "access_token=x") == 1
     assert "the log is away" in desk.warned
     assert desk.json("list") == []
 
 
 def test_a_topic_that_was_there_already_is_mentioned(desk: CommandLine, context: CommandContext) -> None:
     """Events that wait in an old topic will be delivered, and that is said."""
-    desk("add", "slack", "--secret", "access_token=x")
+    desk("add", "--no-test", "slack", "--secret", "access_token=x")
     emit(context, DEFAULT.events_topic("slack"), 2)
     Connections(context.store()).remove("slack")
-    desk("add", "slack", "--secret", "access_token=x")
+    desk("add", "--no-test", "slack", "--secret", "access_token=x")
 
     assert "was there already, with 2 events" in desk.warned
 
@@ -162,7 +163,7 @@ def test_ways_to_give_a_secret(
     """On the command line, on stdin, or as a reference; never shown again."""
     monkeypatch.setattr("sys.stdin", io.StringIO("pat-1\n"))
     monkeypatch.setenv("PAT", "pat-1")
-    desk("add", "hubspot", "--secret", secret)
+    desk("add", "--no-test", "hubspot", "--secret", secret)
     shown = desk.json("show", "hubspot")
     store = Connections(context.store(), KEY)
 
@@ -177,7 +178,7 @@ def test_a_person_is_asked_for_the_secret(
     """On a terminal the missing credentials are asked for, hidden."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.prompt", lambda text, **options: f"{text}:{options['hide_input']}")
-    desk("add", "hubspot")
+    desk("add", "--no-test", "hubspot")
     store = Connections(context.store(), KEY)
 
     assert store.secrets(store.get("hubspot")) == {"access_token": "access_token:True"}
@@ -213,7 +214,7 @@ def test_only_what_is_missing_is_asked_for(
     """The secrets of the way in that was begun, and none that was given."""
     questions = _at_a_terminal(monkeypatch)
 
-    assert (desk("add", "hubspot", *arguments), questions) == (0, asked), desk.warned
+    assert (desk("add", "--no-test", "hubspot", *arguments), questions) == (0, asked), desk.warned
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_settings_that_are_missing_are_asked_for(
 ) -> None:
     """With what they are; and the password of a user that was named."""
     questions = _at_a_terminal(monkeypatch)
-    code = desk("add", "email", *arguments)
+    code = desk("add", "--no-test", "email", *arguments)
 
     assert code == (1 if "auth=basic" in arguments else 0), desk.warned  # of that way, the user name is missing, too
     assert [re.sub(r"from: .*", "from: ...)", one) for one in questions] == asked
@@ -238,7 +239,7 @@ def test_settings_that_are_missing_are_asked_for(
 
 def test_another_way_in_asks_for_its_secrets(desk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that is told to use OAuth needs other secrets, and asks for them."""
-    desk("add", "hubspot", "--secret", "access_token=x")
+    desk("add", "--no-test", "hubspot", "--secret", "access_token=x")
     questions = _at_a_terminal(monkeypatch)
 
     assert desk("set", "hubspot", "--set", "auth=oauth2", "--set", "client_id=i") == 0
@@ -253,13 +254,13 @@ def test_without_a_key_a_person_hears_it_before_typing(
     monkeypatch.setattr(desk, "_load", lambda: load_settings(**urls))
     _at_a_terminal(monkeypatch)
 
-    assert desk("add", "hubspot") == 0
+    assert desk("add", "--no-test", "hubspot") == 0
     assert "WRITEBACK_SECRET_KEY is not set, so a secret can only be a reference: env:VARIABLE" in desk.warned
 
 
 def test_a_script_is_told_what_to_give(desk: CommandLine) -> None:
     """Where nobody can be asked, the message says what is missing and both ways to give it."""
-    assert desk("add", "hubspot") == 1
+    assert desk("add", "--no-test", "hubspot") == 1
     assert "bearer needs access_token or oauth2 needs client_id and client_secret" in desk.warned
     assert "--secret access_token asks for it, access_token=env:VARIABLE refers to it" in desk.warned
     assert "base_url" not in desk.warned
@@ -267,7 +268,7 @@ def test_a_script_is_told_what_to_give(desk: CommandLine) -> None:
 
 def test_set_changes_what_is_named(desk: CommandLine) -> None:
     """``set`` merges, ``--unset`` removes, and the result is checked like a new one."""
-    desk("add", "hubspot", "--secret", "access_token=x", "--rate", "5", "--on-unknown", "add=retry")
+    desk("add", "--no-test", "hubspot", "--secret", "access_token=x", "--rate", "5", "--on-unknown", "add=retry")
     changed = desk.json(
         "set", "hubspot", "--set", "timeout_seconds=9", "--unset", "rate", "--on-unknown", "update=retry"
     )
@@ -280,7 +281,7 @@ def test_set_changes_what_is_named(desk: CommandLine) -> None:
 
 def test_rename_pause_resume(desk: CommandLine) -> None:
     """A new name leaves the slug; a pause has a reason and ends with resume."""
-    desk("add", "hubspot", "--secret", "access_token=x")
+    desk("add", "--no-test", "hubspot", "--secret", "access_token=x")
     renamed = desk.json("rename", "hubspot", "CRM of sales")
     paused = desk.json("pause", "crm of sales", "--reason", "migration")
     resumed = desk.json("resume", "hubspot")
@@ -292,7 +293,7 @@ def test_rename_pause_resume(desk: CommandLine) -> None:
 
 def test_remove_refuses_while_events_are_pending(desk: CommandLine, context: CommandContext) -> None:
     """It says how many; with --force they go with the topic, and that is said too."""
-    desk("add", "slack", "--secret", "access_token=x")
+    desk("add", "--no-test", "slack", "--secret", "access_token=x")
     emit(context, DEFAULT.events_topic("slack"), 3)
 
     assert desk.json("show", "slack")["pending"] == 3
@@ -306,7 +307,7 @@ def test_remove_refuses_while_events_are_pending(desk: CommandLine, context: Com
 
 def test_an_unknown_connection_lists_the_names(desk: CommandLine) -> None:
     """Every command that takes a name answers a slip of the pen in the same way."""
-    desk("add", "slack", "--secret", "access_token=x")
+    desk("add", "--no-test", "slack", "--secret", "access_token=x")
 
     for command in ("show", "test", "pause", "resume", "remove", "upgrade", "set"):
         assert desk(command, "slakc") == 1
@@ -318,7 +319,7 @@ def test_the_probe_asks_the_vendor(desk: CommandLine) -> None:
     with running(Sandbox(latency=0, hubspot=HubSpot(Faults(), tokens=frozenset({"pat-1"})))) as sandbox:
         common = ["--connector", "hubspot", "--set", f"base_url={sandbox.url}", "--set", "allow_private_addresses=true"]
         desk("add", "good", *common, "--secret", "access_token=pat-1")
-        desk("add", "bad", *common, "--secret", "access_token=pat-2")
+        desk("add", "--no-test", "bad", *common, "--secret", "access_token=pat-2")
         good = desk.json("test", "good")
         bad = desk("test", "bad", "--json")
 
@@ -328,7 +329,7 @@ def test_the_probe_asks_the_vendor(desk: CommandLine) -> None:
 
 def test_upgrade_uses_the_newest_version(desk: CommandLine, context: CommandContext) -> None:
     """A connection is pinned to its version until it is upgraded."""
-    desk("add", "slack", "--secret", "access_token=x")
+    desk("add", "--no-test", "slack", "--secret", "access_token=x")
     Connections(context.store(), KEY).update("slack", version="0.9")
 
     assert desk("upgrade", "slack") == 0
@@ -340,7 +341,7 @@ def test_the_key_is_changed(
     desk: CommandLine, settings: Callable[[], Settings], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """new-key, both keys in the variable, rotate-secrets, then the new one alone opens the secrets."""
-    desk("add", "slack", "--secret", "access_token=xoxb-1")
+    desk("add", "--no-test", "slack", "--secret", "access_token=xoxb-1")
     desk("new-key")
     key = desk.said.strip()
     both = CommandLine(lambda: settings().model_copy(update={"secret_key": f"{key},{KEY}"}), capsys)
@@ -370,7 +371,7 @@ def test_the_catalogue(desk: CommandLine) -> None:
 def test_the_list_says_how_each_is(desk: CommandLine, context: CommandContext) -> None:
     """What a worker says, what to do about it, and that none has the other: in words and as JSON."""
     for name in ("one", "two"):
-        assert desk("add", name, "--connector", "http", "--set", "base_url=https://x.example") == 0
+        assert desk("add", "--no-test", name, "--connector", "http", "--set", "base_url=https://x.example") == 0
     down = Standing("one", "down", "HTTP 401", 1_700_000_000.0, 1_700_000_060.0)
     Connections(context.store()).saw("w1", "here:7", 1, [down])
 
@@ -391,7 +392,7 @@ def test_the_list_says_how_each_is(desk: CommandLine, context: CommandContext) -
 
 def test_resume_says_what_it_ends(desk: CommandLine, context: CommandContext) -> None:
     """A connection that is throttled is changed by it, so that its workers try now; the answer says what it was."""
-    desk("add", "one", "--connector", "http", "--set", "base_url=https://x.example")
+    desk("add", "--no-test", "one", "--connector", "http", "--set", "base_url=https://x.example")
     store = Connections(context.store())
     store.saw("w1", "here:7", 1, [Standing("one", "throttled", "DAILY", 1_700_000_000.0, 1_700_000_060.0)])
     before = store.get("one").revision
@@ -409,7 +410,7 @@ def test_the_line_to_paste(desk: CommandLine) -> None:
         "\n# or on the command line\n"
         """writeback emit hubspot add contact '{"email": "john@acme.com", "name": "John Doe"}'\n"""
     )
-    assert desk("add", "My CRM", "--connector", "hubspot", "--secret", "access_token=t") == 0
+    assert desk("add", "--no-test", "My CRM", "--connector", "hubspot", "--secret", "access_token=t") == 0
     assert desk("connectors", "snippet", "my crm", "delete", "contact") == 0
     assert 'My_CRM = pq.connect("My CRM")\nMy_CRM.delete("contact", id=101)\n' in desk.said
     assert """writeback emit 'My CRM' delete contact '{"id": 101}'""" in desk.said
