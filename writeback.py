@@ -30,7 +30,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Load connections into the warehouse again, as they are asked for.",
         ),
         "relay": ("worker.roles.commands:relay", "Take what triggers wrote in the warehouse to the topics."),
-        "scheduler": ("worker.roles.commands:scheduler", "Run the syncs that have a schedule when they are due."),
+        "scheduler": ("worker.roles.commands:scheduler", "Run syncs when they are due, and look at alerts."),
         "doctor": (
             "worker.observe.doctor_command:doctor",
             "Check log, store, secrets and connections; say what is wrong and what to do.",
@@ -56,6 +56,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "worker.syncs.cli.commands:syncs",
             "A query becomes events, only what changed: plan, run, schedule.",
         ),
+        "alerts": ("worker.alerts.commands:alerts", "Tell somebody when a query has rows, or when something is wrong."),
         "triggers": (
             "worker.relay.commands:triggers",
             "Triggers in the warehouse: a change of a row becomes an event.",

@@ -125,6 +125,10 @@ class Settings(BaseSettings):
         default=Path("syncs"),
         description="The folder of the definitions of syncs, one YAML file each; seen from where the command runs",
     )
+    alerts: Path = Field(
+        default=Path("alerts"),
+        description="The folder of the definitions of alerts, one YAML file each; seen from where the command runs",
+    )
     secret_key: str | None = Field(
         default=None,
         description="Encrypts the secrets of connections: long random text, the same on every machine "

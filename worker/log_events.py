@@ -66,6 +66,11 @@ EventName = Literal[
     "sync.failed",  # sync, reason, retry_in: the next run goes on where this one was
     "sync.stopped",  # sync, reason: a guard stopped it, and nothing was sent
     "sync.waiting",  # sync, reason: it is due and cannot start now
+    "alert.told",  # alert, key, count, times: it holds, and somebody was told, for the n-th time
+    "alert.over",  # alert, key: what held is over, and was told so
+    "alert.not_told",  # alert, reason: whom it tells cannot be told; tried again at the next look
+    "alert.unreadable",  # reason: a definition is wrong; the others go on
+    "alert.waiting",  # reason: the store or the log is away
     "sync.unreadable",  # reason: a definition is wrong; the others go on
     "refresh.waiting",  # connection, reason: it cannot start now (store or log away, a lease that another holds)
 ]

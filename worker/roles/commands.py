@@ -96,7 +96,9 @@ def refresher(context: CommandContext, *, metrics_port: int | None) -> None:
 @_metrics_option
 @pass_context
 def scheduler(context: CommandContext, *, metrics_port: int | None) -> None:
-    """Run a scheduler: it runs each sync of ./syncs (WRITEBACK_SYNCS) that has a schedule when it is due.
+    """Run a scheduler: it runs syncs (./syncs) when they are due, and looks at alerts (./alerts).
+
+    A sync runs by its schedule; an alert is looked at as often as it says.
 
     Start as many as you like: a sync runs only once at a time in all of them, and a run that was missed is made up for
     once. On SIGTERM a run that is under way ends, and the next one goes on where it was.

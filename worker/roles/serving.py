@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from worker.observe.endpoints import MetricsServer
     from worker.refresher.refresher import Refresher
     from worker.relay.relays import Relays
-    from worker.syncs.scheduler import Scheduler
+    from worker.roles.scheduler import Schedule
     from worker.worker import Worker
 
 # ruff: noqa: PLC0415 - a part is loaded when it begins, and the metrics where they are served
@@ -116,7 +116,7 @@ async def _serve_alone(
 
 
 def _metrics_server(
-    working: Worker, refreshing: Later[Refresher], relaying: Later[Relays], scheduling: Later[Scheduler]
+    working: Worker, refreshing: Later[Refresher], relaying: Later[Relays], scheduling: Later[Schedule]
 ) -> MetricsServer:
     from worker.observe.endpoints import MetricsServer
     from worker.observe.metrics import collect
@@ -143,7 +143,7 @@ def _relays(context: CommandContext) -> Relays:
     return relay.build(context)
 
 
-def _scheduler(context: CommandContext) -> Scheduler:
+def _scheduler(context: CommandContext) -> Schedule:
     from worker.roles import scheduler
 
     return scheduler.build(context)

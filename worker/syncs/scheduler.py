@@ -9,7 +9,7 @@ from pathlib import Path
 from topics.errors import WritebackError
 from worker.clock import Clock
 from worker.log_events import logger
-from worker.syncs.definition.load import readable
+from worker.syncs.definition.load import SYNCS
 from worker.syncs.definition.model import Sync
 from worker.syncs.due import latest
 from worker.syncs.errors import GuardStopped, SyncBusy, SyncError
@@ -62,7 +62,7 @@ class Scheduler:
         return "" if self._looked else "the syncs were not looked at yet"
 
     async def _look(self) -> None:
-        syncs, wrong = await asyncio.to_thread(readable, self._folder)
+        syncs, wrong = await asyncio.to_thread(SYNCS.readable, self._folder)
         for reason in set(wrong) - self._told:
             logger().error("sync.unreadable", reason=reason)
         self._told = set(wrong)

@@ -26,10 +26,11 @@ from topics.cli.console import FAILED, USAGE
 from topics.errors import SettingsError
 from topics.orders import METADATA as ORDERS
 from topics.store import migrate, open_store
+from worker.alerts.state import METADATA as ALERTS
 from worker.refresher.tables import METADATA as REFRESHES
 from worker.syncs.tables import METADATA as SYNCS
 
-ROOMS = [ORDERS, CONNECTIONS, LETTERS, PARKING, REFRESHES, SCRIPTS, SYNCS]
+ROOMS = [ALERTS, ORDERS, CONNECTIONS, LETTERS, PARKING, REFRESHES, SCRIPTS, SYNCS]
 """The tables as each room's code has them."""
 
 

@@ -13,7 +13,7 @@ import yaml
 from worker.syncs.definition import dbt
 from worker.syncs.definition.__main__ import schema
 from worker.syncs.definition.bounds import Bound
-from worker.syncs.definition.load import find, load_all, readable
+from worker.syncs.definition.load import SYNCS
 from worker.syncs.definition.model import Sync
 from worker.syncs.errors import BadSync, UnknownSync
 
@@ -45,7 +45,7 @@ def put(folder: Path, text: str, name: str = "people.yaml") -> Path:
 def test_a_file_is_a_sync(tmp_path: Path) -> None:
     """Its name is the file's, and what is written short is read whole."""
     put(tmp_path, WHOLE)
-    sync = load_all(tmp_path)["people"]
+    sync = SYNCS.all(tmp_path)["people"]
     assert sync.map == {"email": ("email",), "plan": ("plan", "old_plan")}
     assert (sync.max_changes, sync.max_removed, sync.max_nulls) == (Bound(0.05, 100), Bound(0.0, 500), None)
 
@@ -78,7 +78,7 @@ def test_a_mistake_is_told_by_file_and_field(tmp_path: Path, change: dict[str, A
     given = {"table": "people", "key": "id", "connection": "crm", "object": "contact"} | change
     path = put(tmp_path, yaml.safe_dump({name: value for name, value in given.items() if value is not None}))
     with pytest.raises(BadSync) as error:
-        load_all(tmp_path)
+        SYNCS.all(tmp_path)
     assert str(path) in str(error.value)
     assert said in str(error.value)
 
@@ -87,12 +87,12 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     """It is told, and whoever asks for it by name hears why."""
     put(tmp_path, WHOLE)
     put(tmp_path, "key: [", "broken.yaml")
-    found, wrong = readable(tmp_path)
+    found, wrong = SYNCS.readable(tmp_path)
     assert (list(found), len(wrong)) == (["people"], 1)
     with pytest.raises(BadSync, match="this is no YAML"):
-        find(tmp_path, "broken")
+        SYNCS.find(tmp_path, "broken")
     with pytest.raises(UnknownSync, match="Did you mean 'people'"):
-        find(tmp_path, "peple")
+        SYNCS.find(tmp_path, "peple")
 
 
 def test_a_model_of_dbt_is_its_table(tmp_path: Path) -> None:

@@ -56,11 +56,11 @@ for command in (create, plan, run):
 @pass_context
 def list_syncs(context: CommandContext, /, *, as_json: bool) -> int:
     """All syncs, how their last run ended, and when each is due next. Exit code 3 when a file cannot be read."""
-    from worker.syncs.definition.load import readable  # noqa: PLC0415 - help needs none of it
+    from worker.syncs.definition.load import SYNCS  # noqa: PLC0415 - help needs none of it
     from worker.syncs.state.runs import Runs  # noqa: PLC0415
     from worker.syncs.state.syncs import Syncs  # noqa: PLC0415
 
-    found, wrong = readable(folder_of(context))
+    found, wrong = SYNCS.readable(folder_of(context))
     store = context.store()
     if found:
         runner_of(context).outcomes().catch_up()
@@ -103,11 +103,11 @@ def _listed(sync: Sync, standing: Standing, runs: list[Run]) -> dict[str, Any]:
 @pass_context
 def show(context: CommandContext, /, *, name: str, as_json: bool) -> None:
     """A sync's definition, how far it is, and its last runs."""
-    from worker.syncs.definition.load import find  # noqa: PLC0415
+    from worker.syncs.definition.load import SYNCS  # noqa: PLC0415
     from worker.syncs.state.runs import Runs  # noqa: PLC0415
     from worker.syncs.state.syncs import Syncs  # noqa: PLC0415
 
-    sync, store = find(folder_of(context), name), context.store()
+    sync, store = SYNCS.find(folder_of(context), name), context.store()
     runner_of(context).outcomes().catch_up()
     standing, runs = Syncs(store).standing(name), Runs(store).list(name, limit=5)
     if as_json:
@@ -190,15 +190,15 @@ def reset(context: CommandContext, /, *, name: str, yes: bool) -> None:
 def exposures(context: CommandContext, /, *, owner: str) -> None:
     """Print the syncs of dbt's models as exposures, for a YAML file of the dbt project."""
     from worker.syncs.definition import dbt  # noqa: PLC0415
-    from worker.syncs.definition.load import load_all  # noqa: PLC0415
+    from worker.syncs.definition.load import SYNCS  # noqa: PLC0415
 
-    click.echo(dbt.exposures(load_all(folder_of(context)).values(), owner), nl=False)
+    click.echo(dbt.exposures(SYNCS.all(folder_of(context)).values(), owner), nl=False)
 
 
 def _known(context: CommandContext, name: str) -> Any:
     """Raises ``UnknownSync``."""
-    from worker.syncs.definition.load import find  # noqa: PLC0415
+    from worker.syncs.definition.load import SYNCS  # noqa: PLC0415
     from worker.syncs.state.syncs import Syncs  # noqa: PLC0415
 
-    find(folder_of(context), name)
+    SYNCS.find(folder_of(context), name)
     return Syncs(context.store())

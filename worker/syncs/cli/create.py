@@ -48,13 +48,13 @@ def create(context: CommandContext, /, *, name: str, replace: bool, as_json: boo
     Nothing is sent: `writeback syncs plan NAME` says what would be. The file has more settings than there are options
     here: docs/reference/sync.schema.json has them all.
     """  # noqa: D301 - click's own mark, a real backspace
-    from worker.syncs.definition.load import read  # noqa: PLC0415 - help needs none of it
+    from worker.syncs.definition.load import SYNCS  # noqa: PLC0415 - help needs none of it
 
     path = folder_of(context) / f"{name}.yaml"
     if path.exists() and not replace:
         raise click.UsageError(f"{path} is there already: edit it, or --replace it")
     given = _definition(said)
-    sync = read({**given, "name": name}, where=f"the sync {name}")
+    sync = SYNCS.read({**given, "name": name}, where=f"the sync {name}")
     with runner_of(context).planner(sync) as planner:
         columns = planner.source.shape.columns
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -50,9 +50,9 @@ def plan(
 
     Exit codes: 0 a run would do this, 3 a guard would stop it; with --exit-code 4 when there is anything to send.
     """  # noqa: D301 - click's own mark, a real backspace
-    from worker.syncs.definition.load import find  # noqa: PLC0415 - help needs none of it
+    from worker.syncs.definition.load import SYNCS  # noqa: PLC0415 - help needs none of it
 
-    sync = find(folder_of(context), name)
+    sync = SYNCS.find(folder_of(context), name)
     with tempfile.TemporaryDirectory(prefix="writeback-sync-") as folder:
         path = out or Path(folder) / "plan"
         with progress(f"reading {name}", None) as advance:

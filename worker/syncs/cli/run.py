@@ -51,13 +51,13 @@ def run(context: CommandContext, /, *, name: str, as_json: bool, wait: bool, tim
     Exit codes: 0 all sent (with --wait: all delivered); 1 it failed, or a guard stopped it; 3 rows that cannot be sent,
     and with --wait dead letters or events that are still on their way.
     """  # noqa: D301 - click's own mark, a real backspace
-    from worker.syncs.definition.load import find  # noqa: PLC0415 - help needs none of it
+    from worker.syncs.definition.load import SYNCS  # noqa: PLC0415 - help needs none of it
 
     if timeout is not None and not wait:
         raise click.UsageError("--timeout is for --wait")
     if said["failed"] and said["plan_file"]:
         raise click.UsageError("--failed belongs to the plan: writeback syncs plan NAME --failed --out FILE")
-    sync, runner = find(folder_of(context), name), runner_of(context)
+    sync, runner = SYNCS.find(folder_of(context), name), runner_of(context)
     if said["failed"] and sync.mode == "full":
         raise click.UsageError(f"{name} has mode full: every run sends all rows, whatever became of them")
     ended = _run(runner, sync, said)

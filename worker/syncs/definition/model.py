@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -152,8 +151,3 @@ def is_interval(schedule: str) -> bool:
         return seconds(schedule) > 0
     except ValueError:
         return False
-
-
-def fields_by_name() -> Mapping[str, str]:
-    """What may stand in a file, and the attribute of each."""
-    return {info.alias or name: name for name, info in Sync.model_fields.items()}

@@ -1,0 +1,17 @@
+"""What goes wrong with alerts, in words for people."""
+
+from __future__ import annotations
+
+from topics.errors import WritebackError
+
+
+class AlertError(WritebackError):
+    """Something of alerts; the message says what to do."""
+
+
+class BadAlert(AlertError):
+    """The definition is wrong."""
+
+
+class UnknownAlert(AlertError):
+    """There is no alert of that name."""

@@ -1,0 +1,87 @@
+"""What every alert has told, and how it stands: in the store, so that any process may go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Boolean, Column, Engine, Float, Integer, MetaData, String, Table, Text, delete, select
+
+from topics.store import inserting, reading
+from worker.alerts.decide import Told
+
+METADATA = MetaData()
+
+ALERTS = Table(
+    "alerts",
+    METADATA,
+    Column("name", String(63), primary_key=True),
+    Column("paused", Boolean, nullable=False),
+    Column("looked", Float(53)),
+    Column("error", Text, nullable=False),
+)
+"""``looked``: when it was last looked at, in seconds since the epoch; ``error``: why it could not tell somebody."""
+
+TOLD = Table(
+    "alert_told",
+    METADATA,
+    Column("alert", String(63), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("since", Float(53), nullable=False),
+    Column("told_at", Float(53), nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+"""What holds and was told; gone when it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """``told``: what holds, by its key."""
+
+    paused: bool
+    looked: float | None
+    error: str
+    told: Mapping[str, Told]
+
+
+class AlertStates:
+    """In the store. Raises ``StoreUnavailable``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def standing(self, name: str) -> Standing:
+        """Of an alert that nobody has looked at yet, how it begins."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(ALERTS).where(ALERTS.c.name == name)).one_or_none()
+            told = connection.execute(select(TOLD).where(TOLD.c.alert == name)).all()
+        holding = {one.key: Told(one.key, one.since, one.told_at, one.times, one.reason) for one in told}
+        if row is None:
+            return Standing(paused=False, looked=None, error="", told=holding)
+        return Standing(row.paused, row.looked, row.error, holding)
+
+    def pause(self, name: str, *, paused: bool) -> None:
+        """A paused alert is not looked at; what it has told is forgotten, and told anew when it goes on."""
+        with self._engine.begin() as connection:
+            if paused:
+                connection.execute(delete(TOLD).where(TOLD.c.alert == name))
+            made = inserting(connection, ALERTS).values(name=name, paused=paused, looked=None, error="")
+            connection.execute(made.on_conflict_do_update(index_elements=[ALERTS.c.name], set_={"paused": paused}))
+
+    def looked(self, name: str, *, now: float, error: str) -> None:
+        with self._engine.begin() as connection:
+            values = {"looked": now, "error": error}
+            made = inserting(connection, ALERTS).values(name=name, paused=False, **values)
+            connection.execute(made.on_conflict_do_update(index_elements=[ALERTS.c.name], set_=values))
+
+    def tell(self, name: str, told: Told) -> None:
+        """It was told: after the message is in the log, so that a crash between the two tells it twice, not never."""
+        values = {"since": told.since, "told_at": told.told_at, "times": told.times, "reason": told.reason}
+        with self._engine.begin() as connection:
+            made = inserting(connection, TOLD).values(alert=name, key=told.key, **values)
+            connection.execute(made.on_conflict_do_update(index_elements=[TOLD.c.alert, TOLD.c.key], set_=values))
+
+    def over(self, name: str, keys: Iterable[str]) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(delete(TOLD).where(TOLD.c.alert == name, TOLD.c.key.in_([*keys])))

@@ -1,0 +1,131 @@
+"""Sends what an alert says, as events on our own topics: with their order, retries and dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from sqlalchemy import Engine
+
+from connectors import registry
+from connectors.connections.standing import Standing
+from connectors.connections.store import Connection, Connections
+from topics.errors import RecordRefused
+from topics.event import exact_json
+from topics.event.codec import Encoded, Stamp
+from topics.event.event import NO_OPTIONS, Operation, now_text
+from topics.log import Log, Producer
+from topics.settings import Settings
+from worker.alerts.definition import Address, Alert
+from worker.alerts.errors import BadAlert
+from worker.alerts.wording import filled
+
+SILENT = frozenset({"down", "held", "paused", "quarantined", "no worker"})
+"""States in which a connection passes nothing on now."""
+ANSWER_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event, for one address."""
+
+    address: Address
+    connection: Connection
+    object: str
+    operation: Operation
+    fields: dict[str, Any]
+    encoded: Encoded
+
+
+class Teller:
+    def __init__(self, settings: Settings, store: Engine, log: Log) -> None:
+        self._connections = Connections(store, settings.secret_key)
+        self._log = log
+        self._producer: Producer | None = None
+
+    def messages(self, alert: Alert, text: str, occasion: str, standings: Mapping[str, Standing]) -> list[Message]:
+        """What goes out. Raises ``BadAlert``, ``UnknownConnection``, ``UnknownFunction``.
+
+        ``occasion``: tells this saying of the alert from any other: the events' ids are made of it. When a connection
+        of ``to`` passes nothing on now, those of ``otherwise`` are told as well.
+        """
+        made = [self._message(alert, address, text, occasion) for address in alert.to]
+        if alert.otherwise and any(_silent(one.connection, standings) for one in made):
+            made += [self._message(alert, address, text, occasion) for address in alert.otherwise]
+        return made
+
+    def check(self, alert: Alert) -> None:
+        """Every address can be told. Raises as ``messages``."""
+        for address in (*alert.to, *alert.otherwise):
+            self._message(alert, address, "text", "check")
+
+    def tell(self, messages: list[Message]) -> None:
+        """Returns when the log has them. Raises ``LogUnavailable``, ``RecordRefused``."""
+        if self._producer is None:
+            self._producer = self._log.producer(name="alerts")
+        out = []
+        for message in messages:
+            names, connection = self._log.names, message.connection
+            self._log.ensure_topics([names.events_spec(connection.slug, connection.partitions)])
+            key, value, headers = message.encoded
+            out.append(self._producer.send(names.events_topic(connection.slug), key=key, value=value, headers=headers))
+        for future in out:
+            future.result(ANSWER_S)
+
+    def close(self) -> None:
+        if self._producer is not None:
+            self._producer.close(ANSWER_S)
+            self._producer = None
+
+    def _message(self, alert: Alert, address: Address, text: str, occasion: str) -> Message:
+        connection = self._connections.get(address.connection)
+        connector = registry.build(connection, dict.fromkeys(self._connections.secret_names(connection), "unread"))
+        operation = address.operation
+        fields = _fields(connection, address, {"alert": alert.name, "text": text})
+        function = connector.function(address.object, operation)
+        if missing := [name for name in registry.needed(connection, address.object, operation) if name not in fields]:
+            raise BadAlert(
+                f"alert {alert.name}: {operation} {address.object} on {connection.name} needs {', '.join(missing)}: "
+                "say them under fields"
+            )
+        key = connector.record_key(function.object, function.operation, fields)
+        identifier = str(uuid5(NAMESPACE_URL, f"writeback:alert:{alert.name}:{occasion}:{address}:{operation}"))
+        try:
+            value = exact_json.dumps(fields)
+            stamp = Stamp(operation, connection.slug, address.object, alert.source, NO_OPTIONS)
+            encoded = stamp.seal(identifier, now_text(), key, value)
+        except ValueError as error:
+            raise RecordRefused(f"alert {alert.name}: {error}") from error
+        return Message(address, connection, address.object, operation, fields, encoded)
+
+
+def _fields(connection: Connection, address: Address, values: Mapping[str, str]) -> dict[str, Any]:
+    if address.place is None:
+        return dict(_filled(address.fields, values))
+    match connection.connector:
+        case "slack":
+            return {"channel": address.place, "text": values["text"]}
+        case "email":
+            first = values["text"].split("\n", 1)[0]
+            return {"to": address.place, "subject": first[:150], "text": values["text"]}
+    raise BadAlert(
+        f"{address}: a place alone is enough for slack and email; {connection.name} is {connection.connector}. Write "
+        "connection, object, operation and fields, with {text} where the text goes"
+    )
+
+
+def _filled(fields: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        if isinstance(value, str):
+            yield name, filled(value, values)
+        elif isinstance(value, dict):
+            yield name, dict(_filled(value, values))
+        else:
+            yield name, value
+
+
+def _silent(connection: Connection, standings: Mapping[str, Standing]) -> bool:
+    standing = standings.get(connection.slug)
+    return standing is not None and standing.state in SILENT

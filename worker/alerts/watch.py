@@ -1,0 +1,154 @@
+"""Looks at every alert when it is due, in one process of the cluster, and tells what it has to say."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from topics.errors import StoreUnavailable, WritebackError
+from topics.log import Log
+from topics.settings import Settings
+from worker.alerts.decide import Clear, Raise, Told, decide
+from worker.alerts.definition import Alert
+from worker.alerts.findings import FAILED, Findings, failing
+from worker.alerts.load import ALERTS
+from worker.alerts.state import AlertStates, Standing
+from worker.alerts.telling import Message, Teller
+from worker.alerts.wording import text_of
+from worker.clock import Clock
+from worker.log_events import logger
+from worker.syncs.definition.bounds import seconds
+from worker.syncs.errors import SyncBusy
+from worker.syncs.run.holding import held
+
+LOOK_S = 1.0
+"""Between two looks at what is due."""
+FOLDER_S = 5.0
+"""How soon a new file is noticed."""
+LEASE = "*alerts"
+"""No sync has such a name: the leases are kept in one table."""
+
+
+class Watch:
+    """Any number may run, in any processes: one looks, the others stand by."""
+
+    def __init__(self, settings: Settings, store: Engine, log: Log, clock: Clock, folder: Path) -> None:
+        self._store = store
+        self._clock = clock
+        self._folder = folder
+        self._findings = Findings(settings, store)
+        self._states = AlertStates(store)
+        self._teller = Teller(settings, store, log)
+        self._due: dict[str, float] = {}
+        self._told: set[str] = set()
+        self._stop = threading.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set; one that is being looked at is told first."""
+        working = asyncio.create_task(asyncio.to_thread(self._run))
+        asked = asyncio.create_task(stop.wait())
+        await asyncio.wait([working, asked], return_when=asyncio.FIRST_COMPLETED)
+        self._stop.set()
+        asked.cancel()
+        await working
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if self._alerts():  # who has none asks the store for nothing
+                try:
+                    self._work()
+                except SyncBusy:
+                    pass  # another process looks
+                except WritebackError as error:
+                    logger().warning("alert.waiting", reason=str(error))
+            self._stop.wait(FOLDER_S)
+        self._teller.close()
+
+    def _work(self) -> None:
+        with held(self._store, LEASE, monotonic=self._clock.monotonic) as holding:
+            read_at = float("-inf")
+            alerts: list[Alert] = []
+            while not self._stop.is_set() and not holding.lost:
+                now = self._clock.monotonic()
+                if now - read_at >= FOLDER_S:
+                    alerts, read_at = self._alerts(), now
+                    if not alerts:
+                        return
+                for alert in alerts:
+                    if now >= self._due.get(alert.name, 0.0) and not holding.lost:
+                        self._due[alert.name] = now + seconds(alert.every)
+                        self.look(alert)
+                self._stop.wait(LOOK_S)
+
+    def _alerts(self) -> list[Alert]:
+        found, wrong = ALERTS.readable(self._folder)
+        for reason in set(wrong) - self._told:
+            logger().error("alert.unreadable", reason=reason)
+        self._told = set(wrong)
+        return list(found.values())
+
+    def look(self, alert: Alert) -> None:
+        """Once: what it has to say goes out, and is written down. Raises ``StoreUnavailable``."""
+        standing = self._states.standing(alert.name)
+        if standing.paused:
+            return
+        now, error = self._clock.now(), ""
+        for said in self.says(alert, standing, now):
+            try:
+                self._tell(alert, said, now)
+            except StoreUnavailable:
+                raise
+            except WritebackError as problem:  # said again at the next look
+                error = str(problem)
+                logger().error("alert.not_told", alert=alert.name, reason=error)
+        self._states.looked(alert.name, now=now, error=error)
+
+    def says(self, alert: Alert, standing: Standing, now: float) -> list[Raise | Clear]:
+        """What it would say now. A query that fails says that, and nothing of what it said before is over."""
+        repeat = seconds(alert.repeat) if alert.repeat else None
+        try:
+            findings = self._findings.of(alert, now)
+        except StoreUnavailable:
+            raise
+        except WritebackError as error:
+            broken = {key: told for key, told in standing.told.items() if key == FAILED}
+            return list(decide([failing(alert, error)], broken, repeat=repeat, now=now))
+        return list(decide(findings, standing.told, repeat=repeat, now=now))
+
+    def messages(self, alert: Alert, said: Raise | Clear) -> list[Message]:
+        """What it says as events; none when it has no words for it."""
+        text = text_of(alert, said)
+        if not text:
+            return []
+        if isinstance(said, Clear):
+            occasion = f"{said.told.key}:{said.told.since}:over"
+        else:
+            occasion = f"{said.finding.key}:{said.since}:{said.times}"
+        return self._teller.messages(alert, text, occasion, self._findings.standings())
+
+    def send_test(self, alert: Alert) -> list[Message]:
+        """To everybody it ever tells. Returns when the log has the messages."""
+        said = f"{alert.name}: this is a test; nothing is wrong"
+        everybody = alert.model_copy(update={"to": (*alert.to, *alert.otherwise), "otherwise": ()})
+        messages = self._teller.messages(everybody, said, f"test:{self._clock.now()}", {})
+        self._teller.tell(messages)
+        self._teller.close()
+        return messages
+
+    def check(self, alert: Alert) -> None:
+        """It can look, and tell. Raises what is wrong with it."""
+        self._teller.check(alert)
+        self._findings.of(alert, self._clock.now())
+
+    def _tell(self, alert: Alert, said: Raise | Clear, now: float) -> None:
+        self._teller.tell(self.messages(alert, said))
+        if isinstance(said, Clear):
+            self._states.over(alert.name, [said.told.key])
+            logger().info("alert.over", alert=alert.name, key=said.told.key)
+            return
+        finding = said.finding
+        self._states.tell(alert.name, Told(finding.key, said.since, now, said.times, finding.reason))
+        logger().warning("alert.told", alert=alert.name, key=finding.key, count=finding.count, times=said.times)

@@ -1,0 +1,65 @@
+"""The words of an alert: its own text with the values put in, or ours; the rows of a query below it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from connectors.connections.standing import moment
+from worker.alerts.decide import Clear, Finding, Raise
+from worker.alerts.definition import Alert
+from worker.alerts.findings import FAILED
+
+MAX_CELL = 60
+MAX_TEXT = 3_500
+"""Characters; Slack cuts a message at 4,000: https://docs.slack.dev/reference/methods/chat.postMessage"""
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+def text_of(alert: Alert, said: Raise | Clear) -> str:
+    """What is sent; the empty text: nothing is."""
+    if isinstance(said, Clear):
+        return _cleared(alert, said)
+    finding = said.finding
+    if not alert.text or finding.key == FAILED:
+        head = f"{alert.name}: {finding.reason}"
+    else:
+        head = filled(alert.text, values_of(alert, finding))
+    again = f" (since {moment(said.since)}, said {said.times} times)" if said.times > 1 else ""
+    return _cut("\n".join([f"{head}{again}", *table(finding.rows, finding.count)]))
+
+
+def values_of(alert: Alert, finding: Finding) -> dict[str, Any]:
+    """What may stand in braces: the columns of the first row, or what is known of the event; and these three."""
+    return {**finding.fields, "alert": alert.name, "count": finding.count, "reason": finding.reason}
+
+
+def filled(template: str, values: Mapping[str, Any]) -> str:
+    """The values in place of their names in braces; a name that is not known stays as it is."""
+    return _PLACE.sub(lambda place: str(values.get(place[1], place[0])), template)
+
+
+def table(rows: Sequence[Mapping[str, Any]], count: int) -> list[str]:
+    """A line each: ``id: 7, mail: ada@acme.com``."""
+    lines = [", ".join(f"{name}: {_cell(value)}" for name, value in row.items()) for row in rows]
+    more = count - len(rows)
+    return [f"• {line}" for line in lines] + ([f"… and {more:,} more"] if lines and more > 0 else [])
+
+
+def _cleared(alert: Alert, said: Clear) -> str:
+    if alert.cleared == "":
+        return ""
+    told = said.told
+    if alert.cleared and told.key != FAILED:
+        return filled(alert.cleared, {"alert": alert.name, "reason": told.reason, "since": moment(told.since)})
+    return _cut(f"{alert.name}: over, since {moment(told.since)} it was: {told.reason}")
+
+
+def _cell(value: Any) -> str:
+    text = " ".join(str(value).split()) if value is not None else "none"
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
