@@ -13,6 +13,7 @@ from connectors.engine.manifest.auth import settings_of
 from connectors.engine.manifest.requests import Operation
 from connectors.registry import NAMES, manifest, versions
 
+FOLDER = "connectors"
 INDEX = """The applications that are built in. `writeback connectors list`, `show` and `snippet` say the same, also for
 manifests of your own ([how to add a connector](../../how-to/add-a-connector.md)).
 
@@ -30,8 +31,8 @@ ANSWERS = "The first row that matches; an answer that is in none means [what it 
 
 def connector_pages(generated: str) -> dict[str, str]:
     """By the file's name below ``docs/reference``; ``generated``: the remark that a program writes them."""
-    pages = {f"connectors/{name}.md": "\n".join(_page(manifest(name), generated)) for name in NAMES}
-    return {"connectors/README.md": "\n".join(_index(generated)), **pages}
+    pages = {f"{FOLDER}/{name}.md": "\n".join(_page(manifest(name), generated)) for name in NAMES}
+    return {f"{FOLDER}/README.md": "\n".join(_index(generated)), **pages}
 
 
 def _index(generated: str) -> Iterator[str]:
