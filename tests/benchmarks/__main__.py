@@ -26,6 +26,7 @@ from tests.benchmarks import (
     refusals,
     scaling,
     single,
+    syncs,
 )
 from tests.benchmarks.figures import Figure, show, write
 from tests.benchmarks.sizes import BIG, FULL, TINY, Sizes
@@ -47,6 +48,7 @@ CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "refusals": refusals.figures,
     "peers": peers_case.figures,
     "killed": killed.figures,
+    "syncs": syncs.figures,
 }
 ALONE = [case for case in CASES if case not in {"far-ends", "scaling", "keys", "peers"}]
 """What needs nothing that must be downloaded first, and shows that all of it still runs: the rest is the same code."""

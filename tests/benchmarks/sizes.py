@@ -24,6 +24,8 @@ class Sizes:
     each: int = 500
     """Events for each of ten connections."""
     hot: int = 2_000
+    synced: int = 1_000_000
+    """Rows of a table that a sync compares with its snapshot."""
     paced: float = 6.0
     """Seconds of steady load in which latencies are taken."""
 
@@ -42,4 +44,5 @@ TINY = Sizes(
     helps=1,
     each=20,
     hot=40,
+    synced=2_000,
 )

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
+from connectors import registry
+from connectors.connections.store import Connections
+from connectors.sandbox.server import Sandbox
+from tests.connectors.sandbox_thread import running
 from tests.worker.syncs.conftest import World, sync_of
 from topics.event.event import Operation
 from worker.syncs.errors import BadSync, GuardStopped, PlanOutdated, SourceFailed, SyncBusy
@@ -119,6 +124,26 @@ def test_a_plan_is_done_as_it_was_made(world: World, tmp_path: Path) -> None:
         world.run(sync_of(map={"email": "email"}), plan=PlanFile(tmp_path / "plan"))
 
 
+def test_a_plan_beside_the_records_of_the_destination(world: World, tmp_path: Path) -> None:
+    """One has it all already, one differs, one is not there; an API call each, and no more than were asked for."""
+    world.people(1, 4)
+    with running(Sandbox(latency=0.0)) as sandbox:
+        settings = {"base_url": sandbox.url, "allow_private_addresses": True}
+        Connections(world.store, world.settings.secret_key, check=registry.check).add(
+            "Real", "hubspot", settings=settings, secrets={"access_token": "t"}
+        )
+        sync = sync_of(connection="Real", map={"email": "email", "name": "firstname"})
+        plan, target = world.runner.plan(sync, tmp_path / "plan")
+        for name, number in (("U1", 1), ("Other", 2)):
+            body = {"properties": {"email": f"u{number}@acme.com", "firstname": name}}
+            headers = {"Authorization": "Bearer t"}
+            path = f"{sandbox.url}/crm/objects/2026-03/contacts"
+            assert httpx.post(path, json=body, headers=headers).status_code == 201
+        found = world.runner.at_the_destination(plan, target, 3)
+    assert (found.looked, found.same, found.absent) == (3, 1, [3])
+    assert found.differing == {2: {"firstname": ("Other", "U2")}}
+
+
 def test_a_collation_of_its_own_does_no_harm(world: World) -> None:
     """A database that orders texts in another way is noticed, and the rows are sorted here."""
     world.write(
@@ -127,7 +152,7 @@ def test_a_collation_of_its_own_does_no_harm(world: World) -> None:
     )
     sync = sync_of(name="words", table="words", key="word", map={"word": "email", "n": "n"})
     ended = world.run(sync)
-    assert (ended.run.sent, ended.run.refused, ended.refused[0].reason) == (3, 1, "the key is NULL")
+    assert (ended.run.sent, ended.run.refused, ended.refused[0].reason) == (3, 1, "the key word is NULL")
     assert world.run(sync).run.unchanged == 3
 
 

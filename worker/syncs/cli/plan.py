@@ -13,12 +13,16 @@ from topics.cli.context import CommandContext
 from worker.syncs.cli.opened import folder_of, name_argument, runner_of
 
 if TYPE_CHECKING:
+    from worker.syncs.plan.destination import Found
     from worker.syncs.plan.plan import Plan
     from worker.syncs.snapshot.compare import Change
 
 CHANGES = 4
 """The exit code of --exit-code when there is anything to send."""
 WIDE = 60
+LOOK = 100
+"""Records that --against-destination reads when it is not told how many."""
+SHOWN = 10
 
 
 @click.command()
@@ -26,10 +30,27 @@ WIDE = 60
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Keep the plan, for `run --plan FILE`.")
 @click.option("--failed", is_flag=True, help="With the rows whose last event is a dead letter.")
 @click.option("--exit-code", is_flag=True, help="Exit code 4 when there is anything to send.")
+@click.option(
+    "--against-destination",
+    "look",
+    type=click.IntRange(min=1),
+    is_flag=False,
+    flag_value=LOOK,
+    metavar="[N]",
+    help=f"Read the first N records (default {LOOK}) there and compare: an API call each.",
+)
 @json_option
 @pass_context
 def plan(
-    context: CommandContext, /, *, name: str, out: Path | None, failed: bool, exit_code: bool, as_json: bool
+    context: CommandContext,
+    /,
+    *,
+    name: str,
+    out: Path | None,
+    failed: bool,
+    exit_code: bool,
+    look: int | None,
+    as_json: bool,
 ) -> int:
     """Say what a run would send, and send nothing.
 
@@ -57,10 +78,16 @@ def plan(
         path = out or Path(folder) / "plan"
         with progress(f"reading {name}", None) as advance:
             made, target = runner_of(context).plan(sync, path, failed=failed, tick=advance)
+        found = None
+        if look is not None:
+            with progress(f"reading {target.connection.name}", None):
+                found = runner_of(context).at_the_destination(made, target, look)
         if as_json:
-            print_json(told(made, target))
+            print_json(told(made, target) | ({"at_the_destination": _found_json(found)} if found else {}))
         else:
             _tell(made, target)
+            if found is not None:
+                _tell_found(found, target)
     if out is not None:
         note(f"Kept in {out}: writeback syncs run {name} --plan {out}")
     if made.guards:
@@ -115,6 +142,28 @@ def _tell(plan: Plan, target: Any) -> None:
         say(f"\n{_cost(plan)}")
     for guard in plan.guards:
         note(f"\nA guard stops this: {guard}. `writeback syncs run {plan.sync.name} --yes` does it all the same")
+
+
+def _found_json(found: Found) -> dict[str, Any]:
+    return {
+        "looked_at": found.looked,
+        "same": found.same,
+        "absent": found.absent,
+        "differing": [
+            {"key": key, "fields": {name: {"there": there, "sent": sent} for name, (there, sent) in fields.items()}}
+            for key, fields in found.differing.items()
+        ],
+    }
+
+
+def _tell_found(found: Found, target: Any) -> None:
+    say(
+        f"\nOf the first {found.looked:,} records on {target.connection.name}: {len(found.differing):,} differ, "
+        f"{len(found.absent):,} are not there, {found.same:,} have it all already"
+    )
+    for key, fields in list(found.differing.items())[:SHOWN]:
+        told = [f"{name}: {_short(there)} there, {_short(sent)} to be sent" for name, (there, sent) in fields.items()]
+        say(f"  {_key(key)}: {', '.join(told)}")
 
 
 def _headline(plan: Plan, kind: str, count: int, target: Any) -> str:

@@ -25,7 +25,7 @@ from worker.syncs.snapshot.blocks import BLOCK, Blocks
 from worker.syncs.source import cursor
 from worker.syncs.source.feed import Feed
 from worker.syncs.source.ordering import Key, Row, WrongOrder, sorted_here
-from worker.syncs.source.shape import NO_KEY, Refused, Shape, shape_of
+from worker.syncs.source.shape import Refused, Shape, shape_of
 from worker.syncs.source.statement import Rows
 from worker.syncs.source.warehouse import Warehouse, engine_of
 from worker.syncs.state.sent import Sent
@@ -65,10 +65,7 @@ class Source:
 
         def keyed() -> Iterator[Sequence[Row]]:
             for chunk in chunks:
-                with_key = [row for row in chunk if self.shape.has_key(row)]
-                for _ in range(len(chunk) - len(with_key)):
-                    refuse(NO_KEY)
-                yield with_key
+                yield self.shape.with_key(chunk, refuse)[0]
 
         yield from sorted_here(keyed(), self.shape.key_of, BLOCK)
 

@@ -17,11 +17,12 @@ from topics.event.event import Operation, Options, now_text
 from topics.names import MAX_EVENT_BYTES
 from worker.syncs.definition.model import Sync
 from worker.syncs.errors import BadSync
-from worker.syncs.snapshot.blocks import key_to
 from worker.syncs.snapshot.compare import Change, Fields, Kind
 from worker.syncs.source.shape import Shape
 
 MAX_KEY = 1_024
+ROOM = 16_384
+"""More than a key and headers have: only a larger value is measured with them."""
 BACKFILL = Options(backfill=True)
 """What a sync sends yields to live events."""
 
@@ -55,16 +56,19 @@ class Target:
         if not 0 < len(key) <= MAX_KEY:
             raise Unsendable(f"the key has {len(key):,} characters; it has 1 to {MAX_KEY:,}")
         try:
-            exact_json.check(fields)
             value = exact_json.dumps(fields)
-            told = f"{self.sync.name}\0{run}\0{function.operation}\0{exact_json.dumps(key_to(change.key)).decode()}\0"
-            identifier = _identifier(told.encode() + value)
+            if len(value) > exact_json.MAX_DIGITS:  # long enough for an integer that no worker reads
+                exact_json.check(fields)
+            identifier = _identifier(
+                f"{self.sync.name}\0{run}\0{function.operation}\0{change.key!r}\0".encode() + value
+            )
             encoded = self._stamps[change.kind].seal(identifier, now_text(), key, value)
         except ValueError as error:
             raise Unsendable(str(error)) from error
-        size = len(encoded.key) + len(value) + sum(len(name) + len(text or b"") for name, text in encoded.headers)
-        if size > MAX_EVENT_BYTES:
-            raise Unsendable(f"the event has {size:,} bytes; it may have {MAX_EVENT_BYTES:,}")
+        if len(value) > MAX_EVENT_BYTES - ROOM:
+            size = len(encoded.key) + len(value) + sum(len(name) + len(text or b"") for name, text in encoded.headers)
+            if size > MAX_EVENT_BYTES:
+                raise Unsendable(f"the event has {size:,} bytes; it may have {MAX_EVENT_BYTES:,}")
         return identifier, encoded
 
     def fields(self, change: Change) -> Fields:

@@ -22,6 +22,7 @@ from worker.clock import Clock
 from worker.log_events import logger
 from worker.syncs.definition.model import Sync
 from worker.syncs.errors import GuardStopped, SyncBusy
+from worker.syncs.plan.destination import Found, compared
 from worker.syncs.plan.file import PlanFile, unpacked
 from worker.syncs.plan.guard import trips
 from worker.syncs.plan.maker import Counts
@@ -100,6 +101,15 @@ class Runner:
         with self.planner(sync) as planner:
             standing = Syncs(self.store).standing(sync.name)
             return planner.make(standing, path, failed=failed, tick=tick), planner.target
+
+    def at_the_destination(self, plan: Plan, target: Target, limit: int) -> Found:
+        """The first changes of a plan beside the records that they are for; reads them, one API call apiece.
+
+        Raises ``CallFailed``, ``SecretsLocked``, ``SourceFailed``.
+        """
+        connections = Connections(self.store, self.settings.secret_key)
+        connector = registry.build(target.connection, connections.secrets(target.connection))
+        return compared(target, connector, plan.file.lines(), limit)
 
     def run(self, sync: Sync, asked: Asked) -> Ended:
         """All that has changed into the log; returns when the log has it, not when it is delivered.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -138,10 +137,6 @@ def key_to(key: Key) -> Any:
 
 def key_from(said: Any) -> Key:
     return tuple(said) if isinstance(said, list) else said
-
-
-def key_text(key: Key) -> str:
-    return json.dumps(key_to(key), ensure_ascii=False, default=str)
 
 
 def _rows(connection: Connection, sync: str, position: int) -> Rows:

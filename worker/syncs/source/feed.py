@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.syncs.errors import SourceFailed
 from worker.syncs.source.ordering import DuplicateKey, Key, Row, check, up_to
-from worker.syncs.source.shape import NO_KEY, Refused, Shape
+from worker.syncs.source.shape import Refused, Shape
 
 
 class Feed:
@@ -58,8 +58,7 @@ class Feed:
             self._tick(len(chunk))
             if self._shape.cursor is not None:
                 self._note_cursor(chunk)
-            rows = self._with_key(chunk)
-            keys = self._shape.keys(rows)
+            rows, keys = self._shape.with_key(chunk, self._refuse)
             try:
                 check(keys, self._last)
             except DuplicateKey as error:
@@ -72,15 +71,6 @@ class Feed:
                 self._rows, self._keys, self._at, self._last = rows, keys, 0, keys[-1]
                 return True
         return False
-
-    def _with_key(self, chunk: Sequence[Row]) -> Sequence[Row]:
-        places = self._shape.key
-        if not any(row[place] is None for place in places for row in chunk):
-            return chunk
-        rows = [row for row in chunk if self._shape.has_key(row)]
-        for _ in range(len(chunk) - len(rows)):
-            self._refuse(NO_KEY)
-        return rows
 
     def _note_cursor(self, chunk: Sequence[Row]) -> None:
         place = self._shape.cursor

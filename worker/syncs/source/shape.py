@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -26,9 +26,6 @@ class Refused:
 
     key: Any
     reason: str
-
-
-NO_KEY = Refused(None, "the key is NULL")
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,21 @@ class Shape:
             parts.append(value)
         return parts[0] if len(parts) == 1 else tuple(parts)
 
-    def has_key(self, row: Row) -> bool:
-        return all(row[place] is not None for place in self.key)
+    def with_key(self, chunk: Sequence[Row], refuse: Callable[[Refused], None]) -> tuple[Sequence[Row], Sequence[Key]]:
+        """The rows that have a key, and their keys; ``refuse`` is told the others."""
+        try:
+            return chunk, self.keys(chunk)
+        except BadValue:  # one of them has none: which?
+            rows: list[Row] = []
+            keys: list[Key] = []
+            for row in chunk:
+                try:
+                    keys.append(self.key_of(row))
+                except BadValue as error:
+                    refuse(Refused(None, str(error)))
+                else:
+                    rows.append(row)
+            return rows, keys
 
     def fields_of(self, row: Row) -> Fields:
         """What the event carries. Raises ``BadValue``."""

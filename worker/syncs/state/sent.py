@@ -14,7 +14,7 @@ from topics.event import exact_json
 from topics.event.result import Result, unpack
 from topics.log import Log, Partition
 from topics.store import inserting, reading
-from worker.syncs.snapshot.blocks import key_from, key_text
+from worker.syncs.snapshot.blocks import key_from
 from worker.syncs.snapshot.compare import Change, Kind
 from worker.syncs.source.ordering import Key
 from worker.syncs.tables import MARKS, RUNS, SENT
@@ -92,7 +92,9 @@ def _row(change: Change) -> str | None:
 
 def arrived(connection: Connection, sync: str, run: str, sent: Sequence[Intent]) -> None:
     """The log has them. Dead letters of the same records make way for events that hold all of the row."""
-    whole = [intent for intent in sent if intent.change.names is None]
+    died = select(SENT.c.id).where(SENT.c.sync == sync, SENT.c.state == "dead").limit(1)
+    any_dead = connection.execute(died).first() is not None
+    whole = [intent for intent in sent if intent.change.names is None] if any_dead else []
     for start in range(0, len(whole), MANY):
         some = whole[start : start + MANY]
         same = SENT.c.key_hash.in_([key_hash(intent.change.key) for intent in some])
@@ -109,7 +111,7 @@ def withdraw(connection: Connection, run: str, ids: Iterable[str]) -> None:
 
 
 def key_hash(key: Key) -> str:
-    return blake2b(key_text(key).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return blake2b(repr(key).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class Outcomes:
