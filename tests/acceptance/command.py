@@ -1,4 +1,7 @@
-"""The `writeback` command as a person runs it: a process of its own, in a home of its own."""
+"""The `writeback` command as a person runs it: a process of its own, in a home of its own.
+
+What runs on is the installed program; what answers and ends is forked (tests/tools/forked.py).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.tools.forked import writeback
 
 PROGRAM = str(Path(sys.executable).with_name("writeback"))
 SECONDS = 120.0
@@ -28,16 +33,7 @@ class Person:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """What the command prints; fails with all it said when its exit code is another."""
-        done = subprocess.run(
-            [PROGRAM, *arguments],
-            cwd=self.home,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        done = writeback(*arguments, folder=self.home, env=self.environment, seconds=SECONDS)
         said = f"writeback {' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == code, said
         return done.stdout

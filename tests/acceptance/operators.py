@@ -1,12 +1,10 @@
 """Processes that work on dead letters as operators, the worker and the archive do, and that begin at the same moment.
 
-They are forked from a server that has loaded what they need: processes like any other, without the second that an
-interpreter takes to load it. Each opens its own log and store.
+They are forked from a server that has the rooms loaded (tests/tools/forked.py). Each opens its own log and store.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -22,6 +20,7 @@ from dead_letter.store.filters import Filter
 from dead_letter.store.parking import Parking
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
+from tests.tools.forked import SERVER
 from topics.cli.console import run
 from topics.cli.context import CommandContext
 from topics.event.unpark import unpark_of
@@ -37,11 +36,6 @@ SECONDS = 120.0
 Work = Callable[[], int]
 Program = Callable[[Settings, Sequence[Sequence[str]]], Work]
 """Opens what it works on, and returns the work itself: it says its exit code."""
-
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(
-    [__name__, "dead_letter.cli.replay", "dead_letter.replay.replay", "sqlalchemy.dialects.postgresql.psycopg"]
-)
 
 
 def command(settings: Settings, commands: Sequence[Sequence[str]]) -> Work:
@@ -81,8 +75,8 @@ class Operator:
         self, said: Path, settings: dict[str, Any], program: Program, given: Sequence[Sequence[str]], ttl: float
     ) -> None:
         self._said = said
-        self._signal, theirs = _SERVER.Pipe()
-        self._process = _SERVER.Process(target=_live, args=(theirs, said, settings, ttl, (program, given)))
+        self._signal, theirs = SERVER.Pipe()
+        self._process = SERVER.Process(target=_live, args=(theirs, said, settings, ttl, (program, given)))
         self._process.start()
         theirs.close()
 

@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.kafka_broker import Broker
+from tests.tools.forked import ForkedStage
 from topics import names
 from topics.event import codec
 from topics.event.event import Event, Operation, Options
@@ -41,7 +42,7 @@ def stage_on(engine: str, folder: Path, request: pytest.FixtureRequest) -> Itera
         for topic in empty.topics("writeback."):
             empty.delete_topic(topic)
         empty.close()
-    with Stage(folder, log=log, env={"SANDBOX_TOKEN": "pat-test"}) as stage:
+    with ForkedStage(folder, log=log, env={"SANDBOX_TOKEN": "pat-test"}) as stage:
         stage.log.ensure_topics(names.DEFAULT.system_topics)
         yield stage
 

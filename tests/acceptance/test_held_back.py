@@ -11,6 +11,7 @@ from connectors.connections.store import Connections
 from dead_letter.letter.letter import encode
 from tests.acceptance import rig
 from tests.dead_letter.samples import a_letter
+from tests.tools.forked import ForkedStage
 from topics import names
 from topics.log import Partition
 from topics.store import open_store
@@ -28,7 +29,7 @@ ENDED_BY = {
 @pytest.mark.parametrize("state", list(ENDED_BY))
 def test_it_says_so_at_once_and_leaves_nothing_behind(state: str, tmp_path: Path) -> None:
     """It names the state and the command that ends it, in seconds, and puts nothing onto the topic."""
-    with Stage(tmp_path, env={"SANDBOX_TOKEN": "pat-test"}) as stage:
+    with ForkedStage(tmp_path, env={"SANDBOX_TOKEN": "pat-test"}) as stage:
         stage.log.ensure_topics(names.DEFAULT.system_topics)
         rig.connect(stage, "hubspot", "http://127.0.0.1:9", "--on-dead", "park")
         with_letters = stage.log.producer(max_record_bytes=names.MAX_LETTER_BYTES)

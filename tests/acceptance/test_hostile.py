@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import rig
+from tests.tools.forked import ForkedStage
 from topics import names
 from topics.event import codec
 from topics.event.event import Event, Operation
@@ -98,7 +99,7 @@ def _letters(stage: Stage) -> list[dict[str, Any]]:
 
 def test_wrong_settings_are_told_all_at_once(tmp_path: Path) -> None:
     """One message names every wrong variable, and the exit code is 2."""
-    with Stage(tmp_path) as stage:
+    with ForkedStage(tmp_path) as stage:
         done = stage.writeback(
             "worker", codes=[2],
             WRITEBACK_LOG="rabbit://x", WRITEBACK_GRACE_SECONDS="soon",

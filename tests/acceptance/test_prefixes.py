@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance import rig
 from tests.kafka_broker import Broker
+from tests.tools.forked import ForkedStage
 from topics.event.event import Event
 from topics.open import open_log
 from worker.demo.stage import Stage
@@ -28,7 +29,7 @@ def test_two_installations(engine: str, tmp_path: Path, request: pytest.FixtureR
     with ExitStack() as stack:
         stages = [
             stack.enter_context(
-                Stage(tmp_path / prefix, log=log, env={"SANDBOX_TOKEN": "pat-test", "WRITEBACK_PREFIX": prefix})
+                ForkedStage(tmp_path / prefix, log=log, env={"SANDBOX_TOKEN": "pat-test", "WRITEBACK_PREFIX": prefix})
             )
             for prefix in PREFIXES
         ]

@@ -20,6 +20,7 @@ from connectors.sandbox.odoo.database import Database
 from connectors.sandbox.server import Sandbox
 from pq.warehouse.database import Database as Warehouse
 from tests.connectors.sandbox_thread import running
+from tests.tools.forked import ForkedStage
 from topics.store import open_store
 from topics.warehouse import open_warehouse, warehouse_url
 from worker.demo.stage import Stage
@@ -78,7 +79,7 @@ def prepare(stage: Stage, sandbox: Sandbox) -> None:
 @pytest.mark.timeout(240)
 def test_the_lines_of_the_brief(sandbox: Sandbox, tmp_path: Path) -> None:
     """Each arrives, the result prints as the dict it was, and after one refresh the warehouse has what was written."""
-    with Stage(tmp_path, env={"WRITEBACK_SECRET_KEY": KEY}) as stage:
+    with ForkedStage(tmp_path, env={"WRITEBACK_SECRET_KEY": KEY}) as stage:
         prepare(stage, sandbox)
         working = stage.worker("up")
         assert stage.script(script(), name="script").wait(120) == 0, (tmp_path / "script.log").read_text()

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.acceptance import rig
+from tests.tools.forked import ForkedStage
 from topics import names
 from topics.event.codec import decode
 from topics.event.event import Event
@@ -91,7 +92,7 @@ def test_twenty_writers_and_relays_that_are_killed(
 
 def test_while_the_log_is_away_rows_wait_and_the_writer_goes_on(warehouse: str, engine: Engine, tmp_path: Path) -> None:
     """The folder of the embedded log is taken away and given back; then all is published, in order."""
-    with Stage(tmp_path / "stage", log=f"sqlite:///{tmp_path}/log/log.db") as stage:
+    with ForkedStage(tmp_path / "stage", log=f"sqlite:///{tmp_path}/log/log.db") as stage:
         (tmp_path / "log").mkdir()
         rig.connect(stage, "hubspot", "http://127.0.0.1:9", connector="http")
         stage.writeback(*CREATE, WRITEBACK_WAREHOUSE=warehouse)
@@ -113,7 +114,7 @@ def test_while_the_log_is_away_rows_wait_and_the_writer_goes_on(warehouse: str, 
 
 def test_a_row_reaches_the_crm(warehouse: str, engine: Engine, tmp_path: Path) -> None:
     """`writeback up` alone: an insert, an update and a backfilled row are in the CRM."""
-    with Stage(tmp_path / "stage", env={"SANDBOX_TOKEN": "pat-test", "WRITEBACK_WAREHOUSE": warehouse}) as stage:
+    with ForkedStage(tmp_path / "stage", env={"SANDBOX_TOKEN": "pat-test", "WRITEBACK_WAREHOUSE": warehouse}) as stage:
         crm = stage.sandbox()
         rig.connect(stage, "hubspot", crm)
         with engine.begin() as connection:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.acceptance import rig
+from tests.tools.forked import ForkedStage
 from tests.upgrade.make import ENVIRONMENT, create_contact, update
 from worker.demo.stage import Stage
 
@@ -39,7 +40,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.mark.timeout(300)
 def test_work_goes_on_where_the_older_release_stopped(url: str, tmp_path: Path) -> None:
     """What waited is delivered, what died is listed, edited, replayed and delivered; decisions stay as they were."""
-    with Stage(tmp_path, store=url, env=ENVIRONMENT) as stage:
+    with ForkedStage(tmp_path, store=url, env=ENVIRONMENT) as stage:
         crm = stage.sandbox(name="crm")
         ada = create_contact(crm, "ada@x.example")
         before = {letter["id"]: letter for letter in stage.json("dead-letters", "list", "--state", "all")}

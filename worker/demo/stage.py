@@ -115,12 +115,16 @@ class Stage:
     def run(
         self, *command: str, stdin: str = "", codes: Sequence[int] = (0,), **env: str
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(  # noqa: S603 - our own commands
-            command, input=stdin, capture_output=True, text=True, env={**self._env, **env}, cwd=self.folder, check=False
-        )
+        done = self.complete(command, stdin, {**self._env, **env})
         if done.returncode not in codes:
             raise StageError(f"{' '.join(command[2:])} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
+
+    def complete(self, command: Sequence[str], stdin: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """A process of its own in the folder, with this environment and no other; returns when it has ended."""
+        return subprocess.run(  # noqa: S603 - our own commands
+            command, input=stdin, capture_output=True, text=True, env=dict(env), cwd=self.folder, check=False
+        )
 
     def script(self, text: str, *, name: str) -> subprocess.Popen[bytes]:
         """A user's Python script, running."""
