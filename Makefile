@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench kafka docs lock clean
+.PHONY: help demo test soak check format bench kafka docs lock clean
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -25,6 +25,11 @@ JOBS   ?= $(if $(KAFKA_BOOTSTRAP_SERVERS),0,3)
 
 test: $(VENV)/.dev ## All tests, a real Kafka and PostgreSQL included where this machine can have them (ARGS="-k lane")
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+SEEDS  ?= 20000
+
+soak: $(VENV)/.dev ## The three promises over 20,000 random histories, before a release or after a change of the engine (SEEDS=...)
+	@WRITEBACK_TEST_SEEDS=$(SEEDS) $(BIN)/python -m pytest --numprocesses 2 -o timeout=0 tests/worker/test_simulation.py $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, import rules, compose.yaml, generated reference pages
 	$(BIN)/ruff format --check .

@@ -9,7 +9,8 @@ import pytest
 
 from tests.tools.simulation import World
 
-SEEDS = int(os.environ.get("WRITEBACK_TEST_SEEDS", "2000"))
+SEEDS = int(os.environ.get("WRITEBACK_TEST_SEEDS", "800"))
+"""Histories; `make soak` lives through many more of them."""
 SHARDS = 20
 STEPPED = range(10_000, 10_000 + max(1, SEEDS // 200))
 """Histories of which every step is one at which the worker dies."""
