@@ -14,7 +14,7 @@ from tests.kafka_broker import Broker
 
 @pytest.mark.acceptance
 @pytest.mark.kafka
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_benchmarks_run(kafka: Broker, tmp_path: Path) -> None:
     """Every case completes, nothing is lost, doubled or out of order, and the figures are kept."""
     out = tmp_path / "figures.json"
