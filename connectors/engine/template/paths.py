@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 import jmespath
@@ -17,6 +18,7 @@ _COMPARED_WITH_A_NAME = re.compile(r"""(?:==|!=)\s*("[^"]*")""")
 _CONSTANTS: Final = frozenset({"true", "false", "null"})
 
 
+@lru_cache(maxsize=2_048)
 def compile_path(expression: str) -> Look:
     """A function from a JSON value to what is at the path, None where there is nothing.
 
