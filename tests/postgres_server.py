@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,6 +26,74 @@ MISSING = "no PostgreSQL here: apt-get install postgresql, or set WRITEBACK_TEST
 ROLE = "writeback"
 
 
+class NoPostgres(Exception):
+    """None can be had here; or it did not start, and the message has what it said."""
+
+
+class Server:
+    """One of this machine's PostgreSQL, with its own data. ``options``: as ``pg_ctl -o`` takes them."""
+
+    def __init__(self, folder: Path, options: str = "") -> None:
+        """Raises ``NoPostgres``."""
+        binaries = _binaries()
+        if binaries is None:
+            raise NoPostgres(MISSING)
+        self._folder, self._port, self._user = folder, _free_port(), _unprivileged()
+        self._ctl = (f"{binaries}/pg_ctl", "-D", str(folder / "data"), "-w", "-t", "60", "-l", str(folder / "log"))
+        self._options = f"-h 127.0.0.1 -p {self._port} -k {folder} -c fsync=off -c max_connections=100 {options}"
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        self._call(
+            f"{binaries}/initdb",
+            "-D",
+            str(folder / "data"),
+            "-U",
+            ROLE,
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-N",
+        )
+
+    @property
+    def url(self) -> URL:
+        """The server's own database, in which nothing is put."""
+        return URL.create("postgresql+psycopg", ROLE, host="127.0.0.1", port=self._port, database="postgres")
+
+    def start(self) -> None:
+        self._call(*self._ctl, "-o", self._options, "start")
+
+    def stop(self) -> None:
+        """Its connections break; what was committed is there after a start."""
+        self._call(*self._ctl, "-m", "immediate", "stop")
+
+    def _call(self, *command: str) -> None:
+        with (self._folder / "errors").open("w") as errors:
+            done = subprocess.run(
+                command, user=self._user, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=errors, check=False
+            )
+        if done.returncode != 0:
+            log = self._folder / "log"
+            said = (self._folder / "errors").read_text() + (log.read_text() if log.exists() else "")
+            raise NoPostgres(f"PostgreSQL: {' '.join(command[:4])} failed:\n{said}")
+
+
+@contextmanager
+def running_postgres(options: str = "") -> Iterator[Server]:
+    """Started, and gone at the end with its data. Raises ``NoPostgres``."""
+    folder = Path(tempfile.mkdtemp(prefix="writeback-postgres-"))
+    try:
+        server = Server(folder, options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[URL]:
     """The server's own database, in which nothing is put."""
@@ -32,16 +101,12 @@ def postgres_server() -> Iterator[URL]:
     if given:
         yield make_url(given).set(drivername="postgresql+psycopg")
         return
-    binaries = _binaries()
-    if binaries is None:
+    if _binaries() is None:
         if os.environ.get("CI") == "true":
             pytest.fail(MISSING, pytrace=False)
         pytest.skip(MISSING)
-    folder = Path(tempfile.mkdtemp(prefix="writeback-postgres-"))
-    try:
-        yield from _run(binaries, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_postgres() as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -63,30 +128,6 @@ def _binaries() -> Path | None:
         return found[-1].parent
     on_path = shutil.which("initdb")
     return Path(on_path).resolve().parent if on_path else None
-
-
-def _run(binaries: Path, folder: Path) -> Iterator[URL]:
-    user = _unprivileged()
-    if user is not None:
-        shutil.chown(folder, user)
-    data, port = folder / "data", _free_port()
-
-    def call(*command: str) -> None:
-        done = subprocess.run(command, user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors, check=False)
-        if done.returncode != 0:
-            log = folder / "log"
-            said = (folder / "errors").read_text() + (log.read_text() if log.exists() else "")
-            pytest.fail(f"PostgreSQL: {' '.join(command[:4])} failed:\n{said}", pytrace=False)
-
-    with (folder / "errors").open("w") as errors:
-        call(f"{binaries}/initdb", "-D", str(data), "-U", ROLE, "--auth=trust", "-E", "UTF8", "--locale=C", "-N")
-        options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c max_connections=100"
-        control = (f"{binaries}/pg_ctl", "-D", str(data), "-w", "-t", "60", "-l", str(folder / "log"))
-        call(*control, "-o", options, "start")
-        try:
-            yield URL.create("postgresql+psycopg", ROLE, host="127.0.0.1", port=port, database="postgres")
-        finally:
-            call(*control, "-m", "immediate", "stop")
 
 
 def _unprivileged() -> str | None:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, text
 
 from topics.log import Partition
 from topics.outbox import postgres
+from topics.outbox.errors import WarehouseUnavailable
 from topics.outbox.sent import Fields, Record, Sent
 from topics.outbox.sqlite import value_of
 from topics.outbox.tables import tables, upgrade
@@ -54,6 +55,7 @@ class OutboxReader:
         self._file: IO[bytes] | None = None
         self._path = engine.url.database or ""
         self._version: int | None = None
+        self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._select = _SELECT_POSTGRES if self._postgres else _SELECT_SQLITE
         self.sent = Sent(self._connection)
 
@@ -149,11 +151,17 @@ class OutboxReader:
         self._connection.execute(text("COMMIT"))
 
     def wait(self, seconds: float) -> None:
-        """Until something was written, or the time is up. PostgreSQL tells; SQLite's file has a counter."""
+        """Until something was written, or the time is up. PostgreSQL tells; SQLite's file has a counter.
+
+        It asks the driver itself: raises ``WarehouseUnavailable`` when the connection breaks meanwhile.
+        """
         if self._postgres:
             raw: Any = self._connection.connection.driver_connection
-            for _ in raw.notifies(timeout=seconds, stop_after=1):
-                return
+            try:
+                for _ in raw.notifies(timeout=seconds, stop_after=1):
+                    return
+            except self._driver_error as error:
+                raise WarehouseUnavailable(f"the connection broke: {error}") from error
 
     def changed(self) -> bool:
         """SQLite: whether anybody else has written since the last call."""

@@ -7,10 +7,10 @@ append there, so that they never wait for a relay, nor a relay for a long load.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, text
 
 from topics.outbox.tables import tables
@@ -23,8 +23,8 @@ class Record(NamedTuple):
     aggregateid: str
 
 
-Fields = Mapping[str, tuple[int, str]]
-"""Field → the day on which it was sent (days since 1970, UTC), and a hash of its value."""
+Fields = Mapping[str, Sequence[Any]]
+"""Field → a pair: the day on which it was sent (days since 1970, UTC), and a hash of its value."""
 
 COMPARED = "drop"
 """What a trigger's definition says under ``unchanged`` when its events are compared with what was sent last."""
@@ -66,17 +66,12 @@ class Sent:
 
     def known(self, records: Collection[Record]) -> dict[Record, Fields]:
         """What was sent last for those of which anything is known."""
+        text_of = "s.fields::text" if self._postgres else "s.fields"
         rows = self._connection.execute(
-            text(f"SELECT s.aggregatetype, s.aggregateid, s.fields FROM {self._sent} AS s JOIN {self._given()}"),  # noqa: S608
-            {"records": json.dumps(list(records))},
+            text(f"SELECT s.aggregatetype, s.aggregateid, {text_of} FROM {self._sent} AS s JOIN {self._given()}"),  # noqa: S608
+            {"records": _json(list(records))},
         )
-        return {
-            Record(row[0], row[1]): {
-                name: (day, digest)
-                for name, (day, digest) in (json.loads(row[2]) if isinstance(row[2], str) else row[2]).items()
-            }
-            for row in rows
-        }
+        return {Record(row[0], row[1]): from_json(row[2]) for row in rows}
 
     def note(self, states: Mapping[Record, Fields | None], day: int) -> None:
         """What was sent now; None: nothing is known of that record any more."""
@@ -87,9 +82,9 @@ class Sent:
                 text(
                     f"DELETE FROM {self._sent} AS sent WHERE EXISTS (SELECT 1 FROM {self._rows('g')} WHERE {same})"  # noqa: S608
                 ),
-                {"records": json.dumps(gone)},
+                {"records": _json(gone)},
             )
-        kept = [(*record, json.dumps(fields), day) for record, fields in states.items() if fields]
+        kept = [(*record, _json(fields), day) for record, fields in states.items() if fields]
         if kept:
             self._connection.execute(
                 text(
@@ -98,7 +93,7 @@ class Sent:
                     " ON CONFLICT (aggregatetype, aggregateid)"
                     " DO UPDATE SET fields = excluded.fields, day = excluded.day"
                 ),
-                {"records": json.dumps(kept)},
+                {"records": _json(kept)},
             )
 
     def purge(self, before: int) -> None:
@@ -119,3 +114,7 @@ class Sent:
         if not self._postgres:
             return f"json_extract(one.value, '$[{number}]')"
         return f"(one.value->>{number})" + {2: "::json", 3: "::integer"}.get(number, "")
+
+
+def _json(value: object) -> str:
+    return to_json(value).decode()

@@ -23,6 +23,9 @@ async def collect(relays: Relays) -> list[Metric]:
     unchanged = CounterMetricFamily(
         "writeback_relay_unchanged", "Rows that said only what was sent last for their record", labels=LABELS
     )
+    failures = CounterMetricFamily(
+        "writeback_relay_failures", "Times that the warehouse or the log did not answer", labels=LABELS
+    )
     waiting = GaugeMetricFamily("writeback_relay_waiting_rows", "Rows that wait in the outbox", labels=LABELS)
     oldest = GaugeMetricFamily("writeback_relay_oldest_seconds", "How long the oldest of them waits", labels=LABELS)
     for url, relay in list(relays.running.items()):
@@ -30,11 +33,12 @@ async def collect(relays: Relays) -> list[Metric]:
         published.add_metric(name, relay.published)
         rejected.add_metric(name, relay.rejected)
         unchanged.add_metric(name, relay.unchanged)
+        failures.add_metric(name, relay.failures)
         backlog = await asyncio.to_thread(_answered, relay.backlog)
         if backlog is not None:
             waiting.add_metric(name, backlog[0])
             oldest.add_metric(name, backlog[1])
-    return [published, rejected, unchanged, waiting, oldest]
+    return [published, rejected, unchanged, failures, waiting, oldest]
 
 
 def _answered(look: Callable[[], tuple[int, float]]) -> tuple[int, float] | None:

@@ -57,6 +57,7 @@ class Relay:
         self.published = 0
         self.rejected = 0
         self.unchanged = 0
+        self.failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set: what is out by then is awaited and removed."""
@@ -79,9 +80,11 @@ class Relay:
                 pause = self._relay()
             except (WarehouseUnavailable, DBAPIError) as error:
                 logger().warning("relay.warehouse_unavailable", error=explained(error))
+                self.failures += 1
                 pause = min(LONGEST_PAUSE_S, 2 * pause + 0.2)
             except (LogUnavailable, StoreUnavailable) as error:
                 logger().warning("relay.log_unavailable", error=str(error))
+                self.failures += 1
                 pause = min(LONGEST_PAUSE_S, 2 * pause + 0.2)
 
     def _relay(self) -> float:

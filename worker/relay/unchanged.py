@@ -16,6 +16,9 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Final
 
+from pydantic_core import from_json
+
+from topics.event import exact_json
 from topics.event.codec import TYPE_PREFIX
 from topics.event.event import Operation
 from topics.outbox.relaying import Row
@@ -45,7 +48,7 @@ class Memory:
             self._fields[record] = None
             self._touched.add(record)
             return True
-        said = {name: _digest(each) for name, each in json.loads(value, parse_float=Decimal).items()}
+        said = {name: _digest(each) for name, each in _fields(value).items()}
         known = self._fields.get(record) or {}
         if row.trigger in self._comparing and not row.backfill and all(map(self._holds(known), said.items())):
             return False
@@ -60,9 +63,15 @@ class Memory:
     def _holds(self, known: Fields) -> Any:
         def held(field: tuple[str, str]) -> bool:
             day, digest = known.get(field[0], (self._today - DAYS, ""))
-            return digest == field[1] and 0 <= self._today - day < DAYS  # a clock that was set back knows nothing
+            return bool(digest == field[1]) and 0 <= self._today - day < DAYS  # a clock that was set back knows nothing
 
         return held
+
+
+def _fields(value: bytes) -> dict[str, Any]:
+    """Every digit counts; the quick parser is for what a double holds."""
+    read: dict[str, Any] = json.loads(value, parse_float=Decimal) if exact_json.may_round(value) else from_json(value)
+    return read
 
 
 def _digest(value: Any) -> str:
