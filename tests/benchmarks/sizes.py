@@ -26,6 +26,8 @@ class Sizes:
     hot: int = 2_000
     synced: int = 1_000_000
     """Rows of a table that a sync compares with its snapshot."""
+    outbox: int = 100_000
+    """Rows of the warehouse's table."""
     paced: float = 6.0
     """Seconds of steady load in which latencies are taken."""
 
@@ -45,4 +47,5 @@ TINY = Sizes(
     each=20,
     hot=40,
     synced=2_000,
+    outbox=300,
 )
