@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
 
 from pydantic_core import to_json
 
+from connectors import capabilities
+from connectors.capabilities import Identity
 from connectors.connections.store import Connection
 from connectors.contract import Connector
 from connectors.errors import UnknownFunction
@@ -37,6 +39,7 @@ class _Kind(NamedTuple):
     object: str
     patience_s: float
     stamp: Stamp
+    identity: Identity
 
 
 class Process(Protocol):
@@ -74,16 +77,19 @@ class Channel:
         fields: dict[str, Any],
         *,
         timeout: bool | float = False,
+        searchfield: str | None = None,
         event_id: str | None = None,
         key: str | None = None,
         backfill: bool = False,
     ) -> Receipt:
-        """Hand an event to the log and return at once.
+        """Hand an event to the log and return at once. ``searchfield``: the one of its fields that finds the record.
 
         Raises ``UnknownFunction``, ``BadField``, ``RecordRefused`` (larger than an event may be), so that a script's
         own mistake is raised at the line that made it.
         """
         kind = self._kind(operation, object_name, timeout, backfill, reply=True)
+        if searchfield is not None and kind.identity.by_unique and searchfield != kind.identity.name:
+            fields = {**fields, "searchfield": searchfield, "searchterm": fields[searchfield]}
         receipt = Receipt(event_id or new_id(), self, kind.patience_s)
         record_key, value, headers = self._record(kind, receipt.id, key, fields)
         inbox = self._session.inbox
@@ -133,7 +139,13 @@ class Channel:
         """Raises ``UnknownFunction`` when the connector does not have it."""
         self._operation(operation, object_name)
 
+    def lacking(self, operation: Operation, object_name: str, sent: Collection[str]) -> str | None:
+        """Why no event with these fields can be delivered, or None."""
+        return capabilities.lacking(self.connection, object_name, self._operation(operation, object_name), sent)
+
     def _record(self, kind: _Kind, event_id: str, key: str | None, fields: dict[str, Any]) -> Encoded:
+        if kind.identity.by_unique and kind.identity.name is None and "searchfield" not in fields:
+            raise BadField(capabilities.no_unique(self.connection, kind.object, kind.operation))
         sendable = to_json_fields(fields)
         if key is None:
             key = self._connector.record_key(kind.object, kind.operation, sendable)
@@ -167,7 +179,8 @@ class Channel:
             reply_to=self._session.inbox.partition if reply else None,
         )
         stamp = Stamp(actual, self.connection.slug, object_name, self._session.source, options)
-        return _Kind(actual, object_name, patience_s, stamp)
+        found_by = capabilities.identity(self.connection, object_name, actual)
+        return _Kind(actual, object_name, patience_s, stamp, found_by)
 
     def _operation(self, operation: Operation, object_name: str) -> Operation:
         """For the object ``message``, ``add`` and ``message`` are the same: the one of them that the connector has."""

@@ -71,7 +71,7 @@ class Handle:
             record = {**record, searchfield: searchterm}
         elif searchfield is not None or searchterm is not None:
             raise BadField("searchfield and searchterm belong together: give both, or neither")
-        return self._live().write(Operation.UPSERT, object_name, record, timeout=timeout)
+        return self._live().write(Operation.UPSERT, object_name, record, timeout=timeout, searchfield=searchfield)
 
     def delete(
         self, object_name: str, /, *records: Mapping[str, Any], timeout: bool | float = False, **fields: Any

@@ -20,7 +20,13 @@ class Channel(Protocol):
     def connection(self) -> Connection: ...
 
     def write(
-        self, operation: Operation, object_name: str, fields: dict[str, Any], *, timeout: bool | float = False
+        self,
+        operation: Operation,
+        object_name: str,
+        fields: dict[str, Any],
+        *,
+        timeout: bool | float = False,
+        searchfield: str | None = None,
     ) -> Receipt: ...
 
     def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None) -> Page: ...

@@ -102,6 +102,7 @@ class FakeChannel:
         fields: dict[str, Any],
         *,
         timeout: bool | float = False,  # noqa: ARG002 - nothing takes time here
+        searchfield: str | None = None,  # noqa: ARG002 - it is among the fields
     ) -> Receipt:
         write = Write(self.connection.name, operation.value, object_name, dict(to_json_fields(fields)))
         self._transport.sent.append(write)

@@ -169,6 +169,10 @@ def _import(session: Session, file: str, rows: Rows, rejects: Rejects, options: 
     channel = session.channel(options["connection"])
     target = Target(channel, Operation(options["operation"]), options["object_name"], options["run"])
     channel.function(target.operation, target.object)  # before the first row: there may be none, and it is wrong still
+    if lacks := channel.lacking(target.operation, target.object, fields.names):
+        raise click.UsageError(
+            f"{lacks}; the rows have {', '.join(fields.names)} (--map COLUMN=FIELD renames a column)"
+        )
     importing = CsvImport(target, fields, rejects, _tell_reject(rejects))
     todo: Iterator[Row] = (row for row in rows if row.line >= options["from_line"])
     if options["dry_run"]:

@@ -66,6 +66,8 @@ class Fields:
         empty: Empty = "skip",
     ) -> None:
         self._names = [renamed.get(column, column) for column in columns]
+        self.names = [name for name in self._names if name]
+        """What the events can have."""
         self._empty = empty
         for name in renamed:
             _known(name, columns, "--map")

@@ -291,3 +291,18 @@ def test_connections_are_listed_without_secrets(session: Session) -> None:
         {"id": 1, "name": "Hubspot", "connector": "hubspot", "state": "active"},
         {"id": 2, "name": "Slack", "connector": "slack", "state": "active"},
     ]
+
+
+def test_an_upsert_that_no_property_can_identify(session: Session, emitted: Emitted) -> None:
+    """It is refused at its line, with the command that names a property; what the line names is taken."""
+    hubspot = pq.connect("Hubspot")
+    with pytest.raises(pq.BadField, match=r"has none of its own.*connections set Hubspot --set unique="):
+        hubspot.upsert("deal", dealname="x")
+    hubspot.upsert("deal", searchfield="number", searchterm=7, dealname="x")
+    hubspot.upsert("contact", searchfield="email", searchterm="a@b.c")
+    pq.flush()
+
+    assert [event.fields for event in emitted("hubspot")] == [
+        {"dealname": "x", "number": 7, "searchfield": "number", "searchterm": 7},
+        {"email": "a@b.c"},
+    ]

@@ -49,9 +49,8 @@ def operations_of(context: CommandContext, reference: str, said: dict[str, Any])
 
 def check_needs(context: CommandContext, trigger: Trigger) -> None:
     """Raises ``BadTrigger`` when an event of the trigger would lack a field without which it cannot be delivered."""
-    from connectors import registry  # noqa: PLC0415
+    from connectors import capabilities  # noqa: PLC0415
     from connectors.connections.store import Connections  # noqa: PLC0415
-    from connectors.engine.manifest.needs import UNIQUE  # noqa: PLC0415
     from topics.outbox.errors import BadTrigger  # noqa: PLC0415
 
     connection = Connections(context.store(), context.settings.secret_key).get(trigger.connection)
@@ -59,11 +58,10 @@ def check_needs(context: CommandContext, trigger: Trigger) -> None:
         sent = {*trigger.identity_of(change), *trigger.constants_of(change)}
         if not trigger.only_changed(change):
             sent |= set(trigger.fields_of(change))
-        missing = [name for name in registry.needed(connection, trigger.object, operation) if name not in sent]
-        if missing:
-            what = "a unique property of the connection's own" if missing == [UNIQUE] else ", ".join(missing)
+        lacks = capabilities.lacking(connection, trigger.object, operation, sent)
+        if lacks:
             raise BadTrigger(
-                f"{operation} {trigger.object}, which is what the {change} becomes, needs {what}; the event would have "
+                f"{lacks}, and that is what the {change} becomes; the event would have "
                 f"{', '.join(sorted(sent)) or 'nothing'}. Add the column to --key, or leave {change} out of --on"
             )
 

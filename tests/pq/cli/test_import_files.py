@@ -80,6 +80,8 @@ def test_rejected_rows_of_any_encoding_are_imported_again(emitted: Emitted) -> N
         (b"email\na@x.org\n", ("--encoding", "utf-9"), 2, "'utf-9' is no encoding that is known here"),
         (b"email\na@x.org\n", ("--sheet", "x"), 1, "--sheet is for workbooks"),
         (b"email\n", ("--object", "invoice"), 1, "unknown function invoice.upsert"),
+        (b"email\na@x.org\n", ("--operation", "update"), 2, "update contact needs id; the rows have email (--map"),
+        (b"email\na@x.org\n", ("--object", "deal"), 2, '--set unique=\'{"deal": "external_id"}\'` names one'),
         (b"%PDF-1.7\n", (), 1, "a PDF: ask for the table itself"),
         (b"em\xe9il\n", (), 1, "with --encoding windows-1252 it reads 'eméil'"),
     ],

@@ -1,0 +1,49 @@
+"""What a connection cannot do is known before the first event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connectors.capabilities import Identity, identity, lacking
+from tests.connectors.test_registry import connection
+
+OWN = {"unique": {"deal": "external_id"}}
+NAMES_ONE = '`writeback connections set Acme --set unique=\'{"deal": "external_id"}\'` names one'
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings", "sent", "said"),
+    [
+        (("contact", "upsert"), {}, {"email"}, None),
+        (("contact", "upsert"), {}, {"phone"}, "upsert contact needs email"),
+        (("contact", "upsert"), {}, {"searchfield", "searchterm"}, None),
+        (("deal", "upsert"), {}, {"amount"}, f"has none of its own for it: {NAMES_ONE}, or give searchfield"),
+        (("deal", "upsert"), OWN, {"external_id"}, None),
+        (("deal", "upsert"), OWN, {"amount"}, "upsert deal needs external_id"),
+        (("deal", "upsert"), {}, {"searchfield", "searchterm"}, None),
+        (("deal", "update"), {}, {"amount"}, "update deal needs id"),
+        (("deal", "add"), {}, set(), None),
+    ],
+)
+def test_what_is_lacking(asked: tuple[str, str], settings: dict[str, Any], sent: set[str], said: str | None) -> None:
+    """The field, or the unique property with the command that names one."""
+    lacks = lacking(connection(settings=settings), *asked, sent)
+
+    assert lacks is None if said is None else said in str(lacks)
+
+
+def test_an_alias_stands_for_its_field() -> None:
+    """What everybody writes is what the vendor needs."""
+    assert lacking(connection("slack"), "message", "message", {"channel", "text"}) is None
+    assert lacking(connection("slack"), "message", "add", {"text"}) == "add message needs channel"
+
+
+def test_identity() -> None:
+    """By which property a function finds its record."""
+    assert identity(connection(), "contact", "upsert") == Identity(by_unique=True, name="email")
+    assert identity(connection(), "deal", "upsert") == Identity(by_unique=True)
+    assert identity(connection(settings=OWN), "deal", "upsert") == Identity(by_unique=True, name="external_id")
+    assert identity(connection(), "contact", "update") == Identity()
+    assert identity(connection("http"), "order", "upsert") == Identity()
