@@ -20,7 +20,7 @@ from worker.syncs.run.sending import Sender
 from worker.syncs.snapshot import blocks
 from worker.syncs.source import warehouse
 
-ROUNDS = 14
+ROUNDS = 10
 
 
 class Killed(BaseException):
