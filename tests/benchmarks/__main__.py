@@ -16,6 +16,7 @@ from tests.benchmarks import (
     batch,
     dead,
     emitting,
+    fetching,
     hot,
     idle,
     keys,
@@ -24,6 +25,7 @@ from tests.benchmarks import (
     memory,
     outbox,
     peers_case,
+    refreshing,
     refusals,
     scaling,
     single,
@@ -48,12 +50,16 @@ CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "dead": dead.figures,
     "refusals": refusals.figures,
     "outbox": outbox.figures,
+    "debounce": refreshing.debouncing,
+    "refresh": refreshing.refreshing,
+    "fetch": fetching.figures,
     "peers": peers_case.figures,
     "killed": killed.figures,
     "syncs": syncs.figures,
 }
-ALONE = [case for case in CASES if case not in {"far-ends", "scaling", "keys", "peers"}]
-"""What needs nothing that must be downloaded first, and shows that all of it still runs: the rest is the same code."""
+ALONE = [case for case in CASES if case not in {"far-ends", "scaling", "keys", "peers", "refresh"}]
+"""What needs nothing that must be downloaded first, and shows that all of it still runs: the rest is the same code, or
+dear at any size (dlt takes seconds to start)."""
 
 
 BROKEN = "the bench itself"

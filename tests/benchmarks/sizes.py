@@ -28,6 +28,11 @@ class Sizes:
     """Rows of a table that a sync compares with its snapshot."""
     outbox: int = 100_000
     """Rows of the warehouse's table."""
+    asked: int = 100_000
+    """Requests for a refresh."""
+    quiet: float = 1.0
+    refreshed: int = 100_000
+    fetched: int = 1_000_000
     paced: float = 6.0
     """Seconds of steady load in which latencies are taken."""
 
@@ -48,4 +53,8 @@ TINY = Sizes(
     hot=40,
     synced=2_000,
     outbox=300,
+    asked=10_000,
+    quiet=0.2,
+    refreshed=200,
+    fetched=3_000,
 )
