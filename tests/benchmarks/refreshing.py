@@ -71,7 +71,7 @@ def _waits(stand: Stand, sizes: Sizes) -> Iterator[float]:
                 producer.send(names.DEFAULT.refresh, **encode(request)._asdict()).result(30)
             asked = time.time()
             until = time.monotonic() + 60
-            while not (found := [run for run in runs.list("asked") if run.started > asked]):
+            while not (found := [run for run in runs.list("asked", state="ok") if run.started > asked]):
                 if process.poll() is not None or time.monotonic() > until:
                     raise RuntimeError("the refresher did not run it")
                 time.sleep(0.05)
