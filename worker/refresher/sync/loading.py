@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from worker.refresher.sync.values import SQLITE, Holds, row_of
 GONE: Final = "_deleted"
 SYNCED_AT: Final = "_synced_at"
 SINCE: Final = "since"
+CHUNK: Final = 1_000
 _OURS: Final[dict[str, Any]] = {
     SYNCED_AT: {"data_type": "timestamp"},
     GONE: {"data_type": "bool", "hard_delete": True},
@@ -90,11 +92,17 @@ def _object(read: ObjectRead, at: datetime, holds: Holds) -> Any:
 
     name, key = read.source.name, read.source.spec.key
 
-    def rows() -> Iterator[Any]:
-        yield dlt.mark.materialize_table_schema()
+    def typed() -> Iterator[dict[str, Any]]:
         for record, gone in _latest(read):
             row = row_of(record, read.types, key, name, holds)
-            yield {**row, SYNCED_AT: at, GONE: True} if gone else {**row, SYNCED_AT: at}
+            row[SYNCED_AT] = at
+            if gone:
+                row[GONE] = True
+            yield row
+
+    def rows() -> Iterator[Any]:
+        yield dlt.mark.materialize_table_schema()
+        yield from _chunks(typed())
         if read.since is not None:
             dlt.current.resource_state()[SINCE] = read.since.isoformat()
 
@@ -115,8 +123,7 @@ def _related(read: ObjectRead, name: str, at: datetime) -> Any:
     owner = f"{read.source.name}_id"
     others = list(read.source.spec.related[name].columns)
 
-    def rows() -> Iterator[Any]:
-        yield dlt.mark.materialize_table_schema()
+    def records() -> Iterator[dict[str, Any]]:
         seen: set[tuple[str, ...]] = set()
         for record in read.spool.rows(RELATED + name):
             row = {column: str(record[column]) for column in (owner, *others)}
@@ -128,6 +135,10 @@ def _related(read: ObjectRead, name: str, at: datetime) -> Any:
                 all_of = {owner: str(record[read.source.spec.key[0]]), **dict.fromkeys(others, "")}
                 yield {**all_of, SYNCED_AT: at, GONE: True}
 
+    def rows() -> Iterator[Any]:
+        yield dlt.mark.materialize_table_schema()
+        yield from _chunks(records())
+
     return dlt.resource(
         rows,
         name=f"{read.source.name}_{name}",
@@ -136,6 +147,12 @@ def _related(read: ObjectRead, name: str, at: datetime) -> Any:
         write_disposition="replace" if read.whole else "merge",
         columns={**{column: {"data_type": "text"} for column in (owner, *others)}, **_OURS},
     )
+
+
+def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Dlt takes a list as it takes one row, and what it does for each of them is a third of a refresh."""
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
 
 
 def _latest(read: ObjectRead) -> Iterator[tuple[dict[str, Any], bool]]:

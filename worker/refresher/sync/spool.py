@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic_core import from_json
+
 from topics.errors import SettingsError
 
 ROWS: Final = "rows"
@@ -79,9 +81,9 @@ class Spool:
     def rows(self, part: str) -> Iterator[dict[str, Any]]:
         path = self._folder / f"{part}.jsonl"
         if path.exists():
-            with path.open(encoding="utf-8") as file:
+            with path.open("rb") as file:
                 for line in file:
-                    yield json.loads(line)
+                    yield from_json(line)
 
     def clear(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
