@@ -21,7 +21,7 @@ from connectors.connections.store import Connections
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.stand import Stand, stop
-from tests.postgres_server import MISSING, running_postgres
+from tests.postgres_server import NoPostgres, running_postgres
 from topics import names
 from topics.event.refresh import RefreshRequest, encode
 from topics.store import open_store
@@ -87,8 +87,11 @@ def refreshing(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(_serving(sizes.refreshed))
-        server = stack.enter_context(running_postgres())
-        warehouses = {"SQLite": "", **({} if server is None else {"PostgreSQL": server})}
+        try:
+            server = stack.enter_context(running_postgres()).url.render_as_string(hide_password=False)
+        except NoPostgres as error:
+            server, missing = "", str(error)
+        warehouses = {"SQLite": "", **({"PostgreSQL": server} if server else {})}
         for kind, address in warehouses.items():
             case = f"refresh of {sizes.refreshed:,} rows into {kind}"
             alone, ours = [], []
@@ -104,8 +107,8 @@ def refreshing(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
             yield Figure(case, "writeback refresh", "x dlt alone", "", ratios, at_most=1.15)
             of_cpu = tuple(mine.cpu / theirs.cpu for mine, theirs in pairs)
             yield Figure(case, "writeback refresh", "CPU x dlt alone", "", of_cpu)
-        if server is None:
-            yield Figure("refresh into PostgreSQL", "writeback refresh", "not measured", "", (0.0,), note=MISSING)
+        if not server:
+            yield Figure("refresh into PostgreSQL", "writeback refresh", "not measured", "", (0.0,), note=missing)
 
 
 def _fresh(server: str, folder: Path) -> str:
