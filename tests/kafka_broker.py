@@ -34,6 +34,9 @@ STOP_SECONDS = 30.0
 SUPERVISOR = '"$@" & pid=$!; echo $pid; read -r _; kill $pid 2>/dev/null; wait $pid'
 """The broker ends when its parent does, however the parent ends: the pipe that ``read`` waits on closes."""
 
+SHORT_LIVED = "-XX:TieredStopAtLevel=1"
+"""For a JVM that carries few records: half the CPU, most of which went into compiling. Not for measurements."""
+
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>writeback</groupId><artifactId>broker</artifactId><version>1</version><dependencies>
 <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>
@@ -150,8 +153,9 @@ class ComposeBroker(Broker):
 class JavaBroker(Broker):
     """One KRaft node from Maven Central's jars, with its own data folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self._libs = cached_jars()
+        self._options = options
         self._folder = Path(tempfile.mkdtemp(prefix="writeback-kafka-"))
         self._port, controller = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self._port}"
@@ -168,7 +172,11 @@ class JavaBroker(Broker):
             return
         if not (self._folder / "data").exists():
             self._format()
-        command = [*self._java("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC"), "kafka.Kafka", str(self._properties)]
+        command = [
+            *self._java("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", *self._options),
+            "kafka.Kafka",
+            str(self._properties),
+        ]
         with (self._folder / "broker.log").open("a") as log:
             self._process = subprocess.Popen(
                 ["sh", "-c", SUPERVISOR, "sh", *command],
@@ -208,7 +216,15 @@ class JavaBroker(Broker):
     def _format(self) -> None:
         # the first character is fixed: one in 64 would be a dash, and taken for an option
         cluster = "w" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
-        tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        tool = [
+            *self._java(SHORT_LIVED),
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            cluster,
+            "-c",
+            str(self._properties),
+        ]
         done = subprocess.run(tool, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise NoBroker(f"Kafka's data folder could not be formatted: {done.stdout}{done.stderr}")
@@ -230,8 +246,8 @@ class JavaBroker(Broker):
         raise NoBroker(f"Kafka did not open its port within {START_SECONDS:.0f} s; it said:\n{said}")
 
 
-def find_broker() -> Broker:
-    """The best Kafka this machine can have, not started yet. Raises ``NoBroker``."""
+def find_broker(*options: str) -> Broker:
+    """The best Kafka this machine can have, not started yet; ``options`` are for its JVM. Raises ``NoBroker``."""
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         return GivenBroker(given)
     if (ROOT / "compose.yaml").exists() and _succeeds("docker", "info"):
@@ -244,7 +260,7 @@ def find_broker() -> Broker:
             f"no Kafka on this machine: {' and '.join(missing)} missing. Install them (apt-get install "
             "openjdk-17-jre-headless maven), or start Docker, or set KAFKA_BOOTSTRAP_SERVERS=host:9092"
         )
-    return JavaBroker()
+    return JavaBroker(*options)
 
 
 def cached_libs() -> Path | None:
@@ -318,7 +334,7 @@ def running_broker() -> Iterator[Broker]:
 def kafka() -> Iterator[Broker]:
     """A started broker, shared by the session; skips with one loud line where none can be had, fails with CI=true."""
     try:
-        broker = find_broker()
+        broker = find_broker(SHORT_LIVED)
         broker.start()
     except NoBroker as error:
         if os.environ.get("CI") == "true":
