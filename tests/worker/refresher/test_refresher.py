@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
@@ -17,6 +16,7 @@ from dead_letter.store.archive import catch_up
 from dead_letter.store.filters import Filter
 from dead_letter.store.store import LetterStore
 from tests.dead_letter.samples import claimed
+from tests.worker.refresher.asks import askers
 from tests.worker.refresher.stand import QUICK, Stand, until
 from topics import names
 from topics.cli.pace import Pace
@@ -55,18 +55,16 @@ async def test_one_run(stand: Stand) -> None:
 async def test_a_burst(stand: Stand) -> None:
     """A thousand requests from twenty processes at once are one run, two at most, and every one gets its result."""
     stand.connect(policy={"refresh": {"quiet": 2.0}})
-    askers = [stand.process("asks", stand.url, "50") for _ in range(20)]
-    async with stand.running():
-        for asker in askers:
-            assert await asyncio.to_thread(asker.stdout.readline) == "ready\n"  # type: ignore[union-attr]
-        for asker in askers:
-            asker.stdin.write("go\n")  # type: ignore[union-attr]
-            asker.stdin.flush()  # type: ignore[union-attr]
-        told = [await asyncio.to_thread(asker.communicate) for asker in askers]
-        await until(lambda: stand.lag() == 0)
-    answers = [json.loads(out.splitlines()[-1]) for out, _ in told]
-    assert sum(answer["answered"] for answer in answers) == 1_000
-    assert 1 <= len({run for answer in answers for run in answer["runs"]}) <= 2
+    with askers(20, stand.url, 50) as pipes:
+        async with stand.running():
+            for pipe in pipes:
+                assert await asyncio.to_thread(pipe.recv) == "ready"
+            for pipe in pipes:
+                pipe.send("go")
+            told = [await asyncio.to_thread(pipe.recv) for pipe in pipes]
+            await until(lambda: stand.lag() == 0)
+    assert sum(answered for answered, _ in told) == 1_000
+    assert 1 <= len({run for _, runs in told for run in runs}) <= 2
     assert 1 <= len(stand.diary()) <= 2
     assert sum(run.requests for run in stand.finished()) == 1_000
 
