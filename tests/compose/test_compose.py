@@ -53,10 +53,14 @@ def test_nothing_has_to_be_set_first() -> None:
 
 
 def test_the_services() -> None:
-    """A broker, a database, a worker; a refresher and a relay, on the same settings and one warehouse."""
-    assert set(SERVICES) == {"kafka", "postgres", "worker", "refresher", "relay"}
+    """A broker, a database, a worker; refresher, relay and scheduler, on the same settings and one warehouse."""
+    assert set(SERVICES) == {"kafka", "postgres", "worker", "refresher", "relay", "scheduler"}
     refresher, relay = dict(SERVICES["refresher"]["environment"]), dict(SERVICES["relay"]["environment"])
-    assert refresher == relay
+    scheduler = dict(SERVICES["scheduler"]["environment"])
+    assert {scheduler.pop("WRITEBACK_SYNCS"), scheduler.pop("WRITEBACK_ALERTS")} == {
+        volume.split(":")[1] for volume in SERVICES["scheduler"]["volumes"]
+    }
+    assert refresher == relay == scheduler
     assert refresher.pop("WRITEBACK_WAREHOUSE").startswith("postgresql://writeback:")
     assert refresher == {name: WORKER["environment"][name] for name in refresher}
 

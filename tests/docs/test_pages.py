@@ -52,7 +52,9 @@ def test_commands_and_their_options_exist(page: Path) -> None:
             found = command.get_command(context, rest[0])
             assert found is not None, f"{page.name}: no such command: {' '.join(words)}"
             command, rest = found, rest[1:]
-        known = {name for parameter in command.get_params(context) for name in parameter.opts}
+        known = {
+            name for parameter in command.get_params(context) for name in (*parameter.opts, *parameter.secondary_opts)
+        }
         used = {word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
         assert used <= known, f"{page.name}: no such option: {' '.join(words)}"
 
