@@ -203,14 +203,13 @@ def _now() -> float:
 
 def _definition(said: dict[str, Any]) -> dict[str, Any]:
     """What is written into the file: only what was said."""
-    given = {name: value for name, value in said.items() if value not in {None, ()}}
+    texts = ("query", "warehouse", "on", "above", "every", "repeat", "text", "cleared", "rows")
+    given = {name: said[name] for name in texts if said[name] is not None}
+    given |= {name: list(said[name]) for name in ("to", "otherwise", "connections") if said[name]}
     if str(given.get("query", "")).startswith("@"):
         given["query"] = _read(given["query"][1:])
     if "on" in given:
         given["on"] = [one.strip() for one in given["on"].split(",")]
-    for name in ("to", "otherwise", "connections"):
-        if name in given:
-            given[name] = list(given[name])
     return given
 
 
