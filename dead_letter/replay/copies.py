@@ -35,8 +35,10 @@ def find_copies(log: Log, letters: Iterable[Summary]) -> dict[str, Position]:
 
 def mark_found(log: Log, store: LetterStore, claim: Claim, letters: Sequence[Summary], *, who: str, now: float) -> None:
     """Mark those of these whose copies are out, before somebody edits or discards what has gone already."""
-    known = {letter.id: letter for letter in letters if letter.copying is not None}
-    others = claim.take(list(known))
+    begun = [letter.id for letter in letters if letter.copying is not None]
+    others = claim.take(begun)
+    # as they are now that nobody else changes them: a replay may have marked them, and ended, since they were looked at
+    known = {letter.id: letter for letter in store.again(begun) if letter.state == "open" and letter.copying}
     details = {
         letter: {
             "number": copying.number,

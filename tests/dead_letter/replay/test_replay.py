@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import Engine
 
 from dead_letter.letter.letter import decode
+from dead_letter.replay.claim import Claim
+from dead_letter.replay.copies import mark_found
 from dead_letter.replay.outgoing import event_to_send
 from dead_letter.replay.replay import BATCH, Item, Replayer
 from dead_letter.replay.selection import survey
 from dead_letter.store.filters import Filter
-from dead_letter.store.rows import Edit
+from dead_letter.store.rows import Copying, Edit
 from dead_letter.store.store import LetterStore
 from tests.dead_letter.samples import START, a_letter, a_record, an_event, arrivals, as_record, claimed
 from topics.cli.pace import Pace
@@ -356,6 +358,24 @@ def test_a_replay_that_was_killed_before_its_copies(log: Log, store: LetterStore
 
     assert outcomes(replay(log, store)) == ["replayed"] * 3
     assert len(on_topic(log)) == 3
+
+
+def test_a_copy_that_was_marked_since_it_was_looked_at(log: Log, store: LetterStore) -> None:
+    """An operator sees a copy announced; until he has the letter its replay has ended: the trail tells it once."""
+    letter = a_letter()
+    store.save_batch(arrivals(letter))
+    other = claimed(store)
+    store.begin_copying({letter.id: Copying(1, TOPIC, {0: 0})}, epoch=other.epoch)
+    seen = list(store.in_order(OPEN))
+    store.claims.end(other.epoch)
+    ends = replayer(log, store)
+    list(ends.run(survey(log, store, list(store.in_order(OPEN)))))
+    store.claims.end(ends._claim.epoch)
+
+    with Claim(store, who="ada", monotonic=lambda: 0.0) as mine:
+        mark_found(log, store, mine, seen, who="ada", now=1.0)
+
+    assert [action.what for action in store.trail(letter.id)] == ["replay"]
 
 
 def test_the_rate(log: Log, store: LetterStore) -> None:
