@@ -79,6 +79,8 @@ class HeldRequests:
     async def _carry_out(self, owned: OwnedPartition, order: Order) -> str:
         """What it came to; nothing while requests before that place are still to be read."""
         found = self._found.get(owned.partition)
+        if found is None and order.kind == "skip" and owned.progress.watermark < order.below:
+            return ""  # a refresher that has just begun does not know yet what it cannot read
         if found is None or order.kind != "skip" or found.offset >= order.below:
             return "it is not held"
         if owned.progress.top < found.offset and owned.progress.unfinished:
