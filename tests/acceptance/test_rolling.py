@@ -117,6 +117,9 @@ def _check_once(stage: Stage, crm: Sandbox, load: Load) -> None:
     created = [entry["unique"] for entry in crm.ledger() if entry["operation"] == "create"]
     results = stage.results()
 
+    missing = {event.id: str(event.key) for event in load.events if str(event.key) not in created}
+    told = [result for result in results if result.id in missing]
+    assert not missing, f"not created: {missing.values()} of {[load.places[key] for key in missing.values()]}; {told}"
     assert sorted(created) == sorted(str(event.key) for event in load.events)
     assert {result.outcome for result in results} == {"delivered"}
     assert {result.id for result in results} == {event.id for event in load.events}
