@@ -204,10 +204,12 @@ class ConnectionOpener:
     async def _try(self, intake: ConnectionIntake) -> None:
         connection, secrets = await asyncio.to_thread(self._look_up, intake.slug)
         park = await asyncio.to_thread(self._park, connection)
+        under_way = connection.slug in await asyncio.to_thread(self._reads)
+        # From here on nothing is awaited: a record that found the dispatcher before those that wait were handed over
+        # would pass them, and they would be taken for done.
         connector = self._build(connection, secrets)
         intake.secrets = secrets
         intake.dispatcher = Dispatcher(connection, connector, self._context, park)
-        under_way = connection.slug in await asyncio.to_thread(self._reads)
         intake.dispatcher.destination.share_with_read(under_way=under_way and is_read_here(connection))
         intake.state, intake.reason = "open", ""
         self._after_writeback.set_wanted(intake.slug, wanted=wants_after_writeback(connection))

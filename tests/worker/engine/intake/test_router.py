@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from dataclasses import dataclass
@@ -124,6 +125,25 @@ async def test_records_that_wait_are_not_passed(bench: Bench, monkeypatch: pytes
         worker._router.pass_over(worker._consumer.position)
 
         assert worker._router.assignments[ONE].progress.watermark == 0
+        store_answers.set()
+        await bench.eventually(lambda: bench.committed() == 2)
+
+    assert saas.seen == ["e1", "e2"]
+
+
+async def test_a_record_that_comes_last_does_not_pass_those_that_wait(bench: Bench) -> None:
+    """However long the opening of a connection takes at any step: what came first is handed over first, and all of it."""
+    saas = bench.connect()
+    store_answers = threading.Event()
+    async with bench.working() as worker:
+        worker._opener._reads = lambda: (store_answers.wait(), frozenset())[1]
+        bench.emit(event(1))
+        await bench.eventually(lambda: worker._router.intakes["acme"].waiting)
+        await asyncio.sleep(0.2)  # the opening has come to the step that waits
+        bench.emit(event(2))
+        reader = bench.log.reader({ONE: 1})
+        worker._router.route(reader.poll(5.0))
+        reader.close()
         store_answers.set()
         await bench.eventually(lambda: bench.committed() == 2)
 
