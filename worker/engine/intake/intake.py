@@ -88,8 +88,12 @@ def nothing_is_read() -> Collection[str]:
     return ()
 
 
-Opened = Callable[[ConnectionIntake], None]
-"""Called on the loop when a connection is open, or unknown and to be dead-lettered."""
+Opened = Callable[[ConnectionIntake, Dispatcher | None], None]
+"""Called on the loop with the dispatcher of a connection that is open; None: it is unknown, and to be dead-lettered.
+
+Whoever is called makes the dispatcher the connection's and hands over what waited, in one step: a record that found the
+dispatcher before that would pass those that wait, and they would be taken for done.
+"""
 CaughtUp = Callable[[ConnectionIntake, Assignment], None]
 """Called on the loop when the parked keys of an assignment are known."""
 
@@ -157,10 +161,10 @@ class ConnectionOpener:
 
         A store that is down, a manifest that does not load or a secret that does not decrypt holds this one only.
         """
-        pause = 0.5
+        pause, dispatcher = 0.5, None
         while True:
             try:
-                await self._try(intake)
+                dispatcher = await self._dispatcher(intake)
             except UnknownConnection:
                 if await self._stranger(intake, pause):
                     break
@@ -175,7 +179,7 @@ class ConnectionOpener:
             else:
                 break
         intake.opening = None
-        opened(intake)
+        opened(intake, dispatcher)
 
     async def _stranger(self, intake: ConnectionIntake, pause: float) -> bool:
         """The store does not know it: its events are another store's, until an operator says that they are nobody's.
@@ -201,16 +205,14 @@ class ConnectionOpener:
         buried = [order for order in orders.values() if order.kind == "bury" and slug_of(order.partition.topic) == slug]
         return {order.partition: order.below for order in buried}
 
-    async def _try(self, intake: ConnectionIntake) -> None:
+    async def _dispatcher(self, intake: ConnectionIntake) -> Dispatcher:
         connection, secrets = await asyncio.to_thread(self._look_up, intake.slug)
         park = await asyncio.to_thread(self._park, connection)
         under_way = connection.slug in await asyncio.to_thread(self._reads)
-        # From here on nothing is awaited: a record that found the dispatcher before those that wait were handed over
-        # would pass them, and they would be taken for done.
         connector = self._build(connection, secrets)
+        dispatcher = Dispatcher(connection, connector, self._context, park)
+        dispatcher.destination.share_with_read(under_way=under_way and is_read_here(connection))
         intake.secrets = secrets
-        intake.dispatcher = Dispatcher(connection, connector, self._context, park)
-        intake.dispatcher.destination.share_with_read(under_way=under_way and is_read_here(connection))
         intake.state, intake.reason = "open", ""
         self._after_writeback.set_wanted(intake.slug, wanted=wants_after_writeback(connection))
         logger().info(
@@ -220,6 +222,7 @@ class ConnectionOpener:
             version=connector.version,
             state=connection.state,
         )
+        return dispatcher
 
     def _park(self, connection: Connection) -> KeyPark | None:
         on_dead = connection.policy.get("on_dead", "continue")

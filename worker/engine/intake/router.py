@@ -144,9 +144,9 @@ class Router:
         """One that is held: do not wait for the next try."""
         self._opener.open_now(intake, self._opened)
 
-    def _opened(self, intake: ConnectionIntake) -> None:
+    def _opened(self, intake: ConnectionIntake, dispatcher: Dispatcher | None) -> None:
         """The connection is open, or unknown and to be dead-lettered: what waited goes where it belongs."""
-        dispatcher = intake.dispatcher
+        intake.dispatcher = dispatcher
         if dispatcher is None:
             self._opened_to_bury(intake)
             return
