@@ -17,7 +17,7 @@ PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11 pyth
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.runtime ## The main job at work, in under a minute: 1,000 contacts, outages, dead letters, a reckoning
+demo: $(VENV)/.runtime ## The main job at work, in a minute and a half: 1,000 contacts, outages, dead letters, a reckoning
 	@$(BIN)/writeback demo
 
 # A Kafka of its own per process; the one that KAFKA_BOOTSTRAP_SERVERS names can serve only one at a time.

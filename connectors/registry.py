@@ -21,6 +21,7 @@ from connectors.errors import BadConnection, BadManifest
 from topics.settings import load_settings
 
 if TYPE_CHECKING:
+    from connectors.connections.store import Connections
     from connectors.connections.table import Connection
     from connectors.connections.tokens import ConnectionTokens
     from connectors.engine.native import NativeConnector
@@ -116,6 +117,11 @@ def build(connection: Connection, secrets: Mapping[str, str], *, tokens: Connect
         return _native_class_of(connection.connector)(*given, on_unknown=on_unknown, newest=newest)
     made = class_of(connection.connector)
     return made(*given, on_unknown=on_unknown, newest=newest, tokens=tokens)
+
+
+def build_to_ask(connections: Connections, connection: Connection) -> Connector:
+    """One that says which functions and keys there are: its secrets are not read, and nothing is called with it."""
+    return build(connection, dict.fromkeys(connections.secret_names(connection), "unread"))
 
 
 def _native_class_of(name: str) -> type[NativeConnector]:

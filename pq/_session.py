@@ -68,13 +68,9 @@ class Session:
             if known is None or known.connection.revision != connection.revision:
                 self.log.ensure_topics([self.log.names.events_spec(connection.slug, connection.partitions)])
                 topic = self.log.names.events_topic(connection.slug)
-                known = Channel(self, connection, self._for_keys(connection), topic)
+                known = Channel(self, connection, registry.build_to_ask(self.connections, connection), topic)
                 self._channels[connection.slug] = known
             return known
-
-    def _for_keys(self, connection: Connection) -> Connector:
-        """A connector that only says functions and keys: those who emit need not be able to read the secrets."""
-        return registry.build(connection, dict.fromkeys(self.connections.secret_names(connection), "unread"))
 
     def refresh(self, name: str | int, objects: Sequence[str] | None, *, full: bool, wait_s: float) -> Receipt:
         """Ask for a refresh that finds what this process has written on that connection so far.

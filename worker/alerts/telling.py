@@ -81,7 +81,7 @@ class Teller:
 
     def _message(self, alert: Alert, address: Address, text: str, occasion: str) -> Message:
         connection = self._connections.get(address.connection)
-        connector = registry.build(connection, dict.fromkeys(self._connections.secret_names(connection), "unread"))
+        connector = registry.build_to_ask(self._connections, connection)
         operation = address.operation
         fields = _fields(connection, address, {"alert": alert.name, "text": text})
         function = connector.function(address.object, operation)

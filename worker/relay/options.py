@@ -33,7 +33,7 @@ def operations_of(context: CommandContext, reference: str, said: dict[str, Any])
         raise click.BadParameter(f"{', '.join(wrong)}: it is some of {', '.join(CHANGES)}", param_hint="--as")
     connections = Connections(context.store(), context.settings.secret_key)
     connection = connections.get(reference)
-    connector = registry.build(connection, dict.fromkeys(connections.secret_names(connection), "unread"))
+    connector = registry.build_to_ask(connections, connection)
     operations: dict[Change, Operation] = {}
     for change in CHANGES:
         if change in changes:

@@ -61,7 +61,7 @@ def connector_of(connections: Connections, connection: Connection) -> HttpConnec
             f"{connection.name} is loaded by another tool: where that puts what it loads is not known here, so that "
             "only what our own refresh brings can be verified"
         )
-    made = registry.build(connection, dict.fromkeys(connections.secret_names(connection), "unread"))
+    made = registry.build_to_ask(connections, connection)
     if not isinstance(made, HttpConnector) or not made.syncs():
         raise UnknownFunction(f"nothing of {connection.name} is read into the warehouse (connector {made.name})")
     return made

@@ -87,8 +87,7 @@ class Runner:
         connection = connections.get(sync.connection)
         source = open_source(sync, self.settings)
         try:
-            # one that says functions and keys: nothing is called
-            connector = registry.build(connection, dict.fromkeys(connections.secret_names(connection), "unread"))
+            connector = registry.build_to_ask(connections, connection)
             yield Planner(self.store, source, target_of(sync, source.shape, connection, connector))
         finally:
             source.warehouse.close()
