@@ -23,7 +23,8 @@ def test_three_workers_share_a_quota_through_a_rebalance(tmp_path: Path, request
     """Whoever owns a partition owns its share: the quota is kept, and 90 % of it used while there is work.
 
     The destination counts a call when it reads it. A busy machine that keeps it from that for half a second lets it see
-    5 % more in a window than was sent in one; that no window is exceeded is shown by the clock of test_throttle.py.
+    5 % more in a window than was sent in one; that no window is exceeded is shown, by a clock that is told the time, in
+    tests/worker/engine/destination/test_throttle.py.
     """
     with rig.stage_on("kafka", tmp_path, request) as stage:
         crm = stage.sandbox("--latency", "0.02", name="crm")

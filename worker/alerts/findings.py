@@ -42,12 +42,16 @@ class Findings:
         self._store = store
 
     def of(self, alert: Alert, now: float) -> list[Finding]:
-        """Raises ``StoreUnavailable`` and, for a query that fails, ``SourceFailed``, ``BadSync``, ``SettingsError``."""
+        """Raises ``StoreUnavailable``, ``UnknownConnection``, and of a query ``SourceFailed``, ``SettingsError``.
+
+        Of an alert that keeps to some connections also what is of no connection, as a relay that is behind.
+        """
         if alert.query:
             return list(self._rows(alert))
+        connections = Connections(self._store)
+        wanted = {connections.get(name).slug for name in alert.connections}
         found = [finding for event in alert.on for finding in self._event(alert, event, now)]
-        wanted = set(alert.connections)
-        return [one for one in found if not wanted or one.fields.get("connection") in wanted]
+        return [one for one in found if not wanted or one.fields.get("connection") in {*wanted, None}]
 
     def _rows(self, alert: Alert) -> Iterator[Finding]:
         with closing(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connectors.errors import UnknownConnection
 from dead_letter.store.store import LetterStore
 from tests.dead_letter.samples import a_letter
 from tests.worker.alerts.conftest import World, alert_of
@@ -136,7 +137,9 @@ def test_only_the_connections_that_were_asked_for(world: World) -> None:
     world.stands("crm", "down", "gone")
 
     assert world.look(alert_of(name="theirs", on="down", connections=["mail"])) == []
-    assert len(world.look(alert_of(name="ours", on="down", connections=["crm"]))) == 1
+    assert len(world.look(alert_of(name="ours", on="down", connections=["CRM"]))) == 1
+    with pytest.raises(UnknownConnection, match="cmr"):
+        world.watch.check(alert_of(on="down", connections=["cmr"]))
 
 
 def test_what_could_not_be_told_is_told_at_the_next_look(world: World) -> None:

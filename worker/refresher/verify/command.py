@@ -70,6 +70,7 @@ def verify(
     unknown: not all of its events are in the log any more (WRITEBACK_EVENTS_RETENTION).
 
     Exit code 0: nothing differs; 3: something is different, missing or changed, or nothing could be compared yet.
+    With --resend: 0: all that differed was sent again; 3: something of it stays.
     """  # noqa: D301 - click's own mark, a real backspace
     if overwrite and not resend:
         raise click.UsageError("--overwrite is for --resend")
@@ -163,7 +164,7 @@ def _again(verification: Verification, *, overwrite: bool) -> Again:
 def _resend(
     context: CommandContext, verification: Verification, again: Again, plan: Plan, *, yes: bool, as_json: bool
 ) -> int:
-    """Compares once more: what is sent is what is found now, not what was shown."""
+    """Compares once more: what is sent is what is found now, not what was shown. OK when nothing that differs stays."""
     from dead_letter.cli.context import confirm  # noqa: PLC0415
     from worker.refresher.verify.sending import send  # noqa: PLC0415
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import threading
 from dataclasses import dataclass
@@ -134,12 +133,11 @@ async def test_records_that_wait_are_not_passed(bench: Bench, monkeypatch: pytes
 async def test_a_record_that_comes_last_does_not_pass_those_that_wait(bench: Bench) -> None:
     """However long the opening of a connection takes: what came first is handed over first, and all of it."""
     saas = bench.connect()
-    store_answers = threading.Event()
+    asked, store_answers = threading.Event(), threading.Event()
     async with bench.working() as worker:
-        worker._opener._reads = lambda: (store_answers.wait(), frozenset())[1]
+        worker._opener._reads = lambda: (asked.set(), store_answers.wait(), frozenset())[2]
         bench.emit(event(1))
-        await bench.eventually(lambda: "acme" in worker._router.intakes and worker._router.intakes["acme"].waiting)
-        await asyncio.sleep(0.2)  # the opening has come to the step that waits
+        await bench.eventually(asked.is_set)
         bench.emit(event(2))
         reader = bench.log.reader({ONE: 1})
         worker._router.route(reader.poll(5.0))
