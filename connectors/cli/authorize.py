@@ -80,8 +80,9 @@ def way_of(manifest: Manifest, name: str) -> OAuth2:
 def asked(
     manifest: Manifest, settings: Mapping[str, Any], held: Mapping[str, str], how: Browser, name: str
 ) -> dict[str, str]:
-    """The secrets that a person's yes has brought."""
+    """The secrets that a person's yes has brought. ``held``: the others, opened."""
     from connectors.cli.callback import PATH, Callback  # noqa: PLC0415
+    from connectors.connections.references import is_reference  # noqa: PLC0415
     from connectors.engine.auth.endpoint import NoToken  # noqa: PLC0415
     from connectors.engine.auth.person import Asking  # noqa: PLC0415
     from connectors.engine.manifest.configuration import values_of  # noqa: PLC0415
@@ -97,6 +98,11 @@ def asked(
             note("No browser opens here: copy the address into one.")
         code = callback.wait(how.wait)
     try:
-        return asyncio.run(asking.secrets(code, AddressGuard(settings.get("allow_private_addresses", False))))
+        given = asyncio.run(asking.secrets(code, AddressGuard(settings.get("allow_private_addresses", False))))
     except NoToken as none:
         raise click.ClickException(none.verdict.reason) from none
+    if any(map(is_reference, given.values())):  # stored as one it would be followed: a file read, a command run
+        raise click.ClickException(
+            f"{manifest.title} has given a refresh token that reads like a reference, and is not kept"
+        )
+    return given

@@ -69,6 +69,7 @@ def add(
     env:VARIABLE, file:/PATH, or exec:COMMAND, which prints it.
     """  # noqa: D301 - click's own mark for lines that it shall not join
     from connectors import registry  # noqa: PLC0415
+    from connectors.connections.references import follow, is_reference  # noqa: PLC0415
 
     manifest = registry.manifest(connector or name.strip().lower())
     settings, limits, policy = (
@@ -82,7 +83,8 @@ def add(
     can_encrypt = bool(context.settings.secret_key)
     secrets |= ask_missing(manifest, settings, secrets, can_encrypt=can_encrypt, authorize=authorize)
     if authorize:
-        secrets |= asked(manifest, settings, secrets, Browser(browser, port), name)
+        held = {key: follow(value) if is_reference(value) else value for key, value in secrets.items()}
+        secrets |= asked(manifest, settings, held, Browser(browser, port), name)
     store = current_connections(context)
     made = store.add(
         name,

@@ -160,6 +160,9 @@ class ConnectionTokens:
             transaction.execute(update(TOKENS).where(*mine).values(holder=""))
 
     def not_kept(self, renewed: Mapping[str, str], error: Exception, retry_in: float | None = None) -> None:
+        """The store does not take what the vendor replaced; ``retry_in`` None: it never will."""
+        if retry_in is None:
+            self._secrets.update(renewed)  # what was replaced has ended: this process at least goes on with the new one
         for name in renewed:
             self._listener.not_kept(self._connection, name, error, retry_in)
 

@@ -110,7 +110,9 @@ class XeroConnector(HttpConnector):
     async def _drafts(self, batch: Sequence[Event], verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Those that could not become void, as drafts; what the script says of the status is left alone."""
         drafts = [
-            isinstance(verdict, Rejected) and OTHER_STATUS in verdict.reason and "Status" not in event.fields
+            isinstance(verdict, Rejected)
+            and OTHER_STATUS in verdict.reason
+            and {"Status", "status"}.isdisjoint(event.fields)
             for event, verdict in zip(batch, verdicts, strict=True)
         ]
         again = [

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from connectors.connections.store import Connections
+from connectors.engine.auth.person import Asking
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.server import Sandbox
 from connectors.sandbox.xero.wires import Xero
@@ -110,6 +111,36 @@ def test_add_and_authorize(desk: CommandLine, sandbox: Sandbox, browser: Browser
     assert "offline_access" in asked["scope"]
     # the test has used the one that the code brought: Xero replaced it
     assert list(sandbox.xero.identity.refresh_tokens) == [secrets(desk)["refresh_token"]]
+
+
+def test_a_secret_that_is_a_reference_is_followed(
+    desk: CommandLine, sandbox: Sandbox, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vendor is told the secret, not where it is; the store keeps where it is."""
+    monkeypatch.setenv("XERO_SECRET", "s3cret")
+    with free_port() as port:
+        given = [*options(sandbox), "--secret", "client_secret=env:XERO_SECRET", "--authorize", "--port", str(port)]
+        assert desk("add", "xero", *given) == 0, desk.warned
+
+    assert secrets(desk)["client_secret"] == "s3cret"
+
+
+def test_a_vendor_names_no_file_and_no_command(
+    desk: CommandLine, sandbox: Sandbox, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refresh token that reads like a reference would be followed by every worker: it is refused."""
+    monkeypatch.setattr(Asking, "secrets", _hostile)
+    with free_port() as port:
+        given = [*options(sandbox), "--secret", "client_secret=s3cret", "--authorize", "--port", str(port)]
+        code = desk("add", "xero", *given)
+
+    assert code == 1
+    assert "reads like a reference" in desk.warned
+    assert desk("show", "xero") == 1
+
+
+async def _hostile(*_given: object) -> dict[str, str]:
+    return {"refresh_token": "exec:touch /tmp/owned"}
 
 
 def test_authorize_mends_a_connection(desk: CommandLine, sandbox: Sandbox, browser: Browser) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from connectors.connections.store import Connection, Connections
 from connectors.connections.tokens import AccessToken, ConnectionTokens, Held, Turn
+from connectors.errors import BadSecret
 from tests.connectors.connections.test_store import KEY, connections, engine
 from topics.store import open_store
 
@@ -130,6 +131,21 @@ def test_without_a_key_nothing_is_written_in_clear(url: str) -> None:
     one.keep(first, "access-1", 600.0, {})
 
     assert turn(other).secrets == {"refresh_token": "r-0"}
+    engine.dispose()
+
+
+def test_what_cannot_be_kept_is_gone_on_with(url: str) -> None:
+    """Without a key a refresh token that was replaced is not stored; the process that has it uses it from then on."""
+    engine = open_store(url)
+    keyless = Connections(engine, environ={"TOKEN": "r-0"})
+    one = worker(keyless, keyless.add("Books", "http", secrets={"refresh_token": "env:TOKEN"}))
+    first = turn(one)
+    with pytest.raises(BadSecret) as refused:
+        one.keep(first, "access-1", 600.0, {"refresh_token": "r-1"})
+    one.not_kept({"refresh_token": "r-1"}, refused.value)
+    one.release(first)
+
+    assert turn(one).secrets == {"refresh_token": "r-1"}
     engine.dispose()
 
 

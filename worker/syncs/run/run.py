@@ -107,7 +107,9 @@ class Runner:
         Raises ``CallFailed``, ``SecretsLocked``, ``SourceFailed``.
         """
         connections = Connections(self.store, self.settings.secret_key)
-        connector = registry.build(target.connection, connections.secrets(target.connection))
+        secrets = connections.secrets(target.connection)
+        tokens = connections.tokens(target.connection, secrets)
+        connector = registry.build(target.connection, secrets, tokens=tokens)
         return compared(target, connector, plan.file.lines(), limit)
 
     def run(self, sync: Sync, asked: Asked) -> Ended:

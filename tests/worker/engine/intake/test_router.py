@@ -134,8 +134,14 @@ async def test_a_record_that_comes_last_does_not_pass_those_that_wait(bench: Ben
     """However long the opening of a connection takes: what came first is handed over first, and all of it."""
     saas = bench.connect()
     asked, store_answers = threading.Event(), threading.Event()
+
+    def reads() -> frozenset[str]:
+        asked.set()
+        store_answers.wait()
+        return frozenset()
+
     async with bench.working() as worker:
-        worker._opener._reads = lambda: (asked.set(), store_answers.wait(), frozenset())[2]
+        worker._opener._reads = reads
         bench.emit(event(1))
         await bench.eventually(asked.is_set)
         bench.emit(event(2))
