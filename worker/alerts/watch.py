@@ -20,6 +20,7 @@ from worker.alerts.telling import Message, Teller
 from worker.alerts.wording import text_of
 from worker.clock import Clock
 from worker.log_events import logger
+from worker.refresher.leases import Watch as LeaseWatch
 from worker.syncs.definition.bounds import seconds
 from worker.syncs.errors import SyncBusy
 from worker.syncs.run.holding import held
@@ -42,6 +43,7 @@ class Watch:
         self._findings = Findings(settings, store)
         self._states = AlertStates(store)
         self._teller = Teller(settings, store, log)
+        self._leases = LeaseWatch()
         self._due: dict[str, float] = {}
         self._told: set[str] = set()
         self._stop = threading.Event()
@@ -68,7 +70,7 @@ class Watch:
         self._teller.close()
 
     def _work(self) -> None:
-        with held(self._store, LEASE, monotonic=self._clock.monotonic) as holding:
+        with held(self._store, LEASE, monotonic=self._clock.monotonic, watch=self._leases) as holding:
             read_at = float("-inf")
             alerts: list[Alert] = []
             while not self._stop.is_set() and not holding.lost:

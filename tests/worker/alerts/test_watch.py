@@ -17,6 +17,10 @@ from topics.outbox.engine import open_engine
 from topics.outbox.outbox import Outbox
 from topics.warehouse import warehouse_url
 from worker.alerts.errors import BadAlert
+from worker.alerts.watch import Watch
+from worker.clock import FakeClock
+from worker.refresher.leases import Leases
+from worker.syncs.errors import SyncBusy
 
 FAILED = "SELECT id, mail FROM imports WHERE failed ORDER BY id"
 
@@ -178,3 +182,15 @@ def test_an_address_that_is_not_enough_is_said(world: World) -> None:
         world.watch.check(alert_of(on="down", to="crm:QA"))
     with pytest.raises(BadAlert, match="add message on slack needs channel"):
         world.watch.check(alert_of(on="down", to={"connection": "slack", "operation": "add", "fields": {"text": "x"}}))
+
+
+def test_the_watch_of_a_process_that_died_goes_on_in_another(world: World) -> None:
+    """It asks again and again, and takes over when the other shows no sign of life."""
+    clock = FakeClock()
+    watch = Watch(world.settings, world.store, world.log, clock, world.settings.alerts)
+    Leases(world.store).take("sync:*alerts", "dead")
+    with pytest.raises(SyncBusy):
+        watch._work()
+    clock.advance(16)
+    watch._work()
+    assert Leases(world.store).held() == {}

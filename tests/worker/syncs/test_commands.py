@@ -10,6 +10,8 @@ import pytest
 from tests.worker.syncs.conftest import World
 from topics.cli.console import run
 from topics.cli.context import CommandContext
+from worker.refresher import leases
+from worker.refresher.leases import Leases
 from writeback import cli
 
 
@@ -52,6 +54,8 @@ def test_from_create_to_the_reckoning(
     assert call("resume", "crm_people")[0] == 0
     assert "rows in the snapshot: 3" in call("show", "crm_people")[1]
     assert call("reset", "crm_people")[0] == 2
+    Leases(world.store).take("sync:crm_people", "dead")
+    monkeypatch.setattr(leases, "TAKEOVER_SECONDS", 0.1)
     assert call("reset", "crm_people", "--yes")[0] == 0
     assert json.loads(call("plan", "crm_people", "--json")[1])["added"] == 3
     code, _, err = call("show", "people")

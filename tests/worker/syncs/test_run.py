@@ -14,9 +14,12 @@ from connectors.sandbox.server import Sandbox
 from tests.connectors.sandbox_thread import running
 from tests.worker.syncs.conftest import World, sync_of
 from topics.event.event import Operation
+from worker.clock import FakeClock
+from worker.refresher.leases import Leases
 from worker.syncs.errors import BadSync, GuardStopped, PlanOutdated, SourceFailed, SyncBusy
 from worker.syncs.plan.file import PlanFile
 from worker.syncs.run.holding import held
+from worker.syncs.run.run import Asked
 from worker.syncs.state.runs import Runs
 from worker.syncs.state.syncs import Syncs
 
@@ -199,6 +202,17 @@ def test_one_run_at_a_time(world: World) -> None:
     Syncs(world.store).set_due("people", 10.0)
     with pytest.raises(SyncBusy, match="has just run it"):
         world.run(sync_of(), due=10.0)
+
+
+def test_the_sync_of_a_process_that_died_runs_again(world: World) -> None:
+    """Whoever asks again and again takes it over, without waiting; a look at a busy one asks the warehouse nothing."""
+    clock = FakeClock()
+    runner = replace(world.runner, clock=clock)
+    Leases(world.store).take("sync:people", "dead")
+    with pytest.raises(SyncBusy, match="run by dead"):
+        runner.run(sync_of(table="poeple"), Asked("a test"))
+    clock.advance(16)
+    assert runner.run(sync_of(), Asked("a test")).run.state == "ok"
 
 
 def test_reset_sends_everything_again(world: World) -> None:

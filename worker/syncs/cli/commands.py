@@ -24,7 +24,7 @@ from worker.syncs.cli.create import create
 from worker.syncs.cli.opened import folder_of, name_argument, runner_of
 from worker.syncs.cli.plan import plan
 from worker.syncs.cli.reckoning import print_runs, told
-from worker.syncs.cli.run import run
+from worker.syncs.cli.run import BUSY_S, run
 
 if TYPE_CHECKING:
     from worker.syncs.definition.model import Sync
@@ -179,7 +179,7 @@ def reset(context: CommandContext, /, *, name: str, yes: bool) -> None:
         click.confirm(
             f"The next run of {name} sends all rows again (the snapshot has {rows:,}). Go on?", abort=True, err=True
         )
-    with held(context.store(), name, monotonic=runner_of(context).clock.monotonic):
+    with held(context.store(), name, monotonic=runner_of(context).clock.monotonic, patience=BUSY_S):
         standings.reset(name)
     say(f"Reset {name}: the next run takes every row for new.")
 

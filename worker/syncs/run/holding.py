@@ -35,12 +35,15 @@ class Holding:
 
 
 @contextmanager
-def held(store: Engine, sync: str, *, monotonic: Now, patience: float = 0.0) -> Iterator[Holding]:
+def held(
+    store: Engine, sync: str, *, monotonic: Now, patience: float = 0.0, watch: Watch | None = None
+) -> Iterator[Holding]:
     """Raises ``SyncBusy`` when another process has it, and still has it after so many seconds.
 
-    One that died does not: its lease is taken over when it has shown no sign of life for 15 seconds.
+    One that died does not: its lease is taken over when it has shown no sign of life for 15 seconds. Whoever does not
+    wait that long in one call passes the same ``watch`` each time: it remembers since when the lease looks the same.
     """
-    leases, watch, name = Leases(store), Watch(), _named(sync)
+    leases, watch, name = Leases(store), watch or Watch(), _named(sync)
     me, stop, since = f"{gethostname()}:{os.getpid()}", threading.Event(), monotonic()
     while True:
         found = leases.take(name, me)

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from topics.log import Log, Partition
 from topics.settings import Settings
 from worker.clock import Clock
 from worker.log_events import logger
+from worker.refresher.leases import Watch
 from worker.syncs.definition.model import Sync
 from worker.syncs.errors import GuardStopped, SyncBusy
 from worker.syncs.plan.destination import Found, compared
@@ -79,6 +80,8 @@ class Runner:
     store: Engine
     log: Log
     clock: Clock
+    watch: Watch = field(default_factory=Watch)
+    """Of the leases of other processes, from one run that is asked for to the next."""
 
     @contextmanager
     def planner(self, sync: Sync) -> Iterator[Planner]:
@@ -119,8 +122,10 @@ class Runner:
         ``LogUnavailable``, ``StoreUnavailable``. The next run goes on where this one was.
         """
         with (
+            held(
+                self.store, sync.name, monotonic=self.clock.monotonic, patience=asked.patience, watch=self.watch
+            ) as holding,
             self.planner(sync) as planner,
-            held(self.store, sync.name, monotonic=self.clock.monotonic, patience=asked.patience) as holding,
         ):
             syncs = Syncs(self.store)
             syncs.claim(sync.name, holding.epoch)
