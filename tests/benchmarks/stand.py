@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kafka import KafkaConsumer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+
 from connectors.connections.store import Connections
 from tests.benchmarks.far_end import FarEnd, Report
 from tests.benchmarks.footprint import Footprint
@@ -19,7 +22,7 @@ from tests.benchmarks.processes import cpu_seconds
 from topics import names
 from topics.event import codec
 from topics.event.event import Event
-from topics.log import Log
+from topics.log import Log, Partition
 from topics.store import open_store
 from worker.demo.stage import WRITEBACK, Stage
 
@@ -101,9 +104,19 @@ class Stand:
     def worker(self, group: str = "", *, processes: int = 1) -> list[Process]:
         """A ``writeback worker`` that reads from the beginning, or goes on where that group was."""
         name = f"worker-{uuid.uuid4().hex[:8]}"
+        if not group and self.bootstrap:
+            self._read_from_the_beginning(name)
         more = () if processes == 1 else ("--processes", str(processes))
         env = {"WRITEBACK_GROUP": group or name, "WRITEBACK_LOG_LEVEL": "warning"}
         return [self.stage.start(*WRITEBACK, "worker", *more, name=name, **env)]
+
+    def _read_from_the_beginning(self, group: str) -> None:
+        """Commits for a new group: without any it would hold a topic that another has worked through."""
+        topics = self.log.topics(names.DEFAULT.events_prefix)
+        starts = self.log.start_offsets([Partition(topic, n) for topic, count in topics.items() for n in range(count)])
+        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, group_id=group, enable_auto_commit=False)
+        consumer.commit({TopicPartition(p.topic, p.number): OffsetAndMetadata(at, "", -1) for p, at in starts.items()})
+        consumer.close()
 
     def script(self, text: str, name: str, *arguments: str) -> Process:
         """A user's script, running; what it prints is in ``<name>.out``."""
