@@ -77,7 +77,10 @@ class HeldRequests:
             logger().warning("store.unavailable", error=str(error))  # an order that is done is answered the next time
 
     async def _carry_out(self, owned: OwnedPartition, order: Order) -> str:
-        """What it came to; nothing while requests before that place are still to be read."""
+        """What it came to; nothing while requests before that place are still to be read.
+
+        Nothing, too, when the partition was taken away meanwhile: its next owner carries the order out.
+        """
         found = self._found.get(owned.partition)
         if found is None and order.kind == "skip" and owned.progress.watermark < order.below:
             return ""  # a refresher that has just begun does not know yet what it cannot read
@@ -87,10 +90,14 @@ class HeldRequests:
             return ""
         if found.record is not None:
             await self._keep(found.record, found.reason)
+            if not owned.open:
+                return ""
         owned.progress.leave_out(found.offset, found.behind)
         self._go_past(owned, found.behind)
         self.forget(owned.partition)
         await self._commit({owned})
+        if not owned.open:
+            return ""
         kept = "; its bytes are in a dead letter" if found.record is not None else ""
         return f"goes on at offset {found.behind:,}, past what cannot be read{kept}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +18,14 @@ from topics.cli.console import USAGE, run
 from topics.cli.context import CommandContext
 from topics.event.codec import Encoded
 from topics.event.refresh import RefreshRequest, encode
-from topics.log import Partition
-from topics.orders import Order
+from topics.log import Partition, Record, Unreadable
+from topics.orders import Order, Orders
 from topics.settings import Settings
+from topics.store import open_store
+from worker.clock import FakeClock
 from worker.observe.doctor import Finding, examine
+from worker.refresher.held import HeldRequests
+from worker.refresher.owned import OwnedPartition
 
 pytestmark = pytest.mark.timeout(300)  # a broker may have to be started first
 
@@ -78,6 +83,33 @@ async def test_nothing_is_held(stand: Stand) -> None:
         await until(lambda: stand.orders.of([place])[0].answer)
 
     assert stand.orders.of([place])[0].answer == "it is not held"
+
+
+@pytest.mark.parametrize("during", ["letter", "commit"])
+async def test_a_partition_that_is_lost_on_the_way(tmp_path: Path, during: str) -> None:
+    """While its letter or its commit is under way: the order stays, for the next owner to carry out."""
+    place = Partition(names.DEFAULT.refresh, 0)
+    owned = OwnedPartition(place, None)
+    sought: list[int] = []
+
+    async def lose(now: str) -> None:
+        owned.open = now != during
+
+    orders = Orders(open_store(f"sqlite:///{tmp_path / 'store.db'}"))
+    held = HeldRequests(
+        orders,
+        {place: owned},
+        FakeClock(),
+        keep=lambda *_: lose("letter"),
+        seek=lambda _, to: sought.append(to),
+        commit=lambda _: lose("commit"),
+    )
+    held.unreadable(Unreadable(place, 0, "spoiled", after=1, record=Record(place, 0, 0, None, b"?")))
+    orders.give([Order(place, "skip", 1, "ops", 1_700_000_000.0)])
+    await held.obey()
+
+    assert [order.answer for order in orders.of([place])] == [None]
+    assert sought == ([1] if during == "commit" else [])
 
 
 @pytest.mark.parametrize("stand", ["sqlite"], indirect=True)
