@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from topics.errors import LogError
 from topics.headers import Header, PackedHeaders
@@ -26,8 +26,16 @@ METADATA_BUDGET = 4_096
 
 
 class Partition(NamedTuple):
+    """Its text is ``topic[number]``."""
+
     topic: str
     number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The partition that has this text. Raises ``ValueError`` for any other text."""
+        topic, _, number = text.removesuffix("]").rpartition("[")
+        return cls(topic, int(number))
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.number}]"

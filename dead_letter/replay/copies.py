@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dead_letter.replay.claim import Claim
-from dead_letter.store.backlog import partitions_of, read_to_end
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
+from topics.backlog import partitions_of, read_to_end
 from topics.event.codec import REPLAY_LETTER, REPLAY_NUMBER
 from topics.log import Log, Partition, Position, Record
 

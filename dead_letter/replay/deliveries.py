@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dead_letter.replay.lineage import Lineage, record_of
-from dead_letter.store.backlog import partitions_of, read_to_end
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
+from topics.backlog import partitions_of, read_to_end
 from topics.errors import MalformedEvent
 from topics.event.result import Result, unpack
 from topics.log import Log

@@ -18,9 +18,9 @@ from dead_letter.replay.closing import ACK_SECONDS, Closing, closings, lift, sen
 from dead_letter.replay.outgoing import Send, event_to_send, replay_number
 from dead_letter.replay.selection import Planned, target
 from dead_letter.replay.turns import Turns
-from dead_letter.store.backlog import partitions_of
 from dead_letter.store.rows import Copying, Stored, Summary
 from dead_letter.store.store import LetterStore
+from topics.backlog import partitions_of
 from topics.cli.pace import Pace
 from topics.errors import LogError, LogUnavailable, MalformedEvent, RecordRefused
 from topics.log import Log, Position, Producer

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dead_letter.errors import LetterRefused, LettersUnreadable
 from dead_letter.letter.letter import decode, raw
 from dead_letter.log_events import EventName, logger
-from dead_letter.store.backlog import partitions_of, read_to_end
 from dead_letter.store.store import Arrival, LetterStore
+from topics.backlog import partitions_of, read_to_end
 from topics.errors import CommitFenced, LogUnavailable, StoreUnavailable
 from topics.log import Commit, Consumer, Log, Partition, Record, Unreadable, UnreadableRecords
 from topics.retention import Retention

@@ -87,7 +87,7 @@ class OutboxReader:
         if row is None or not row.open:
             return None
         ends: dict[str, int] = json.loads(row.ends) if isinstance(row.ends, str) else row.ends
-        return {Partition(*_split(name)): offset for name, offset in ends.items()}
+        return {Partition.parse(name): offset for name, offset in ends.items()}
 
     def begin(self, ends: Mapping[Partition, int]) -> None:
         """From now on rows may be in the log, behind these offsets, and still be here."""
@@ -193,11 +193,6 @@ def fields_of(row: Row, *, sqlite: bool) -> bytes:
     from topics.event import exact_json  # noqa: PLC0415 - only for reals and blobs
 
     return exact_json.dumps(value_of(row.payload))
-
-
-def _split(name: str) -> tuple[str, int]:
-    topic, _, number = name.removesuffix("]").rpartition("[")
-    return topic, int(number)
 
 
 _SELECT_POSTGRES = """\

@@ -11,6 +11,7 @@ from functools import lru_cache
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from topics.backlog import event_ids
 from topics.errors import LogUnavailable, RecordRefused, StoreUnavailable
 from topics.event.codec import TYPE_PREFIX, Stamp
 from topics.event.event import Operation, Options
@@ -134,25 +135,11 @@ class Relay:
         starts = reader.unfinished()
         if starts is None or self._stop.wait(SETTLE_S):
             return
-        ends = self._ends()
-        found = self._ids_between({partition: starts.get(partition, 0) for partition in ends}, ends)
+        found = event_ids(self._log, {partition: starts.get(partition, 0) for partition in self._ends()})
         while rows := [row for row in reader.fetch(BATCH) if row.id in found]:
             reader.settle(rows, dict.fromkeys(map(record_of, rows)), self._today())  # None: their fields were not noted
         logger().info("relay.recovered", looked_through=len(found))
         reader.finish()
-
-    def _ids_between(self, starts: dict[Partition, int], ends: dict[Partition, int]) -> set[str]:
-        found: set[str] = set()
-        source = self._log.reader(starts)
-        try:
-            while any(source.position(partition) < end for partition, end in ends.items()):
-                for record in source.poll(IDLE_S):
-                    for name, value in record.headers:
-                        if name == "ce_id" and value is not None:
-                            found.add(value.decode())
-        finally:
-            source.close()
-        return found
 
     def _publish(self, reader: OutboxReader, send: Callable[..., Future[Position]], rows: Sequence[Row]) -> None:
         """Hand them all to the log, and remove those that it has."""

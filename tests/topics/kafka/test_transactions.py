@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from dead_letter.store.backlog import read_to_end
 from tests.conformance.log_harness import PATIENCE, Member, read_all
 from tests.kafka_broker import Broker
 from tests.topics.kafka.librdkafka import Transactions, plain
+from topics.backlog import read_to_end
 from topics.kafka.log import KafkaLog
 from topics.log import Commit, Partition
 from topics.names import TopicSpec

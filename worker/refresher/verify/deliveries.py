@@ -13,7 +13,7 @@ from typing import Any
 
 from connectors.engine.runner.runner import HttpConnector
 from connectors.errors import UnknownFunction
-from dead_letter.store.backlog import partitions_of, read_to_end
+from topics.backlog import partitions_of, read_to_end
 from topics.errors import MalformedEvent
 from topics.event import codec
 from topics.event.result import Result, unpack

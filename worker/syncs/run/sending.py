@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 
+from topics.backlog import event_ids
 from topics.errors import RecordRefused
 from topics.event.codec import Encoded
 from topics.log import Log, Partition, Position, Producer
@@ -32,7 +33,6 @@ BATCH_EVENTS = 1_000
 BATCH_LINES = 200
 SETTLE_S = 1.0
 """What a killed process had handed to the network may still arrive: it is waited for before the log is read."""
-IDLE_S = 0.5
 
 
 class _Event(NamedTuple):
@@ -189,18 +189,7 @@ def others(lines: Iterable[Line]) -> Iterator[Line]:
 def recovered(log: Log, target: Target, starts: Mapping[Partition, int], wait: Callable[[float], Any]) -> set[str]:
     """After a run that was cut off: the ids of this sync's events that the log has behind these offsets."""
     wait(SETTLE_S)
-    ends = log.end_offsets(list(starts))
-    source_name, found = target.sync.source.encode(), set()
-    source = log.reader(dict(starts))
-    try:
-        while any(source.position(place) < end for place, end in ends.items()):
-            for record in source.poll(IDLE_S):
-                headers = dict(record.headers)
-                if headers.get("ce_source") == source_name and (said := headers.get("ce_id")) is not None:
-                    found.add(said.decode())
-    finally:
-        source.close()
-    return found
+    return event_ids(log, starts, source=target.sync.source)
 
 
 def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:

@@ -128,11 +128,7 @@ def note_sent(transaction: Transaction, run: str, counts: Mapping[str, int], val
 
 
 def ends_of(run: Run) -> dict[Partition, int]:
-    found = {}
-    for name, offset in run.ends.items():
-        topic, _, number = name.removesuffix("]").rpartition("[")
-        found[Partition(topic, int(number))] = offset
-    return found
+    return {Partition.parse(name): offset for name, offset in run.ends.items()}
 
 
 def _counted(transaction: Transaction, found: Sequence[Row[Any]]) -> list[Run]:

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from dead_letter.letter.letter import Attempt, Letter, decode
-from dead_letter.store.backlog import read_to_end
 from tests.dead_letter.samples import a_letter, a_record
+from topics.backlog import read_to_end
 from topics.kafka.producer import ENVELOPE_BYTES
 from topics.log import Log, Partition
 from topics.names import DEFAULT, TopicSpec

@@ -39,6 +39,22 @@ def read_to_end(log: Log, starts: Mapping[Partition, int], *, strict: bool = Fal
         reader.close()
 
 
+def event_ids(log: Log, starts: Mapping[Partition, int], *, source: str | None = None) -> set[str]:
+    """The ids of the events between these offsets and the present ends; of one ``source``, or of all.
+
+    Raises ``LogUnavailable``, as ``read_to_end`` does.
+    """
+    wanted = None if source is None else source.encode()
+    found: set[str] = set()
+    for records in read_to_end(log, starts):
+        for record in records:
+            headers = dict(record.headers)
+            said = headers.get("ce_id")
+            if said is not None and (wanted is None or headers.get("ce_source") == wanted):
+                found.add(said.decode())
+    return found
+
+
 def partitions_of(log: Log, topic: str) -> list[Partition]:
     """None when there is no such topic."""
     return [Partition(topic, number) for number in range(log.topics(topic).get(topic, 0))]
