@@ -14,7 +14,7 @@ from topics.event import codec
 from topics.event.result import unpack
 from topics.log import Log, Partition, Record, UnreadableRecords
 from worker.engine.progress.metadata import Memory
-from worker.engine.progress.ranges import Range, of
+from worker.engine.progress.ranges import Range, of, union
 
 POLL_SECONDS = 1.0
 READ_SECONDS = 10.0
@@ -23,15 +23,23 @@ AGES_MS = (3_600_000, 86_400_000, 7 * 86_400_000)
 """An hour, a day, a week: the ledger is read from the shortest of them that all first records are younger than."""
 MARGIN_MS = 3_600_000
 """An hour: how much later than the ledger's clock the clock of a producer may be."""
+LOOKED_AT = 50_000
+"""So many records of a partition at most are read to tell a missing outcome from an offset without a record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """``start``, ``end``: the partition's. ``ended``: ranges of offsets below the end with an outcome in the ledger."""
+    """``start``, ``end``: the partition's. ``ended``: ranges of offsets below the end with an outcome in the ledger.
+
+    ``empty``: offsets that hold no record (markers of transactions, what was rolled back), as far as the partition was
+    looked through, which is up to ``looked_to``.
+    """
 
     start: int
     end: int
     ended: tuple[Range, ...]
+    empty: tuple[Range, ...] = ()
+    looked_to: int = 0
 
     @property
     def delivered_before(self) -> bool:
@@ -49,10 +57,10 @@ class Evidence:
     def memory(self) -> tuple[int, Memory]:
         """Where to go on, and what to remember.
 
-        What has an outcome is done, and so is all that is older than the oldest outcome (the ledger keeps four weeks).
-        What lies between may have been sent, and has no outcome.
+        What has an outcome is done, and so are offsets without a record, and all that is older than the oldest outcome
+        (the ledger keeps four weeks). What lies between may have been sent, and has no outcome.
         """
-        ranges = [(start, end) for start, end in self.ended if end > self.start]
+        ranges = [(start, end) for start, end in union([*self.ended, *self.empty]) if end > self.start]
         if not ranges:
             return self.start, Memory()
         between = [(end, start) for (_, end), (start, _) in pairwise(ranges)]
@@ -60,9 +68,14 @@ class Evidence:
 
     @property
     def left(self) -> int:
-        """Events that have no outcome, and go out when it goes on from the ledger."""
+        """Events that have no outcome, and go out when it goes on from the ledger; see ``exact``."""
         watermark, memory = self.memory()
         return self.end - watermark - sum(end - start for start, end in memory.done)
+
+    @property
+    def exact(self) -> bool:
+        """``left`` is their number. If not, it is the most that it can be."""
+        return self.looked_to >= self.end
 
 
 @dataclass(slots=True)
@@ -83,9 +96,34 @@ def gather(log: Log, partitions: Sequence[Partition], now_ms: int) -> dict[Parti
     judged: dict[Partition, Evidence] = {}
     for partition, outcomes in found.items():
         start, end = starts[partition], ends[partition]
-        ended = _of_this_topic(log, partition, start, end, outcomes)
-        judged[partition] = Evidence(start, end, tuple(of(ended)))
+        ended = tuple(of(_of_this_topic(log, partition, start, end, outcomes)))
+        empty, looked_to = _without_records(log, partition, ended[0][1], end) if ended else ((), start)
+        judged[partition] = Evidence(start, end, ended, empty, looked_to)
     return judged
+
+
+def _without_records(log: Log, partition: Partition, start: int, end: int) -> tuple[tuple[Range, ...], int]:
+    """The offsets from ``start`` on that hold no record, and up to where that is known.
+
+    What cannot be read is a record: there the look ends, as it does after so many records.
+    """
+    reader = log.reader({partition: start}, strict=True)
+    empty: list[Range] = []
+    place, left = start, LOOKED_AT
+    try:
+        while place < end and left > 0:
+            records = reader.poll(POLL_SECONDS)
+            for record in records:
+                empty.append((place, record.offset))
+                place = record.offset + 1
+            left -= len(records)
+            empty.append((place, max(place, reader.position(partition))))
+            place = empty[-1][1]
+    except UnreadableRecords:
+        pass
+    finally:
+        reader.close()
+    return tuple(union(empty)), place
 
 
 def _of_this_topic(log: Log, partition: Partition, start: int, end: int, outcomes: _Outcomes) -> Sequence[int]:

@@ -194,7 +194,7 @@ class PartitionHolds:
             told = f"goes on at offset {order.below:,}: what lay before it is passed, undelivered"
         else:
             progress = Progress.of(watermark, memory)
-            told = f"goes on at offset {watermark:,}: what has no outcome goes out ({evidence.left:,})"
+            told = f"goes on at offset {watermark:,}: what has no outcome goes out ({_left(evidence)})"
         fresh = self._partitions.restart(assignment, progress)
         self._committer.insist(fresh)
         await fresh.known()
@@ -244,8 +244,12 @@ def _commits_gone(partition: Partition, evidence: Evidence) -> str:
     return (
         f"partition {partition.number}: the group's commits are gone, and it was read before ({seen}); "
         f"`writeback topics resume {slug_of(partition.topic)}` goes on with what has no outcome there "
-        f"({evidence.left:,}); --from start delivers everything again, --from end nothing of what is there"
+        f"({_left(evidence)}); --from start delivers everything again, --from end nothing of what is there"
     )
+
+
+def _left(evidence: Evidence) -> str:
+    return f"{evidence.left:,}" if evidence.exact else f"at most {evidence.left:,}"
 
 
 def _cannot_be_read(found: Unreadable) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from tests.tools.one_process_profile import Bench
-from tests.worker.samples import PARTITION, event
+from tests.worker.samples import PARTITION, event, write_to_the_log
 from topics import names
 from topics.log import Commit, Partition
 from topics.orders import Order, OrderKind
@@ -24,14 +23,6 @@ def order(bench: Bench, kind: OrderKind, place: Partition = PARTITION) -> None:
 def answer(bench: Bench, place: Partition = PARTITION) -> str | None:
     (given,) = bench.orders.of([place])
     return given.answer
-
-
-def write_to_the_log(folder: Path, statement: str, *values: object) -> None:
-    """As somebody does who was told to keep off."""
-    connection = sqlite3.connect(folder / "log.db")
-    with connection:
-        connection.execute(statement, values)
-    connection.close()
 
 
 def held(worker: Worker, slug: str = "acme") -> bool:

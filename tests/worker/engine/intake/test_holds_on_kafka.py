@@ -11,13 +11,16 @@ from kafka import KafkaAdminClient, codec
 
 from tests.kafka_broker import Broker
 from tests.tools.one_process_profile import Bench
-from tests.topics.kafka.librdkafka import write
+from tests.topics.kafka.librdkafka import Transactions, write
 from tests.worker.samples import event
 from topics import names
 from topics.event.codec import Encoded, encode
+from topics.event.result import Result, pack
 from topics.log import Partition
 from topics.open import open_log
 from topics.orders import Order, OrderKind
+from worker.engine.intake.evidence import gather
+from worker.engine.progress.metadata import Memory
 from worker.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -129,3 +132,24 @@ async def test_a_batch_that_cannot_be_read_and_a_topic_of_nobody(
     assert letters["ghost"].record.offset == 0
     assert answer(bench, "crm") == "goes on at offset 3, past what cannot be read; its bytes are in a dead letter"
     assert answer(bench, "ghost") == "what lay below offset 1 is dead-lettered"
+
+
+def test_markers_of_transactions_miss_no_outcome(bench: Bench, kafka: Broker) -> None:
+    """The markers and what was rolled back hold no record: one event is left, and is counted as one."""
+    bench.connect("markers")
+    partition, transactions = place("markers"), Transactions(kafka.bootstrap)
+    one, two, three = (encode(event(number, connection="markers")) for number in range(3))
+    transactions.commit(partition.topic, one)  # at offset 0, its marker behind it
+    transactions.abort(partition.topic, two, two)  # 2 to 4
+    transactions.commit(partition.topic, two)  # at offset 5
+    transactions.commit(partition.topic, three)
+    outcomes = [
+        Result(name, "delivered", "markers", "contact", "upsert", None, *partition, offset, attempts=1, time=1.0)
+        for name, offset in (("e0", 0), ("e1", 5))
+    ]
+    bench.producer.send(names.DEFAULT.results, key=b"markers", value=pack(outcomes)).result(10)
+
+    evidence = gather(bench.log, [partition], 1_800_000_000_000)[partition]
+
+    assert (evidence.left, evidence.exact) == (1, True)
+    assert evidence.memory() == (7, Memory(announced=[(7, 8)], done=[(8, 9)]))
