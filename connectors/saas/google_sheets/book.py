@@ -15,11 +15,22 @@ from connectors.engine.runner.verdicts import Rules, after_failure, refusal
 from connectors.engine.transport.failures import TransportFailure
 from connectors.engine.transport.session import MAX_READ
 from connectors.errors import CallFailed
-from connectors.saas.google_sheets.layout import HEADER, Layout, Sheet, columns_of, header_of, whole_column
+from connectors.saas.google_sheets.layout import (
+    HEADER_ROW,
+    Area,
+    Layout,
+    Sheet,
+    columns_of,
+    first_cell,
+    header_of,
+    place_of,
+    whole_column,
+)
 from topics.event import exact_json
 
 SHEETS: Final = "sheets.properties(sheetId,title,gridProperties(rowCount,columnCount))"
-TRIES: Final = 3
+TRIES: Final = 4
+RENAMED: Final = Retry("the sheet has got another name while it was read")
 _RENDER: Final = (("valueRenderOption", "UNFORMATTED_VALUE"), ("dateTimeRenderOption", "FORMATTED_STRING"))
 _DONE: Final = Expected(says=compile_says(["spreadsheetId", "type(replies) == 'array'"]))
 _VALUES: Final = Expected(says=compile_says(["type(valueRanges) == 'array'"]))
@@ -27,12 +38,16 @@ _SHEETS: Final = Expected(says=compile_says(["type(sheets) == 'array'"]))
 
 
 class Book:
-    """``rules``: those of calls that only ask."""
+    """``rules``: those of calls that only ask. ``paced``: it is read at the connection's pace, for a script.
 
-    def __init__(self, sender: Sender, rules: Rules, url: str) -> None:
+    A turn writes to a sheet by its number, so its rows are read by that number too: a name may go to another sheet.
+    """
+
+    def __init__(self, sender: Sender, rules: Rules, url: str, *, paced: bool = False) -> None:
         self.url = url
         self._sender = sender
         self._rules = rules
+        self._paced = paced
         self._sheets: dict[str, Sheet] = {}
         self._headers: dict[str, tuple[str, ...]] = {}
 
@@ -51,35 +66,43 @@ class Book:
 
     async def layout(self, title: str, keys: frozenset[str]) -> Layout | Verdict:
         """The first row as it is now, and what is in the key columns: one call, when the first row is as it was."""
-        sheet = await self.sheet(title)
-        if not isinstance(sheet, Sheet):
-            return sheet
-        known = self._headers.get(title, ())
+        refused: Verdict = Retry(f"the first row of {title!r} changed while it was read, {TRIES} times")
         for _ in range(TRIES):
+            sheet = await self.sheet(title)
+            if not isinstance(sheet, Sheet):
+                return sheet
+            known = self._headers.get(title, ())
             columns = columns_of(known, keys)
-            answer = await self.values_of(
-                [sheet.at(HEADER), *(sheet.at(whole_column(one)) for one in columns.values())]
-            )
+            answer = await self.values_of(sheet, [HEADER_ROW, *map(whole_column, columns.values())])
             if not isinstance(answer, list):
                 self.forget(title)
-                return answer
-            header = header_of(answer[0][0] if answer[0] else [])
+                if answer is not RENAMED and not isinstance(answer, Rejected):
+                    return answer
+                refused = answer  # what was known of it may be old: it is looked for once more
+                continue
+            self._headers[title] = header = header_of(answer[0][0] if answer[0] else [])
             if not keys or header == known:
-                self._headers[title] = header
                 found = [[one[0] if one else None for one in column] for column in answer[1:]]
                 return Layout(sheet, header, dict(zip(columns, found, strict=True)))
-            known = header
-        return Retry(f"the first row of {title!r} changed while it was read, {TRIES} times")
+        return refused
 
-    async def values_of(self, ranges: Sequence[str]) -> list[list[list[Any]]] | Verdict:
-        """Of each range its rows; rows and cells that are empty at the end are left out."""
-        answer = await self._ask("GET", values_url(self.url, ranges), _VALUES, self._rules)
+    async def values_of(self, sheet: Sheet, areas: Sequence[Area]) -> list[list[list[Any]]] | Verdict:
+        """Of each area its rows; rows and cells that are empty at the end are left out.
+
+        ``RENAMED``, where the sheet of this number has no longer this title.
+        """
+        filters = [{"gridRange": {"sheetId": sheet.number, **area}} for area in areas]
+        body = exact_json.dumps({"dataFilters": filters, **dict(_RENDER)})
+        answer = await self._ask("POST", f"{self.url}/values:batchGetByDataFilter", _VALUES, self._rules, body)
         if not isinstance(answer, dict):
             return answer  # type: ignore[no-any-return]  # a verdict
-        found = values_in(answer)
-        if len(found) != len(ranges):
-            return Retry(f"{len(ranges)} ranges were asked for, and the answer has {len(found)}")
-        return found
+        found = [one["valueRange"] for one in answer["valueRanges"]]
+        places = [place_of(one["range"]) for one in found]
+        if any(title != sheet.title for title, _ in places):
+            return RENAMED
+        if [first for _, first in places] != [first_cell(area) for area in areas]:
+            return Retry(f"{len(areas)} ranges were asked for, and the answer has others: {places}")
+        return [one.get("values") or [] for one in found]
 
     async def write(self, requests: Sequence[Mapping[str, Any]], rules: Rules, seconds: float | None) -> Verdict | None:
         """All of the requests or none; None: they are carried out."""
@@ -101,10 +124,13 @@ class Book:
         body: bytes | None = None,
         seconds: float | None = None,
     ) -> Any:
-        """The body of an answer, or the verdict that stands in its way."""
+        """The body of an answer, or the verdict that stands in its way. Raises ``CallFailed`` where it is paced."""
         prepared = Prepared(method, url, dict(self._sender.base.headers), body)
         try:
-            reply = await self._sender.send(prepared, seconds, MAX_READ)
+            if self._paced:
+                reply = await self._sender.ask(prepared)
+            else:
+                reply = await self._sender.send(prepared, seconds, MAX_READ)
         except TransportFailure as failure:
             return after_failure(failure, rules)
         except NoToken as none:

@@ -34,6 +34,7 @@ class GoogleSheetsConnector(HttpConnector):
         super().__init__(manifest, settings, *args, **kwargs)
         url = f"{self.sender.base.url}/v4/spreadsheets/{self.values['spreadsheet_id']}"
         self.book = Book(self.sender, self.asking, url)
+        self._read_book = Book(self.sender, self.asking, url, paced=True)
         self._turns = asyncio.Lock()
         """Between the reading and the writing of a turn no other one may move the rows."""
 
@@ -75,7 +76,8 @@ class GoogleSheetsConnector(HttpConnector):
 
     async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:
         """``id``: the row with that key; ``searchfield`` and ``searchterm``: rows with that value; else: every row."""
-        return await page_of(self.book, object_name, query, bookmark, unique=self.compiler.unique(object_name))
+        unique = self.compiler.unique(object_name)
+        return await page_of(self._read_book, object_name, query, bookmark, unique=unique)
 
     def syncs(self) -> dict[str, Sync]:
         """The sheets that the setting ``refresh_sheets`` names."""

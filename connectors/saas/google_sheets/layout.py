@@ -10,7 +10,11 @@ from typing import Any, Final
 
 from connectors.engine.template.text import as_text
 
+Area = dict[str, int]
+"""Some cells of a sheet, counted from 0, the end left out: the members of Google's GridRange but for the sheet."""
+
 HEADER: Final = "1:1"
+HEADER_ROW: Final[Area] = {"startRowIndex": 0, "endRowIndex": 1}
 FIRST_ROW: Final = 2
 """Of the records: the row before it has the names."""
 _ADDRESS: Final = re.compile(r"https://docs\.google\.com/spreadsheets/d/([A-Za-z0-9_-]+)")
@@ -95,9 +99,26 @@ def letters(column: int) -> str:
     return text
 
 
-def whole_column(column: int) -> str:
-    """All of a column: ``B:B``."""
-    return f"{letters(column)}:{letters(column)}"
+def whole_column(column: int) -> Area:
+    return {"startColumnIndex": column, "endColumnIndex": column + 1}
+
+
+def rows_between(first: int, last: int) -> Area:
+    """Whole rows, counted from 1 as in the sheet, the last one included."""
+    return {"startRowIndex": first - 1, "endRowIndex": last}
+
+
+def first_cell(area: Area) -> str:
+    """As the address of an area begins: ``B1``."""
+    return f"{letters(area.get('startColumnIndex', 0))}{area.get('startRowIndex', 0) + 1}"
+
+
+def place_of(address: str) -> tuple[str, str]:
+    """The title of the sheet and the first cell of an address of Google's: ``'It''s'!B1:B9`` is (It's, B1)."""
+    title, _, cells = address.rpartition("!")
+    if title.startswith("'"):
+        title = title[1:-1].replace("''", "'")
+    return title, cells.partition(":")[0]
 
 
 def header_of(values: Sequence[Any]) -> tuple[str, ...]:

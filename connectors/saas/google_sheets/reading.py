@@ -10,13 +10,13 @@ from connectors.errors import CallFailed
 from connectors.saas.google_sheets.book import Book, failed
 from connectors.saas.google_sheets.layout import (
     FIRST_ROW,
-    HEADER,
+    HEADER_ROW,
     Layout,
     Sheet,
     header_of,
     key_text,
-    letters,
     record_of,
+    rows_between,
 )
 
 TAKES: Final = frozenset({"id", "searchfield", "searchterm", "limit"})
@@ -59,7 +59,7 @@ async def _found(book: Book, title: str, field: str, term: str, limit: int) -> P
     rows = layout.rows_of(field, term)[:limit]
     if not rows:
         return Page([])
-    answer = await book.values_of([layout.sheet.at(f"{row}:{row}") for row in rows])
+    answer = await book.values_of(layout.sheet, [rows_between(row, row) for row in rows])
     if not isinstance(answer, list):
         raise failed(answer)
     return Page([record_of(layout.header, one[0] if one else []) for one in answer])
@@ -72,7 +72,7 @@ async def _listed(book: Book, title: str, start: int, limit: int) -> Page:
     if start > sheet.rows:
         return Page([])
     end = min(start + limit - 1, sheet.rows)
-    answer = await book.values_of([sheet.at(HEADER), sheet.at(f"A{start}:{letters(sheet.columns - 1)}{end}")])
+    answer = await book.values_of(sheet, [HEADER_ROW, rows_between(start, end)])
     if not isinstance(answer, list):
         raise failed(answer)
     header = header_of(answer[0][0] if answer[0] else [])

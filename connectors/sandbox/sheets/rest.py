@@ -14,7 +14,7 @@ from connectors.sandbox.faults import Fate, Faults
 from connectors.sandbox.ledger import Entry
 from connectors.sandbox.quota import Quota
 from connectors.sandbox.sheets.book import Book
-from connectors.sandbox.sheets.grid import Grid, SheetsError, invalid
+from connectors.sandbox.sheets.grid import Area, Grid, SheetsError, invalid, name
 
 _PATH: Final = re.compile(
     r"/v4/spreadsheets/([^/:]+)(?::(batchUpdate)|/values:(\w+)|/values/(.+?)(?::(append|clear))?)?", re.DOTALL
@@ -57,7 +57,7 @@ class Sheets:
         entry = Entry(call.number, self.name, operation, match[1] if match else "", received=call.now)
         with suppress(ValueError):
             entry.properties = call.json() if call.body else {name: list(given) for name, given in call.query.items()}
-        return [entry], call.method == "GET" or call.path == _TOKEN
+        return [entry], _asks(call) or call.path == _TOKEN
 
     def admit(self, call: Call) -> Answer | None:
         """Credentials, and the limits of a minute."""
@@ -65,7 +65,7 @@ class Sheets:
             return None
         if not call.token or (self._tokens is not None and call.token not in self._tokens):
             return _failed(SheetsError(401, "UNAUTHENTICATED", "Request had invalid authentication credentials."))
-        kind, quota = ("Read", self._reads) if call.method == "GET" else ("Write", self._writes)
+        kind, quota = ("Read", self._reads) if _asks(call) else ("Write", self._writes)
         return _exceeded(kind) if quota.take(call.now) > 0 else None
 
     def perform(self, call: Call, entries: list[Entry]) -> Answer:
@@ -83,7 +83,7 @@ class Sheets:
         return done
 
     def throttled(self, call: Call, fate: Fate) -> Answer:  # noqa: ARG002
-        return _exceeded("Read" if call.method == "GET" else "Write")
+        return _exceeded("Read" if _asks(call) else "Write")
 
     def unavailable(self, call: Call) -> Answer:  # noqa: ARG002
         return _failed(SheetsError(503, "UNAVAILABLE", "The service is currently unavailable."))
@@ -123,6 +123,11 @@ class Sheets:
             ranges = [_values(call, book, where) for where in call.query.get("ranges", [])]
             return answer(200, {"spreadsheetId": book.id, "valueRanges": ranges})
         body = call.json()
+        if verb == "batchGetByDataFilter":
+            return answer(
+                200,
+                {"spreadsheetId": book.id, "valueRanges": [_filtered(book, one, body) for one in body["dataFilters"]]},
+            )
         if verb == "batchClear":
             for where in body["ranges"]:
                 grid, area = book.place(where)
@@ -166,6 +171,26 @@ class Sheets:
         if self._tokens is not None:
             self._tokens |= {token}
         return answer(200, {"access_token": token, "expires_in": 3_599, "token_type": "Bearer"})
+
+
+def _asks(call: Call) -> bool:
+    return call.method == "GET" or call.path.endswith(":batchGetByDataFilter")
+
+
+def _filtered(book: Book, one: dict[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a GridRange, with their address."""
+    where = one["gridRange"]
+    grid = book.by_number(where.get("sheetId", 0))
+    top, left = where.get("startRowIndex", 0), where.get("startColumnIndex", 0)
+    bottom, right = where.get("endRowIndex", grid.rows), where.get("endColumnIndex", grid.columns)
+    if top >= grid.rows or left >= grid.columns:
+        raise invalid(f"Range ({grid.title}) exceeds grid limits. Max rows: {grid.rows}, max columns: {grid.columns}")
+    formatted = asked.get("valueRenderOption", "FORMATTED_VALUE") == "FORMATTED_VALUE"
+    found = grid.values(Area(top, left, bottom, right), formatted=formatted)
+    title = grid.title if grid.title.isalnum() else "'" + grid.title.replace("'", "''") + "'"
+    address = f"{title}!{name(left)}{top + 1}:{name(min(right, grid.columns) - 1)}{min(bottom, grid.rows)}"
+    values = {"range": address, "majorDimension": "ROWS", **({"values": found} if found else {})}
+    return {"valueRange": values, "dataFilters": [one]}
 
 
 def _values(call: Call, book: Book, where: str) -> dict[str, Any]:

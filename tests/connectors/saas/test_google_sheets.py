@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -173,7 +174,7 @@ async def test_one_write_a_turn(sandbox: Sandbox, sheets: GoogleSheetsConnector)
         ]
     )
 
-    assert calls(sandbox) == ["batchGet", "batchUpdate"]
+    assert calls(sandbox) == ["batchGetByDataFilter", "batchUpdate"]
     assert kinds(verdicts) == [Delivered, Delivered, Rejected, Rejected, Rejected, Delivered]
     assert "no column 'colour': its first row names email, name, phone, city" in verdicts[2].reason  # type: ignore[union-attr]
     assert rows_of(sandbox)[1:] == [
@@ -292,6 +293,58 @@ async def test_a_first_row_that_changes(sandbox: Sandbox, sheets: GoogleSheetsCo
 
     assert kinds(verdicts) == [Delivered]
     assert rows_of(sandbox)[1] == ["", "a@x.com", "A2"]
+
+
+async def test_a_sheet_that_is_renamed(sandbox: Sandbox, sheets: GoogleSheetsConnector) -> None:
+    """What was Leads is Old, and another sheet is Leads now: rows are found and written in the one of that name."""
+    filled(sandbox, ["email", "name"], ["a@x.com", "A"], ["b@x.com", "B"])
+    await sheets.deliver([event("upsert", email="a@x.com", name="A1")])
+    read = await sheets.read("Leads", {"id": "b@x.com"})
+    grid(sandbox).title = "Old"
+    none = await sheets.deliver([event("upsert", email="b@x.com", name="B1")])
+    grid(sandbox, "Sheet1").title = "Leads"
+    filled(sandbox, ["email", "name"], ["b@x.com", "mine"], ["a@x.com", "theirs"])
+    verdicts = await sheets.deliver([event("upsert", email="b@x.com", name="B2")])
+    verdicts += await sheets.deliver([event("delete", email="a@x.com")])
+    again = await sheets.read("Leads", {"id": "b@x.com"})
+
+    assert isinstance(none[0], Rejected)
+    assert "no sheet 'Leads'; there are Sheet1, Old" in none[0].reason
+    assert kinds(verdicts) == [Delivered] * 2
+    assert rows_of(sandbox, "Old") == [["email", "name"], ["a@x.com", "A1"], ["b@x.com", "B"]]
+    assert rows_of(sandbox, "Leads") == [["email", "name"], ["b@x.com", "B2"]]
+    assert [read.detail, again.detail] == [[{"email": "b@x.com", "name": name}] for name in ("B", "B2")]
+
+
+async def test_a_sheet_that_is_made_anew(sandbox: Sandbox, sheets: GoogleSheetsConnector) -> None:
+    """One that was deleted and made again under its name has another number: it is looked for once more."""
+    filled(sandbox, ["email"])
+    await sheets.deliver([event("add", email="a@x.com")])
+    sandbox.google_sheets.books["sandbox"].grids[1:] = [Grid("Leads", 99)]
+    verdicts = await sheets.deliver([event("add", email="b@x.com")])
+
+    assert kinds(verdicts) == [Delivered]
+    assert rows_of(sandbox) == [["email"], ["b@x.com"]]
+
+
+async def test_reads_keep_to_the_pace(sandbox: Sandbox, sheets: GoogleSheetsConnector) -> None:
+    """Each call of a script's read waits for its turn, and one that is throttled is made again when Google has time."""
+    turns: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        turns.append(seconds)
+
+    filled(sandbox, ["email"], ["a@x.com"])
+    assert sheets.sender.pace is not None
+    sheets.sender.pace.sleep = sleep
+    sheets.sender.pace.limits = replace(sheets.sender.pace.limits, rate=0.001, per_seconds=1.0)
+    sandbox.dice["google_sheets"].forced.append(Fate("throttled"))
+    page = await sheets.read("Leads", {})
+    await sheets.deliver([event("add", email="b@x.com")])
+
+    assert page.detail == [{"email": "a@x.com"}]
+    assert 30 in turns
+    assert len([one for one in turns if one > 100]) == 2
 
 
 async def test_an_answer_that_was_lost(sandbox: Sandbox, sheets: GoogleSheetsConnector) -> None:
