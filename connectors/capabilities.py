@@ -32,7 +32,7 @@ class Identity:
 
 def identity(connection: Connection, object_name: str, operation: str) -> Identity:
     """How a function of the connection finds its record."""
-    manifest, spec, how = _function(connection, object_name, operation)
+    manifest, spec, how, _ = _function(connection, object_name, operation)
     if spec is None or how is None or UNIQUE not in needed(spec.model_copy(update={"unique": None}), how):
         return Identity()
     return Identity(by_unique=True, name=_own_unique(connection, manifest, object_name) or spec.unique)
@@ -40,7 +40,7 @@ def identity(connection: Connection, object_name: str, operation: str) -> Identi
 
 def lacking(connection: Connection, object_name: str, operation: str, sent: Collection[str]) -> str | None:
     """Why no event with these fields can be delivered; None when one can, as far as the manifest says."""
-    manifest, spec, how = _function(connection, object_name, operation)
+    manifest, spec, how, cased = _function(connection, object_name, operation)
     if spec is None or how is None:
         return None
     unique = _own_unique(connection, manifest, object_name)
@@ -50,8 +50,12 @@ def lacking(connection: Connection, object_name: str, operation: str, sent: Coll
         names |= {meant} if isinstance(meant, str) else {*meant}
     known = identity(connection, object_name, operation)
     found = known.by_unique and names >= SEARCH
+    spell = str if cased else str.casefold
+    there = {spell(name) for name in names}
     missing = [
-        name for name in needed(spec, how, unique) if name not in names and not (found and name in {UNIQUE, known.name})
+        name
+        for name in needed(spec, how, unique)
+        if spell(name) not in there and not (found and name in {UNIQUE, known.name})
     ]
     if UNIQUE in missing:
         return no_unique(connection, object_name, operation)
@@ -74,11 +78,12 @@ def no_unique(connection: Connection, object_name: str, operation: str) -> str:
 
 def _function(
     connection: Connection, object_name: str, operation: str
-) -> tuple[Manifest, ObjectSpec | None, Operation | None]:
+) -> tuple[Manifest, ObjectSpec | None, Operation | None, bool]:
+    """The last one: do the names of its fields have a case?"""
     manifest = registry.manifest(connection.connector, connection.version)
-    spec = manifest.objects.get(object_name)
+    spec, cased = registry.kind(connection, object_name)
     known = with_synonyms(spec.operations) if spec is not None else {}
-    return manifest, spec, known.get(OperationName(operation))
+    return manifest, spec, known.get(OperationName(operation)), cased
 
 
 def _own_unique(connection: Connection, manifest: Manifest, object_name: str) -> str | None:

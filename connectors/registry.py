@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from connectors.connections.store import Connections
     from connectors.connections.table import Connection
     from connectors.connections.tokens import ConnectionTokens
+    from connectors.engine.manifest.model import ObjectSpec
     from connectors.engine.native import NativeConnector
     from connectors.engine.runner.runner import HttpConnector
 
@@ -138,6 +139,16 @@ def class_of(name: str) -> type[HttpConnector]:
     from connectors.engine.runner.runner import HttpConnector  # noqa: PLC0415
 
     return HttpConnector
+
+
+def kind(connection: Connection, object_name: str) -> tuple[ObjectSpec | None, bool]:
+    """What can be done with records of this name, None where there is none of it; and whether their fields have a case.
+
+    Many connectors have any kind of record: a sheet, an sObject, a model, a table.
+    """
+    name = connection.connector
+    made: type[HttpConnector | NativeConnector] = _native_class_of(name) if name in NATIVE else class_of(name)
+    return made.kind(manifest(name, connection.version), object_name), not made.any_case
 
 
 def needed(connection: Connection, object_name: str, operation: str) -> list[str]:

@@ -10,6 +10,8 @@ from connectors.engine.manifest.model import LimitsSpec, Manifest
 from connectors.engine.manifest.requests import Operation
 from topics.event.event import Operation as OperationName
 
+ANY: Final = "any"
+"""An object of this name in a manifest stands for whatever name an event has."""
 IDEMPOTENT: Final = frozenset({OperationName.UPDATE, OperationName.UPSERT, OperationName.DELETE})
 _SYNONYMS: Final = {OperationName.ADD: OperationName.MESSAGE, OperationName.MESSAGE: OperationName.ADD}
 

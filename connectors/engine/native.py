@@ -19,7 +19,7 @@ from connectors.contract import (
     UnknownPolicy,
     Verdict,
 )
-from connectors.engine.functions import is_idempotent, limits_of, on_unknown_of, unknown_function, with_synonyms
+from connectors.engine.functions import ANY, is_idempotent, limits_of, on_unknown_of, unknown_function, with_synonyms
 from connectors.engine.manifest.configuration import values_of
 from connectors.engine.manifest.model import Manifest, ObjectSpec
 from connectors.engine.manifest.requests import Operation
@@ -30,9 +30,6 @@ from connectors.errors import CallFailed, UnknownFunction
 from topics.event.event import Event
 from topics.event.event import Operation as OperationName
 
-ANY = "any"
-"""An object of this name in a manifest stands for whatever name an event has."""
-
 
 class NativeConnector(ABC):
     """One connection; see ``connectors.contract.Connector``. A subclass delivers, probes and closes.
@@ -41,6 +38,8 @@ class NativeConnector(ABC):
     connect to. Raises ``BadConnection``.
     """
 
+    any_case: ClassVar[bool] = False
+    """A field is the same whatever the case of its name."""
     finds: ClassVar[frozenset[OperationName]] = frozenset()
     """Operations of which ``find`` can say whether they have happened."""
 
@@ -66,6 +65,11 @@ class NativeConnector(ABC):
         self._on_unknown = dict(on_unknown or {})
         self._known: dict[tuple[str, OperationName], tuple[Function, Key | None]] = {}
 
+    @classmethod
+    def kind(cls, manifest: Manifest, object_name: str) -> ObjectSpec | None:
+        """What can be done with records of this name; None: there is none."""
+        return manifest.objects.get(object_name) or manifest.objects.get(ANY)
+
     def function(self, object_name: str, operation: OperationName) -> Function:
         return self._function(object_name, operation)[0]
 
@@ -76,8 +80,7 @@ class NativeConnector(ABC):
     def _function(self, object_name: str, operation: OperationName) -> tuple[Function, Key | None]:
         known = self._known.get((object_name, operation))
         if known is None:
-            objects = self.manifest.objects
-            spec = objects.get(object_name) or objects.get(ANY)
+            spec = self.kind(self.manifest, object_name)
             one = None if spec is None else with_synonyms(spec.operations).get(operation)
             if spec is None or one is None:
                 raise UnknownFunction(unknown_function(f"{object_name}.{operation}", self.manifest, self._newest))

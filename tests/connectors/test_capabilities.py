@@ -47,3 +47,49 @@ def test_identity() -> None:
     assert identity(connection(settings=OWN), "deal", "upsert") == Identity(by_unique=True, name="external_id")
     assert identity(connection(), "contact", "update") == Identity()
     assert identity(connection("http"), "order", "upsert") == Identity()
+
+
+@pytest.mark.parametrize(
+    ("connector", "settings", "asked", "found_by"),
+    [
+        ("google_sheets", {}, ("Prices", "upsert"), Identity(by_unique=True)),
+        ("google_sheets", {"unique": {"Prices": "sku"}}, ("Prices", "update"), Identity(by_unique=True, name="sku")),
+        ("google_sheets", {}, ("Prices", "delete"), Identity()),
+        ("salesforce", {}, ("Invoice__c", "upsert"), Identity(by_unique=True)),
+        (
+            "salesforce",
+            {"unique": {"Asset": "Number__c"}},
+            ("Asset", "upsert"),
+            Identity(by_unique=True, name="Number__c"),
+        ),
+        ("salesforce", {}, ("contcat", "upsert"), Identity()),
+        ("odoo", {}, ("res.country", "update"), Identity()),
+        ("sql", {}, ("prices", "upsert"), Identity()),
+    ],
+)
+def test_the_identity_of_any_kind_of_record(
+    connector: str, settings: dict[str, Any], asked: tuple[str, str], found_by: Identity
+) -> None:
+    """A sheet, an sObject, a model: what the manifest does not list by its name is found as what it lists is."""
+    assert identity(connection(connector, settings=settings), *asked) == found_by
+
+
+@pytest.mark.parametrize(
+    ("connector", "settings", "asked", "sent", "said"),
+    [
+        ("google_sheets", {"unique": {"Leads": "email"}}, ("Leads", "update"), {"Email"}, None),
+        ("google_sheets", {"unique": {"Leads": "email"}}, ("Leads", "update"), {"x"}, "update Leads needs email"),
+        ("google_sheets", {}, ("Leads", "upsert"), {"email"}, "give searchfield and searchterm"),
+        ("google_sheets", {}, ("Leads", "delete"), {"rows"}, None),
+        ("salesforce", {}, ("Invoice__c", "update"), {"Id"}, None),
+        ("salesforce", {}, ("Invoice__c", "update"), {"Total__c"}, "update Invoice__c needs id"),
+        ("odoo", {}, ("res.country", "delete"), {"name"}, "delete res.country needs id"),
+    ],
+)
+def test_what_any_kind_of_record_lacks(
+    connector: str, settings: dict[str, Any], asked: tuple[str, str], sent: set[str], said: str | None
+) -> None:
+    """Said before the first event; where a vendor does not see the case of a field's name, neither does this."""
+    lacks = lacking(connection(connector, settings=settings), *asked, sent)
+
+    assert lacks is None if said is None else said in str(lacks)

@@ -9,7 +9,8 @@ import pytest
 
 from connectors import registry
 from connectors.engine.functions import unknown_function
-from connectors.errors import BadConnection, BadManifest
+from connectors.errors import BadConnection, BadManifest, UnknownFunction
+from topics.event.event import Operation
 
 ACME = """name: acme
 version: "{version}"
@@ -120,3 +121,13 @@ def test_a_protocol_that_needs_code(folder: Path) -> None:
 
     with pytest.raises(BadManifest, match="protocol smtp needs code; a manifest alone is enough for http"):
         registry.manifest("mail")
+
+
+def test_any_kind_of_record(folder: Path) -> None:
+    """An object that is called any stands for every other name, in an own manifest as in ours."""
+    (folder / "acme.yaml").write_text(acme(kind="any"))
+    made = registry.class_of("acme")(registry.manifest("acme"), {}, {"access_token": "x"})
+
+    assert made.function("gadget", Operation.ADD).object == "gadget"
+    with pytest.raises(UnknownFunction):
+        made.function("gadget", Operation.DELETE)

@@ -306,3 +306,20 @@ def test_an_upsert_that_no_property_can_identify(session: Session, emitted: Emit
         {"dealname": "x", "number": 7, "searchfield": "number", "searchterm": 7},
         {"email": "a@b.c"},
     ]
+
+
+def test_the_key_column_of_one_line(session: Session, connections: Connections, emitted: Emitted) -> None:
+    """A sheet, like any kind of record that no manifest lists, is changed by the column that the line names."""
+    settings = {"spreadsheet_id": "s", "unique": {"Leads": "email"}}
+    connections.add("Sheets", "google_sheets", settings=settings, secrets={"access_token": "t"})
+    sheets = pq.connect("Sheets")
+    sheets.upsert("Prices", searchfield="sku", searchterm="A-7", price=9.95)
+    sheets.delete("Report", rows="all")
+    with pytest.raises(pq.BadField, match="connections set Sheets --set unique="):
+        sheets.update("Prices", price=9)
+    pq.flush()
+
+    assert [(event.key, event.fields) for event in emitted("sheets")] == [
+        ("a-7", {"price": 9.95, "sku": "A-7", "searchfield": "sku", "searchterm": "A-7"}),
+        (None, {"rows": "all"}),
+    ]

@@ -12,7 +12,7 @@ from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.source import parse_time
 from connectors.engine.runner.verdicts import Rules, refusal
 from connectors.engine.template.template import Missing, Scope, unique_of
-from connectors.engine.template.text import fold
+from connectors.engine.template.text import fold, spelled
 from connectors.engine.transport.failures import TransportFailure
 from connectors.engine.transport.session import MAX_READ
 from connectors.errors import Unreachable
@@ -92,7 +92,9 @@ def _clean(how: FindPlan, rules: Rules, body: Any) -> Any:
 def _finding(how: FindPlan, body: Any, name: str | None, value: Any, event: Event) -> Finding:
     for record in how.records(body) or ():
         properties = how.properties(record)
-        if isinstance(properties, dict) and name in properties and fold(properties[name]) == fold(value):
+        # a vendor may answer with a name in its own case, which is not the case of the connection's setting
+        properties = spelled(properties, name) if isinstance(properties, dict) else {}
+        if name is not None and name in properties and fold(properties[name]) == fold(value):
             if how.created is not None and _older(how.created(record), event):
                 return Absent()  # somebody else's record: trying again lets the vendor say so
             record_id = how.call.id_at(record) if how.call.id_at else None

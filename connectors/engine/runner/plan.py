@@ -91,26 +91,15 @@ class Compiler:
     redact: Redactor
     on_unknown: Mapping[str, UnknownPolicy]
 
-    def plans(self) -> dict[tuple[str, OperationName], Plan]:
-        """Every function; ``message`` and ``add`` stand for one another where there is only one of them."""
-        return {
-            key: plan for name, spec in self.manifest.objects.items() for key, plan in self.plans_of(name, spec).items()
-        }
-
     def plans_of(self, name: str, spec: ObjectSpec) -> dict[tuple[str, OperationName], Plan]:
-        """The functions of one kind of record."""
+        """The functions of one kind of record; of ``message`` and ``add`` one stands for the other."""
         return {
             (name, operation): self._plan(name, operation, spec, one)
             for operation, one in with_synonyms(spec.operations).items()
         }
 
-    def reads(self) -> dict[tuple[str, str], ReadPlan]:
-        """By object and by get, list, find, find_unique."""
-        return {
-            key: plan for name, spec in self.manifest.objects.items() for key, plan in self.reads_of(name, spec).items()
-        }
-
     def reads_of(self, name: str, spec: ObjectSpec) -> dict[tuple[str, str], ReadPlan]:
+        """By object and by get, list, find, find_unique."""
         return {
             (name, kind): self._read(request, self._static(spec))
             for kind in ("get", "list", "find", "find_unique")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from connectors.connections.tokens import ConnectionTokens
 from connectors.contract import (
@@ -21,22 +21,23 @@ from connectors.contract import (
     Verdict,
 )
 from connectors.engine.auth.endpoint import NoToken
-from connectors.engine.functions import limits_of, unknown_function
+from connectors.engine.functions import ANY, limits_of, unknown_function
 from connectors.engine.manifest.configuration import configure
-from connectors.engine.manifest.model import Manifest
+from connectors.engine.manifest.model import Manifest, ObjectSpec
 from connectors.engine.manifest.read import Sync
 from connectors.engine.runner.calls import Prepared, compile_call
 from connectors.engine.runner.delivery import deliver_batch, deliver_one
 from connectors.engine.runner.expected import UNREADABLE, body_of
 from connectors.engine.runner.find import find
 from connectors.engine.runner.pace import Pace
-from connectors.engine.runner.plan import Compiler, Plan
+from connectors.engine.runner.plan import Compiler, Plan, ReadPlan
 from connectors.engine.runner.read import choose, read
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.source import Asking, Source
 from connectors.engine.runner.verdicts import refusal
 from connectors.engine.runner.written import Written, written
 from connectors.engine.template.template import Scope
+from connectors.engine.template.text import spelled
 from connectors.engine.transport.failures import TransportFailure
 from connectors.errors import CallFailed, UnknownFunction
 from topics.event.event import Event, Operation
@@ -53,6 +54,8 @@ class HttpConnector:
     sender_type: type[Sender] = Sender
     writes_requests = False
     """An event's fields are a whole request; else they are the fields of a record."""
+    any_case: ClassVar[bool] = False
+    """A field is the same whatever the case of its name."""
 
     def __init__(
         self,
@@ -78,23 +81,35 @@ class HttpConnector:
         """The rules for calls that only ask."""
         self.sender.pace, self.sender.rules = Pace(self.limits), self.asking
         self._newest = newest
-        self._plans = self.compiler.plans()
-        self._reads = self.compiler.reads()
+        self._plans: dict[tuple[str, Operation], Plan] = {}
+        self._reads: dict[tuple[str, str], ReadPlan] = {}
+        self._known: set[str] = set()
+        for name in manifest.objects:
+            self._know(name)
         self._syncs = manifest.syncs()
+
+    @classmethod
+    def kind(cls, manifest: Manifest, object_name: str) -> ObjectSpec | None:
+        """What can be done with records of this name; None: there is none."""
+        return manifest.objects.get(object_name) or manifest.objects.get(ANY)
 
     def function(self, object_name: str, operation: Operation) -> Function:
         return self.plan(object_name, operation).function
 
     def plan(self, object_name: str, operation: Operation) -> Plan:
         """How a function is done. Raises ``UnknownFunction``."""
+        if object_name not in self._known:
+            self._know(object_name)
         plan = self._plans.get((object_name, operation))
         if plan is None:
             raise UnknownFunction(unknown_function(f"{object_name}.{operation}", self.manifest, self._newest))
         return plan
 
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
-        key = self.plan(object_name, operation).key
-        return None if key is None else key(fields)
+        plan = self.plan(object_name, operation)
+        if plan.key is None:
+            return None
+        return plan.key(spelled(fields, plan.unique) if self.any_case else fields)
 
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
         plan = self.plan(batch[0].object, batch[0].operation)
@@ -105,11 +120,14 @@ class HttpConnector:
 
     async def find(self, events: Sequence[Event]) -> list[Finding]:
         plan = self.plan(events[0].object, events[0].operation)
+        if self.any_case:
+            events = [event.model_copy(update={"fields": spelled(event.fields, plan.unique)}) for event in events]
         return await find(self.sender, plan, self.asking, events)
 
     async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:
         """``id`` in the query: that record. ``searchfield`` and ``searchterm``: those with that value. Else: a list."""
-        unique = self.compiler.unique(object_name, self.manifest.objects.get(object_name))
+        self._know(object_name)
+        unique = self.compiler.unique(object_name, self.kind(self.manifest, object_name))
         plan = choose(self._reads, object_name, query, unique)
         return await read(self.sender, plan, self.asking, query, bookmark=bookmark, unique=unique)
 
@@ -197,3 +215,17 @@ class HttpConnector:
 
     async def close(self) -> None:
         await self.sender.close()
+
+    def _know(self, object_name: str) -> None:
+        """Compile what can be done with a kind of record, when it is met for the first time."""
+        spec = None if object_name in self._known else self.kind(self.manifest, object_name)
+        if spec is None:
+            return
+        plans = self.compiler.plans_of(object_name, spec)
+        self._plans |= {key: self._adapted(plan) for key, plan in plans.items()}
+        self._reads |= self.compiler.reads_of(object_name, spec)
+        self._known.add(object_name)
+
+    def _adapted(self, plan: Plan) -> Plan:
+        """What a subclass does otherwise than the manifest says."""
+        return plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -38,6 +39,16 @@ def _number_text(value: float) -> str:
         return str(int(value))
     digits = exact_json.plain(Decimal(repr(value)))
     return digits.removesuffix(".0")
+
+
+def spelled(fields: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
+    """The fields, the one of this name under it whatever the case in which it was given."""
+    if name is None or name in fields:
+        return fields
+    same = next((one for one in fields if one.casefold() == name.casefold()), None)
+    if same is None:
+        return fields
+    return {name if one == same else one: value for one, value in fields.items()}
 
 
 def fold(value: Any) -> Any:

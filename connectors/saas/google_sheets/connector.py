@@ -25,6 +25,8 @@ from topics.event.event import Event, Operation
 class GoogleSheetsConnector(HttpConnector):
     """One spreadsheet; see ``connectors.contract.Connector``."""
 
+    any_case = True
+
     def __init__(self, manifest: Any, settings: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
         try:
             given = settings.get("spreadsheet_id")
@@ -37,13 +39,6 @@ class GoogleSheetsConnector(HttpConnector):
         self._read_book = Book(self.sender, self.asking, url, paced=True)
         self._turns = asyncio.Lock()
         """Between the reading and the writing of a turn no other one may move the rows."""
-
-    def plan(self, object_name: str, operation: Operation) -> Plan:
-        """Any name may be that of a sheet."""
-        if (object_name, operation) not in self._plans:
-            made = self.compiler.plans_of(object_name, self.manifest.objects["any"])
-            self._plans |= {key: _findable(plan) for key, plan in made.items()}
-        return super().plan(object_name, operation)
 
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
         title, plan = batch[0].object, self.plan(batch[0].object, batch[0].operation)
@@ -97,11 +92,10 @@ class GoogleSheetsConnector(HttpConnector):
         static = {"settings": self.values, "object": {}}
         return SheetSource(object_name, specs[object_name], static, asking, url=self.book.url)
 
-
-def _findable(plan: Plan) -> Plan:
-    """An add can be looked for where there is a key."""
-    new = plan.function.operation in {Operation.ADD, Operation.MESSAGE}
-    return replace(plan, function=replace(plan.function, findable=new and plan.unique is not None))
+    def _adapted(self, plan: Plan) -> Plan:
+        """An add can be looked for where there is a key."""
+        new = plan.function.operation in {Operation.ADD, Operation.MESSAGE}
+        return replace(plan, function=replace(plan.function, findable=new and plan.unique is not None))
 
 
 def _keys(events: Sequence[Event], unique: str | None) -> frozenset[str]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from connectors.contract import Delivered, Page, Rejected, Verdict
 from connectors.engine.auth.endpoint import NoToken
-from connectors.engine.manifest.model import ObjectSpec
+from connectors.engine.manifest.model import Manifest, ObjectSpec
 from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.expected import Expected
 from connectors.engine.runner.plan import Plan
@@ -50,9 +50,16 @@ class OdooConnector(HttpConnector):
         """The fields of each model, and until when they are believed."""
         self.friendly = {spec.variables["model"]: name for name, spec in self.manifest.objects.items()}
 
-    def plan(self, object_name: str, operation: Operation) -> Plan:
-        self._know(object_name)
-        return super().plan(object_name, operation)
+    @classmethod
+    def kind(cls, manifest: Manifest, object_name: str) -> ObjectSpec | None:
+        """Any model is an object: what can be done with it is what can be done with the friendly ones."""
+        known = manifest.objects.get(object_name)
+        if known is not None or MODEL.fullmatch(object_name) is None:
+            return known
+        pattern = next(iter(manifest.objects.values()))
+        return ObjectSpec.model_construct(
+            variables={"model": object_name}, unique=None, aliases={}, operations=pattern.operations, read=pattern.read
+        )
 
     def synced_as(self, object_name: str) -> str | None:
         """A model by its own name is read as its friendly object."""
@@ -81,7 +88,6 @@ class OdooConnector(HttpConnector):
 
     async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:
         """Lists go by id, a page after the other: what is added meanwhile is met, and nothing is met twice."""
-        self._know(object_name)
         query = dict(query)
         if query.get("id") is not None:
             query["id"] = _readable_id(query["id"])
@@ -97,17 +103,6 @@ class OdooConnector(HttpConnector):
         return {"domain": [*DOMAINS.get(object_name, []), *after, *domain], "limit": query.get("limit") or PAGE}
 
     # -- what is known of a model ------------------------------------------------------------------------------------
-
-    def _know(self, object_name: str) -> None:
-        """Any model is an object: what can be done with it is what can be done with the friendly ones."""
-        if (object_name, Operation.UPDATE) in self._plans or MODEL.fullmatch(object_name) is None:
-            return
-        pattern = next(iter(self.manifest.objects.values()))
-        spec = ObjectSpec.model_construct(
-            variables={"model": object_name}, unique=None, aliases={}, operations=pattern.operations, read=pattern.read
-        )
-        self._plans |= self.compiler.plans_of(object_name, spec)
-        self._reads |= self.compiler.reads_of(object_name, spec)
 
     def _model(self, object_name: str) -> str:
         spec = self.manifest.objects.get(object_name)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from connectors.contract import Page, Rejected, Verdict
-from connectors.engine.manifest.model import ObjectSpec
+from connectors.engine.manifest.model import Manifest, ObjectSpec
 from connectors.engine.manifest.read import Sync
 from connectors.engine.runner.delivery import deliver_batch
 from connectors.engine.runner.pace import Pace
@@ -16,6 +16,7 @@ from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.read import choose, kind_of, read
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.source import Asking, Source
+from connectors.engine.template.text import spelled
 from connectors.errors import CallFailed, UnknownFunction
 from connectors.saas.salesforce import soql
 from connectors.saas.salesforce.bulk import Bulk
@@ -37,23 +38,23 @@ class SalesforceConnector(HttpConnector):
     sleep = staticmethod(asyncio.sleep)
     """Between two looks at a job."""
 
+    any_case = True
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._plans = {key: self._adapted(plan) for key, plan in self._plans.items()}
         self._by_external: dict[tuple[str, str], Plan] = {}
 
-    def plan(self, object_name: str, operation: Operation) -> Plan:
-        self._know(object_name)
-        return super().plan(object_name, operation)
+    @classmethod
+    def kind(cls, manifest: Manifest, object_name: str) -> ObjectSpec | None:
+        """Any sObject goes by its API name, which has a capital or ``__c``: a misspelt friendly name is none."""
+        known = manifest.objects.get(object_name)
+        named = soql.NAME.fullmatch(object_name) is not None and (object_name[0].isupper() or "__" in object_name)
+        return known if known is not None or not named else _spec(manifest, object_name)
 
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
         """An id of 18 characters is one of 15 with a checksum, and the case of a field's name does not matter."""
         by_id = operation in {Operation.UPDATE, Operation.DELETE}
-        wanted = "id" if by_id else self.plan(object_name, operation).unique
-        if wanted is not None and wanted not in fields:
-            same = next((name for name in fields if name.lower() == wanted.lower()), None)
-            fields = fields if same is None else {**fields, wanted: fields[same]}
-        key = super().record_key(object_name, operation, fields)
+        key = super().record_key(object_name, operation, spelled(fields, "id") if by_id else fields)
         return key[:SHORT_ID] if key is not None and by_id and len(key) == LONG_ID else key
 
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
@@ -135,25 +136,8 @@ class SalesforceConnector(HttpConnector):
 
     # -- what is known of an object ----------------------------------------------------------------------------------
 
-    def _know(self, object_name: str) -> None:
-        """Any sObject goes by its API name, which has a capital or ``__c``: a misspelt friendly name is none."""
-        named = soql.NAME.fullmatch(object_name) is not None and (object_name[0].isupper() or "__" in object_name)
-        if (object_name, Operation.UPDATE) in self._plans or not named:
-            return
-        spec = self._spec(object_name)
-        plans = self.compiler.plans_of(object_name, spec)
-        self._plans |= {key: self._adapted(plan) for key, plan in plans.items()}
-        self._reads |= self.compiler.reads_of(object_name, spec)
-
-    def _spec(self, object_name: str, external: str = "") -> ObjectSpec:
-        known = self.manifest.objects.get(object_name)
-        pattern = known or next(iter(self.manifest.objects.values()))
-        variables = {"sobject": self._sobject(object_name), "external": external}
-        return pattern.model_copy(update={"variables": variables, "aliases": known.aliases if known else {}})
-
     def _sobject(self, object_name: str) -> str:
-        spec = self.manifest.objects.get(object_name)
-        return object_name if spec is None else spec.variables["sobject"]
+        return _sobject(self.manifest, object_name)
 
     def _further(self) -> list[str]:
         names = self.values["refresh_objects"]
@@ -162,7 +146,7 @@ class SalesforceConnector(HttpConnector):
     def _upserting(self, object_name: str, external: str) -> Plan:
         key = (object_name, external)
         if key not in self._by_external:
-            plans = self.compiler.plans_of(object_name, self._spec(object_name, external))
+            plans = self.compiler.plans_of(object_name, _spec(self.manifest, object_name, external))
             self._by_external[key] = replace(plans[object_name, Operation.UPSERT], unique=external)
         return self._by_external[key]
 
@@ -182,3 +166,16 @@ class SalesforceConnector(HttpConnector):
         values = fields if plan.respell is None else plan.respell(fields)
         record = record_of(event, self._sobject(event.object), values, plan.unique)
         return event.model_copy(update={"fields": record})
+
+
+def _spec(manifest: Manifest, object_name: str, external: str = "") -> ObjectSpec:
+    """``external``: the field that an upsert names in its address."""
+    known = manifest.objects.get(object_name)
+    pattern = known or next(iter(manifest.objects.values()))
+    variables = {"sobject": _sobject(manifest, object_name), "external": external}
+    return pattern.model_copy(update={"variables": variables, "aliases": known.aliases if known else {}})
+
+
+def _sobject(manifest: Manifest, object_name: str) -> str:
+    spec = manifest.objects.get(object_name)
+    return object_name if spec is None else spec.variables["sobject"]
