@@ -1,7 +1,8 @@
 """One job of Bulk API 2.0: opened, filled, closed, waited for, and its results given to single events.
 
 https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/bulk_api_2_0_ingest.htm
-Until the job is closed nothing is done. From then on Salesforce works at it, whoever is there to see it.
+Until the job is closed nothing is done. From then on Salesforce works at it, whoever is there to see it; so a job whose
+end is not known is aborted before its rows are given up.
 """
 
 from __future__ import annotations
@@ -56,15 +57,18 @@ class Bulk:
         if not isinstance(opened, str):
             return self._each(sheet, opened)
         closed = await self._ask("PATCH", f"/{opened}", _JOB, self.rules, {"state": "UploadComplete"})
-        if not isinstance(closed, Mapping):
-            return self._each(sheet, closed)
-        job = await self._finished(opened)
-        if not isinstance(job, Mapping):
-            return self._each(sheet, self._lost(f"job {opened}: {getattr(job, 'reason', job)}"))
-        if job["state"] == "Failed" and not int(job.get("numberRecordsProcessed") or 0):
-            words = f"job {opened} failed: {job.get('errorMessage') or 'Salesforce does not say why'}"
-            return self._each(sheet, Rejected(words[:300]))
-        return await self._results(opened, sheet, operation, unique)
+        refused = closed if isinstance(closed, Rejected | Throttled | Down) else None
+        job: Any = refused or await self._finished(opened)
+        if not _final(job):
+            job = await self._aborted(opened, job)
+        if not _final(job):
+            return self._each(sheet, refused or self._lost(f"job {opened}: {getattr(job, 'reason', job)}"))
+        if int(job.get("numberRecordsProcessed") or 0) or job["state"] == "JobComplete":
+            return await self._results(opened, sheet, operation, unique)
+        if job["state"] == "Aborted":
+            return self._each(sheet, refused or Retry(f"job {opened} was ended before any of it was done"))
+        words = f"job {opened} failed: {job.get('errorMessage') or 'Salesforce does not say why'}"
+        return self._each(sheet, Rejected(words[:300]))
 
     async def _open(self, sheet: Sheet, sobject: str, operation: Operation, unique: str | None) -> str | Verdict:
         """The id of a job that has all of the rows."""
@@ -78,12 +82,12 @@ class Bulk:
         return str(made["id"]) if filled is None or isinstance(filled, str | Mapping) else filled
 
     async def _finished(self, job: str) -> Any:
-        """The job as it ended, or the verdict on not knowing."""
+        """The job as it ended, or as it stands open because its closing never came; or the verdict on not knowing."""
         pause, waited, failed = 1.0, 0.0, 0
         while waited < LONGEST:
             answer = await self._ask("GET", f"/{job}", _JOB, self.asking)
             failed = 0 if isinstance(answer, Mapping) else failed + 1
-            if isinstance(answer, Mapping) and answer["state"] in FINAL:
+            if _final(answer) or (isinstance(answer, Mapping) and answer["state"] == "Open"):
                 return answer
             if failed >= TRIES or isinstance(answer, Rejected):
                 return answer
@@ -92,6 +96,17 @@ class Bulk:
             waited += wait
             pause = min(pause * 2, BETWEEN)
         return Retry(f"it is not done after {LONGEST / 60:.0f} minutes")
+
+    async def _aborted(self, job: str, known: Any) -> Any:
+        """The job, ended now; or as it is, or ``known``, where Salesforce does not say that it has ended it.
+
+        From then on nothing of it is done any more, so that what is not done by now can be sent again.
+        """
+        aborted = await self._ask("PATCH", f"/{job}", _JOB, self.asking, {"state": "Aborted"})
+        if isinstance(aborted, Mapping):
+            return aborted
+        answer = await self._ask("GET", f"/{job}", _JOB, self.asking)  # done by now, it may be
+        return answer if _final(answer) else known
 
     async def _results(self, job: str, sheet: Sheet, operation: Operation, unique: str | None) -> dict[int, Verdict]:
         owners = Owners(sheet, operation, unique)
@@ -150,3 +165,7 @@ class Bulk:
         found = expected.body_of(reply)
         refused = refusal(reply, found, rules, expected, self.sender.now())
         return found if refused is None else refused
+
+
+def _final(job: Any) -> bool:
+    return isinstance(job, Mapping) and job["state"] in FINAL

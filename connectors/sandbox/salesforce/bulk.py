@@ -31,6 +31,10 @@ class Job:
     failed: list[dict[str, str]] = field(default_factory=list)
     error: str = ""
 
+    @property
+    def unprocessed(self) -> list[dict[str, str]]:
+        return [] if self.state == "Open" else self.rows[len(self.done) + len(self.failed) :]
+
     def shown(self) -> dict[str, Any]:
         return {
             "id": self.id, "object": self.object, "operation": self.operation, "state": self.state,
@@ -85,7 +89,8 @@ class Ingest:
         return Answer(201)
 
     def _changed(self, job: Job, state: str, at: float, entries: list[Entry]) -> Answer:
-        if state not in {"UploadComplete", "Aborted"} or job.state != "Open":
+        ends = {"UploadComplete": {"Open"}, "Aborted": {"Open", "UploadComplete", "InProgress"}}
+        if job.state not in ends.get(state, ()):
             raise SalesforceError("INVALIDJOBSTATE", f"a job that is {job.state} does not become {state}", status=409)
         job.state = state
         if state == "UploadComplete":
@@ -130,7 +135,7 @@ class Ingest:
         rows, first = {
             "successfulResults": (job.done, ["sf__Id", "sf__Created"]),
             "failedResults": (job.failed, ["sf__Id", "sf__Error"]),
-            "unprocessedrecords": (job.rows if job.error else [], []),
+            "unprocessedrecords": (job.unprocessed, []),
         }[kind]
         out = io.StringIO()
         writer = csv.DictWriter(out, [*first, *job.columns], lineterminator="\n")

@@ -31,6 +31,7 @@ from connectors.registry import manifest
 from connectors.saas.salesforce import soql
 from connectors.saas.salesforce.connector import SalesforceConnector
 from connectors.sandbox.faults import Fate, Faults
+from connectors.sandbox.salesforce.bulk import Ingest, Job
 from connectors.sandbox.salesforce.rest import Salesforce
 from connectors.sandbox.server import Sandbox
 from tests.conformance.connectors import NOW, SECRET, ConnectorContract
@@ -304,6 +305,19 @@ async def test_an_add_whose_answer_was_lost(sandbox: Sandbox, salesforce: Salesf
     assert not salesforce.function("account", Operation.ADD).findable
 
 
+async def test_an_external_id_in_another_case(sandbox: Sandbox) -> None:
+    """Salesforce answers with the field's own name, whatever the case in the connection and in the event."""
+    salesforce = made(sandbox.url, unique={"contact": "external_id__c"})
+    lost = event("add", LastName="L", External_ID__C="it's")
+    sandbox.dice["salesforce"].forced.append(Fate("dropped", performed=True))
+    (verdict,) = await salesforce.deliver([lost])
+    findings = await salesforce.find([lost, event("add", LastName="N", EXTERNAL_ID__C="none")])
+    await salesforce.close()
+
+    assert isinstance(verdict, Unknown)
+    assert kinds(findings) == [Found, Absent]  # type: ignore[arg-type]
+
+
 def test_keys(salesforce: SalesforceConnector) -> None:
     """Both spellings of an id are one record; an external id is one whatever its case."""
     key = salesforce.record_key
@@ -543,6 +557,43 @@ async def test_answers_that_a_job_loses(  # noqa: PLR0917
         )
 
         assert kinds(verdicts) == [wanted] * 3
+
+
+@pytest.mark.parametrize(("performed", "expected"), [(True, Delivered), (False, Retry)])
+async def test_a_closing_without_an_answer(
+    sandbox: Sandbox, bulk: SalesforceConnector, performed: bool, expected: type
+) -> None:
+    """The job says whether it was closed: then it is waited for; else it is aborted, and nothing was done."""
+    sandbox.dice["salesforce"].forced += [
+        Fate("answered", status=200, body='{"id": "750gK0000000001AAA", "state": "Open"}', path="/jobs/ingest"),
+        Fate("answered", status=201, path="/batches"),
+        Fate("dropped", performed=performed, path="/jobs/ingest/750gK0000000001AAA"),
+    ]
+    job = sandbox.salesforce.ingest._opened({"operation": "insert", "object": "Contact"})
+    job.rows, job.columns = [{"LastName": name} for name in "abc"], ["LastName"]
+    verdicts = await bulk.deliver([event("add", LastName=name) for name in "abc"])
+
+    assert kinds(verdicts) == [expected] * 3
+    assert job.state == ("JobComplete" if performed else "Aborted")
+
+
+async def test_a_job_that_is_not_done_in_time(
+    sandbox: Sandbox, bulk: SalesforceConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is aborted before its rows are given up: what is done by then is delivered, and the rest is sent again."""
+
+    def half(self: Ingest, job: Job, at: float) -> None:
+        for row in job.rows[:1]:
+            number, _ = self._one(job, row, at)
+            job.done.append({"sf__Id": number, "sf__Created": "true", **row})
+
+    monkeypatch.setattr(Ingest, "_carried_out", half)
+    monkeypatch.setattr("connectors.saas.salesforce.bulk.LONGEST", 0.5)
+    verdicts = await bulk.deliver([event("add", LastName=name) for name in "abc"])
+    (job,) = sandbox.salesforce.ingest.jobs.values()
+
+    assert kinds(verdicts) == [Delivered, Retry, Retry]
+    assert job.state == "Aborted"
 
 
 async def test_a_closing_that_nobody_confirms(sandbox: Sandbox, bulk: SalesforceConnector) -> None:
