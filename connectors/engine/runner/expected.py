@@ -30,7 +30,13 @@ UNREADABLE: Final = Unreadable()
 
 
 def body_of(reply: Reply) -> Any:
-    """The JSON of an answer; None for an empty one, ``UNREADABLE`` for anything else."""
+    """The JSON of an answer; None for an empty one, ``UNREADABLE`` for anything else. It is read once."""
+    if not reply.parsed:
+        reply.parsed.append(_parsed(reply))
+    return reply.parsed[0]
+
+
+def _parsed(reply: Reply) -> Any:
     if reply.truncated:
         return UNREADABLE
     if not reply.body:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from yarl import URL
@@ -39,6 +39,8 @@ class Reply:
     body: bytes = b""
     truncated: bool = False
     raw_headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+    parsed: list[Any] = field(default_factory=list, repr=False, compare=False)
+    """The body as JSON, once somebody has read it."""
 
 
 class Transport:

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from pydantic_core import from_json
 
 from connectors.contract import Limits
+from connectors.engine.runner import expected
 from connectors.engine.runner.pace import Pace
 from connectors.engine.runner.runner import HttpConnector
 from connectors.errors import CallFailed
@@ -91,3 +93,20 @@ async def test_no_more_at_once_than_the_connection_allows() -> None:
     await asyncio.gather(*(read() for _ in range(5)))
 
     assert most == 2
+
+
+async def test_an_answer_is_parsed_once(
+    vendor: Vendor, hubspot: HttpConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it asks to wait and what it holds is read from the same JSON: a page may have megabytes."""
+    parsed: list[bytes] = []
+
+    def counted(body: bytes) -> object:
+        parsed.append(body)
+        return from_json(body)
+
+    monkeypatch.setattr(expected, "from_json", counted)
+    vendor.told = JOHN
+    await hubspot.read("contact", {"id": 7})
+
+    assert parsed == [JOHN.body]
