@@ -24,10 +24,14 @@ SEARCH = frozenset({"searchfield", "searchterm"})
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """``by_unique``: the function finds its record by a unique property; ``name``: which, where it is known."""
+    """``by_unique``: the function finds its record by a unique property; ``name``: which, where it is known.
+
+    ``instead``: a field that an event may have in its place.
+    """
 
     by_unique: bool = False
     name: str | None = None
+    instead: str | None = None
 
 
 def identity(connection: Connection, object_name: str, operation: str) -> Identity:
@@ -35,7 +39,8 @@ def identity(connection: Connection, object_name: str, operation: str) -> Identi
     manifest, spec, how, _ = _function(connection, object_name, operation)
     if spec is None or how is None or UNIQUE not in needed(spec.model_copy(update={"unique": None}), how):
         return Identity()
-    return Identity(by_unique=True, name=_own_unique(connection, manifest, object_name) or spec.unique)
+    name = _own_unique(connection, manifest, object_name) or spec.unique
+    return Identity(by_unique=True, name=name, instead=how.instead_of_unique)
 
 
 def lacking(connection: Connection, object_name: str, operation: str, sent: Collection[str]) -> str | None:
@@ -49,7 +54,7 @@ def lacking(connection: Connection, object_name: str, operation: str, sent: Coll
         meant = spec.aliases[alias]
         names |= {meant} if isinstance(meant, str) else {*meant}
     known = identity(connection, object_name, operation)
-    found = known.by_unique and names >= SEARCH
+    found = known.by_unique and (names >= SEARCH or known.instead in names)
     spell = str if cased else str.casefold
     there = {spell(name) for name in names}
     missing = [

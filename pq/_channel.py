@@ -144,7 +144,8 @@ class Channel:
         return capabilities.lacking(self.connection, object_name, self._operation(operation, object_name), sent)
 
     def _record(self, kind: _Kind, event_id: str, key: str | None, fields: dict[str, Any]) -> Encoded:
-        if kind.identity.by_unique and kind.identity.name is None and "searchfield" not in fields:
+        found_by = kind.identity
+        if found_by.by_unique and found_by.name is None and not {"searchfield", found_by.instead} & fields.keys():
             raise BadField(capabilities.no_unique(self.connection, kind.object, kind.operation))
         sendable = to_json_fields(fields)
         if key is None:

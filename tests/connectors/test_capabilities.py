@@ -54,7 +54,7 @@ def test_identity() -> None:
     [
         ("google_sheets", {}, ("Prices", "upsert"), Identity(by_unique=True)),
         ("google_sheets", {"unique": {"Prices": "sku"}}, ("Prices", "update"), Identity(by_unique=True, name="sku")),
-        ("google_sheets", {}, ("Prices", "delete"), Identity()),
+        ("google_sheets", {}, ("Prices", "delete"), Identity(by_unique=True, instead="rows")),
         ("salesforce", {}, ("Invoice__c", "upsert"), Identity(by_unique=True)),
         (
             "salesforce",

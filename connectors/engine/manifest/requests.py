@@ -108,6 +108,9 @@ class Operation(Part):
     needs: list[str] = Field(
         default=[], description="Fields that the vendor needs, where the request does not name them one by one."
     )
+    instead_of_unique: str | None = Field(
+        default=None, description="A field that an event may have in place of the unique property, where there is one."
+    )
     optional: list[str] = Field(
         default=[],
         description="Further fields worth knowing, for catalogues; where the request names them it is known.",
