@@ -18,7 +18,9 @@ from worker.syncs.run import sending
 from worker.syncs.run.run import Runner
 from worker.syncs.run.sending import Sender
 from worker.syncs.snapshot import blocks
+from worker.syncs.snapshot.blocks import Blocks
 from worker.syncs.source import warehouse
+from worker.syncs.state.syncs import Syncs
 
 ROUNDS = 10
 
@@ -167,3 +169,21 @@ def test_the_destination_is_what_the_query_says(
     assert kept == there
     assert [one for one, count in Counter(seen).items() if count > 1] == []
     assert crashes.happened.total() >= 3
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("mode", ["diff", "mirror"])
+def test_a_block_that_grows_far_keeps_each_row_once(world: World, mode: str) -> None:
+    """Rows come in before the others, more than one piece of them; a row behind them changes, and another is gone."""
+    sync = sync_of(mode=mode, **OFF)
+    world.write(*[f"INSERT INTO people VALUES ({n}, 'u{n}@acme.com', 'U', 1, 1)" for n in range(100, 900, 100)])
+    world.run(sync)
+    world.people(1, 30)
+    world.write("UPDATE people SET age = 2 WHERE id = 300", "DELETE FROM people WHERE id = 200")
+    world.run(sync)
+
+    index = Blocks(world.store, "people").index()
+    kept = [key for block in index for key in Blocks(world.store, "people").rows(block.position)]
+    assert kept == [*range(1, 31), 100, *range(300, 900, 100)]
+    assert sum(block.size for block in index) == Syncs(world.store).standing("people").rows == len(kept)
+    assert world.run(sync).run.sent == 0

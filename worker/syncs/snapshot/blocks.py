@@ -53,9 +53,6 @@ class Blocks:
         with reading(self._engine) as connection:
             return _rows(connection, self._sync, position)
 
-    def forget(self, connection: Connection) -> None:
-        connection.execute(delete(BLOCKS).where(BLOCKS.c.sync == self._sync))
-
 
 class Writer:
     """Applies what was sent to the blocks, in the caller's transaction; positions are its own for the whole run."""
@@ -92,17 +89,29 @@ class Writer:
         if not rows:  # the next block covers its keys from now on
             return -before
         ordered = sorted(rows.items(), key=lambda item: comparable(item[0]))
-        parts = [ordered[start : start + BLOCK] for start in range(0, len(ordered), BLOCK)]
-        places = self._places(position, len(parts) - 1) if len(ordered) > 2 * BLOCK else []
+        parts = self._parts(ordered, changes) if before < len(ordered) > 2 * BLOCK else []
+        places = self._places(position, len(parts))
         if not places:
-            parts = [ordered]
-        made = [self._values(place, part, None, None) for place, part in zip(places, parts, strict=False)]
-        bound = parts[-1][-1][0]
+            parts = []
+        made = [self._values(place, part, None, None) for place, part in zip(places, parts, strict=True)]
+        rest = ordered[len(parts) * BLOCK :]
+        bound = rest[-1][0]
         if last is not None:
             bound = max(key_from(last), bound, key=comparable)
-        made.append(self._values(position, parts[-1], bound, None if places else digest))
+        made.append(self._values(position, rest, bound, None if places else digest))
         connection.execute(insert(BLOCKS), made)
         return len(rows) - before
+
+    def _parts(self, ordered: Sequence[tuple[Key, Fields]], changes: Sequence[Change]) -> list[Any]:
+        """What of a block that has grown becomes blocks of its own: nothing behind the last change.
+
+        A plan has a line for each piece of the source, in the order of the keys: the lines that follow are for what
+        lies behind, and look for it at the same position.
+        """
+        last = max(comparable(change.key) for change in changes)
+        over = sum(comparable(key) <= last for key, _ in ordered)
+        count = min(over, len(ordered) - 1) // BLOCK
+        return [ordered[number * BLOCK : (number + 1) * BLOCK] for number in range(count)]
 
     def _places(self, position: int, count: int) -> list[int]:
         """Positions before this one; none when there is no room."""

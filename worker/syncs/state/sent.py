@@ -129,8 +129,8 @@ class Outcomes:
                 first = {"topic": place.topic, "partition": place.number, "next_offset": end}
                 connection.execute(inserting(connection, MARKS).values(first).on_conflict_do_nothing())
 
-    def catch_up(self, seconds: float = 0.0) -> int:
-        """Count what has come since, up to where the ledger ends now; waits so long for more. How many there were."""
+    def catch_up(self) -> int:
+        """Count what has come since, up to where the ledger ends now. How many there were."""
         marks = self._marks()
         if not marks:
             return 0
@@ -142,9 +142,8 @@ class Outcomes:
         counted = 0
         source = self._log.reader(starts)
         try:
-            while any(source.position(place) < end for place, end in ends.items()) or seconds > 0:
-                records = source.poll(seconds or 1.0)
-                seconds = 0.0
+            while any(source.position(place) < end for place, end in ends.items()):
+                records = source.poll(1.0)
                 ours = [result for record in records for result in _ours(record.value)]
                 now = {place: source.position(place) for place in starts}
                 if not self._move(marks, now, ours):
