@@ -21,7 +21,8 @@ LOOK_S = 2.0
 AT_ONCE = 2
 """Syncs that run side by side in one process."""
 RETRY_S = 60.0
-"""After a run that failed it is tried again, once a minute, until it goes or its next moment comes."""
+LONGEST_S = 960.0
+"""After a run that failed it is tried again after one minute, then after twice as long each time, up to 16 minutes."""
 ASKED_BY = "schedule"
 
 
@@ -38,6 +39,7 @@ class Scheduler:
         self._clock = clock
         self._running: dict[str, asyncio.Task[None]] = {}
         self._not_before: dict[str, float] = {}
+        self._failures: Counter[str] = Counter()
         self._told: set[str] = set()
         self._looked = False
         self._stopping = False
@@ -100,13 +102,23 @@ class Scheduler:
             self.ended[sync.name, "stopped"] += 1
             logger().warning("sync.stopped", sync=sync.name, reason=str(error))
         except WritebackError as error:
-            self.ended[sync.name, "failed"] += 1
-            self._not_before[sync.name] = self._clock.monotonic() + RETRY_S
-            logger().warning("sync.failed", sync=sync.name, reason=str(error), retry_in=RETRY_S)
+            logger().warning("sync.failed", sync=sync.name, reason=str(error), retry_in=self._put_off(sync))
+        except Exception as bug:  # noqa: BLE001 - a bug of one sync ends no other; the run's history has it, too
+            reason = f"{type(bug).__name__}: {bug}"
+            logger().exception("sync.failed", sync=sync.name, reason=reason, retry_in=self._put_off(sync))
         else:
             run = ended.run
             logger().info("sync.ended", sync=sync.name, run=run.id, read=run.read, sent=run.sent, refused=run.refused)
             self.ended[sync.name, "ok"] += 1
+            self._failures.pop(sync.name, None)
+
+    def _put_off(self, sync: Sync) -> float:
+        """It failed: in how many seconds it is tried again."""
+        wait = min(RETRY_S * 2.0 ** self._failures[sync.name], LONGEST_S)
+        self._failures[sync.name] += 1
+        self.ended[sync.name, "failed"] += 1
+        self._not_before[sync.name] = self._clock.monotonic() + wait
+        return wait
 
     def _tick(self, _count: int) -> None:
         if self._stopping:

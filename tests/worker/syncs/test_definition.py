@@ -65,6 +65,7 @@ def test_the_published_schema_takes_what_we_take() -> None:
         ({"opject": "contact"}, "opject: there is no such setting; did you mean object?"),
         ({"query": "SELECT 1"}, "give one of query, table and model"),
         ({"schedule": "hourly"}, "'hourly' is no schedule: write every 15m, or five fields of cron"),
+        ({"schedule": "0 0 31 2 *"}, "'0 0 31 2 *' never comes: there is no such day"),
         ({"mode": "cursor"}, "cursor: it names a column, and goes with mode: cursor"),
         ({"max_changes": "many"}, "max_changes: 'many' is no bound: write 20%, a number of rows"),
         ({"timezone": "Berlin"}, "there is no time zone 'Berlin'"),

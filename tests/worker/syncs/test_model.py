@@ -56,9 +56,9 @@ class Crashes:
             finally:
                 sender.producer = real
 
-        def failing(runner: Runner, the_run: Any, error: BaseException) -> None:
-            if not isinstance(error, Killed):  # a process that is killed writes nothing down
-                failed(runner, the_run, error)
+        def failing(runner: Runner, *given: Any) -> None:
+            if not isinstance(given[-1], Killed):  # a process that is killed writes nothing down
+                failed(runner, *given)
 
         monkeypatch.setattr(Sender, "_intend", intending)
         monkeypatch.setattr(Sender, "_settle", settling)

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 import httpx
 import pytest
 
 from connectors import registry
 from connectors.connections.store import Connections
+from connectors.errors import UnknownConnection
 from connectors.sandbox.server import Sandbox
 from tests.connectors.sandbox_thread import running
 from tests.worker.syncs.conftest import World, sync_of
+from topics.errors import LogUnavailable
 from topics.event.event import Operation
 from worker.clock import FakeClock
 from worker.refresher.leases import Leases
 from worker.syncs.errors import BadSync, GuardStopped, PlanOutdated, SourceFailed, SyncBusy
+from worker.syncs.plan import maker
 from worker.syncs.plan.file import PlanFile
+from worker.syncs.run import sending
 from worker.syncs.run.holding import held
 from worker.syncs.run.run import Asked
+from worker.syncs.run.sending import Sender
 from worker.syncs.state.runs import Runs
-from worker.syncs.state.syncs import Syncs
+from worker.syncs.state.syncs import Fenced, Syncs
+
+
+def raising(error: Exception) -> NoReturn:
+    raise error
 
 
 def test_first_everything_then_only_what_changed(any_world: World) -> None:
@@ -215,10 +227,101 @@ def test_the_sync_of_a_process_that_died_runs_again(world: World) -> None:
     assert runner.run(sync_of(), Asked("a test")).run.state == "ok"
 
 
-def test_reset_sends_everything_again(world: World) -> None:
-    """As if nothing had ever been sent."""
+def test_a_holder_that_was_superseded_finishes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lease is older than the one that counts: it may not claim, begin or go on, and sends nothing."""
+    monkeypatch.setattr(sending, "SETTLE_S", 0.0)
     world.people(1, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Sender, "_send", lambda *_: raising(LogUnavailable("gone")))
+        with pytest.raises(LogUnavailable):
+            world.run(sync_of())
+    syncs, runs = Syncs(world.store), Runs(world.store)
+    (theirs,) = runs.unfinished("people")
+    with (
+        held(world.store, "people", monotonic=world.runner.clock.monotonic) as slow,
+        world.runner.planner(sync_of()) as planner,
+    ):
+        syncs.claim("people", slow.epoch + 1)
+        for late in (
+            lambda: syncs.claim("people", slow.epoch),
+            lambda: runs.begin("people", "crm", "diff", run="s", epoch=slow.epoch, asked_by="late", now=2.0),
+            lambda: runs.leave(theirs, slow.epoch, now=2.0),
+            lambda: runs.adopt(theirs, slow.epoch),
+            lambda: world.runner._begin(planner.target, slow, Asked("late")),
+        ):
+            with pytest.raises(Fenced, match="another process has taken it over"):
+                late()
+    assert (runs.unfinished("people"), world.events()) == ([theirs], [])
+
+
+@pytest.mark.parametrize("rows", [4, 9])
+def test_a_lease_that_is_lost_ends_the_run_before_more_is_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Also while it only waits for the log; the next run finds what the log got, and sends the rest."""
+    world.people(1, rows)
+    clock = FakeClock()
+    monkeypatch.setattr(sending, "SETTLE_S", 0.0)
+    monkeypatch.setattr(sending, "LOOK_S", 0.01)
+    with monkeypatch.context() as patch:
+        producer = world.log.producer()
+        real, sent = producer.send, Counter[str]()
+
+        def send(*given: Any, **named: Any) -> Any:
+            sent["events"] += 1
+            if sent["events"] < 4:
+                return real(*given, **named)
+            clock.advance(11)  # it stood still, and the log has not answered
+            return Future()
+
+        patch.setattr(producer, "send", send)
+        patch.setattr(world.log, "producer", lambda **_: producer)
+        with pytest.raises(Fenced, match="the lease was lost"):
+            replace(world.runner, clock=clock).run(sync_of(), Asked("a test"))
+    first = [event.id for event in world.events()]
     world.run(sync_of())
+    again = [event.id for event in world.events()]
+    assert (len(first), len(again), sent["events"]) == (3, rows - 3, 4)
+    assert not {*first} & {*again}
+
+
+@pytest.mark.parametrize("mode", ["diff", "full"])
+def test_reset_sends_everything_again(world: World, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """As if nothing had ever been sent, also after a run that was cut off: its batch and its place are forgotten."""
+    monkeypatch.setattr(sending, "SETTLE_S", 0.0)
+    monkeypatch.setattr(sending, "BATCH_EVENTS", 2)
+    sync = sync_of(mode=mode, query="SELECT * FROM people", table=None)
+    world.people(1, 5)
+    monkeypatch.setattr(maker, "BLOCK", 2)
+    with monkeypatch.context() as patch:
+        settle, batches = Sender._settle, []
+
+        def cut_off(sender: Sender, *given: Any) -> None:
+            batches.append(given)
+            if len(batches) == 2:
+                raise LogUnavailable("gone")
+            settle(sender, *given)
+
+        patch.setattr(Sender, "_settle", cut_off)
+        with pytest.raises(LogUnavailable):
+            world.run(sync)
+    world.events()
     Syncs(world.store).reset("people")
-    run = world.run(sync_of()).run
-    assert (run.added, replace(Syncs(world.store).standing("people"), version=0).rows) == (3, 3)
+    run = world.run(sync).run
+    assert (run.added, len(world.events()), run.attempt) == (5, 5, 1)
+    assert Runs(world.store).unfinished("people") == []
+
+
+def test_what_fails_before_it_begins_is_in_the_history(world: World) -> None:
+    """Once, with how often it was tried: a warehouse that is away for a night does not fill the list."""
+    for _ in range(3):
+        with pytest.raises(SourceFailed):
+            world.run(sync_of(table="poeple"))
+    with pytest.raises(UnknownConnection):
+        world.run(sync_of(connection="nowhere"))
+    found = Runs(world.store).list("people")
+    assert [(run.state, run.attempt, run.connection) for run in found] == [
+        ("failed", 1, "nowhere"),
+        ("failed", 3, "Crm"),
+    ]
+    assert "no such table: poeple" in found[1].error

@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
+
+from tests.worker.alerts.conftest import alert_of
 from tests.worker.syncs.conftest import World
-from worker.clock import SystemClock
+from worker.alerts.findings import Findings
+from worker.clock import FakeClock, SystemClock
+from worker.syncs.plan import target
 from worker.syncs.scheduler import Scheduler
 from worker.syncs.state.runs import Runs
 from worker.syncs.state.syncs import Syncs
@@ -40,3 +46,38 @@ async def test_what_is_due_runs_once_in_the_whole_cluster(world: World, tmp_path
     runs = await asyncio.to_thread(Runs(world.store).list)
     assert [(run.sync, run.state, run.asked_by, run.sent) for run in runs] == [("due", "ok", "schedule", 3)]
     assert [await one.unready() for one in schedulers] == ["", ""]
+
+
+async def test_a_sync_that_fails_is_told_and_tried_less_and_less_often(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it fails of: a bug of ours is in the log with its traceback, in the history and in the alerts."""
+    folder = tmp_path / "syncs"
+    folder.mkdir()
+    (folder / "due.yaml").write_text(DUE, encoding="utf-8")
+    monkeypatch.setattr(target, "_identifier", lambda _: bugs["a bug"])
+    world.people(1, 3)
+    clock = FakeClock()
+    scheduler = Scheduler(world.runner, folder, clock)
+    bugs: dict[str, str] = {}
+    waits = []
+    for _ in range(6):
+        with capture_logs() as said:
+            for _ in range(3):
+                await scheduler._look()
+                await asyncio.gather(*scheduler._running.values())
+        (failed,) = [one for one in said if one["event"] == "sync.failed"]
+        assert (failed["reason"], failed["log_level"], failed["exc_info"]) == ("KeyError: 'a bug'", "error", True)
+        waits.append(failed["retry_in"])
+        clock.advance(failed["retry_in"])
+    assert waits == [60, 120, 240, 480, 960, 960]
+    newest = (await asyncio.to_thread(Runs(world.store).list))[0]
+    assert (newest.state, newest.error) == ("failed", "KeyError: 'a bug'")
+    assert [one.reason for one in Findings(world.settings, world.store).of(alert_of(on="sync_failed"), 0.0)] == [
+        "the sync due has failed: KeyError: 'a bug'. `writeback syncs runs due`"
+    ]
+
+    monkeypatch.undo()
+    await scheduler._look()
+    await asyncio.gather(*scheduler._running.values())
+    assert scheduler.ended == {("due", "failed"): 6, ("due", "ok"): 1}

@@ -67,7 +67,20 @@ def list_syncs(context: CommandContext, /, *, as_json: bool) -> int:
     rows = [
         _listed(one, Syncs(store).standing(one.name), Runs(store).list(one.name, limit=1)) for one in found.values()
     ]
-    columns = ("name", "from", "to", "mode", "schedule", "state", "rows", "last_run", "pending", "dead", "next")
+    columns = (
+        "name",
+        "from",
+        "to",
+        "mode",
+        "schedule",
+        "state",
+        "rows",
+        "last_run",
+        "pending",
+        "dead",
+        "next",
+        "error",
+    )
     empty = f"No syncs in {folder_of(context)} yet: `writeback syncs create`."
     print_listing(rows, as_json=as_json, columns=columns, empty=empty)
     for line in wrong:
@@ -94,6 +107,7 @@ def _listed(sync: Sync, standing: Standing, runs: list[Run]) -> dict[str, Any]:
         "pending": last.pending if last else 0,
         "dead": last.dead if last else 0,
         "next": when(due) if due is not None else None,
+        "error": last.error if last else "",
     }
 
 
@@ -179,7 +193,8 @@ def reset(context: CommandContext, /, *, name: str, yes: bool) -> None:
         click.confirm(
             f"The next run of {name} sends all rows again (the snapshot has {rows:,}). Go on?", abort=True, err=True
         )
-    with held(context.store(), name, monotonic=runner_of(context).clock.monotonic, patience=BUSY_S):
+    with held(context.store(), name, monotonic=runner_of(context).clock.monotonic, patience=BUSY_S) as holding:
+        standings.claim(name, holding.epoch)
         standings.reset(name)
     say(f"Reset {name}: the next run takes every row for new.")
 

@@ -107,10 +107,14 @@ class Sync(BaseModel):
     @classmethod
     def _schedule_is_one(cls, said: str | None) -> str | None:
         if said is not None and not is_interval(said):
-            from croniter import croniter  # noqa: PLC0415 - only for who has such a schedule
+            from croniter import CroniterBadDateError, croniter  # noqa: PLC0415 - only for who has such a schedule
 
             if len(said.split()) != 5 or not croniter.is_valid(said):
                 raise ValueError(f"{said!r} is no schedule: write every 15m, or five fields of cron: 0 6 * * *")
+            try:
+                croniter(said).get_next()
+            except CroniterBadDateError:
+                raise ValueError(f"{said!r} never comes: there is no such day") from None
         return said
 
     @field_validator("timeout")

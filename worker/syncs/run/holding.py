@@ -23,15 +23,30 @@ Now = Callable[[], float]
 
 
 class Holding:
-    """The lease of one sync; ``lost`` when another process may have it."""
+    """The lease of one sync."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, monotonic: Now) -> None:
         self.lease = lease
-        self.lost = False
+        self._monotonic = monotonic
+        self._heard = monotonic()
+        self._taken = False
 
     @property
     def epoch(self) -> int:
         return self.lease.epoch
+
+    @property
+    def lost(self) -> bool:
+        """Another process may have it. Also known to one that stood still, as soon as it goes on and asks."""
+        return self._taken or self._monotonic() - self._heard >= SILENCE_SECONDS
+
+    def heard(self, at: float) -> None:
+        """A sign of life that began at this moment was taken."""
+        self._heard = max(self._heard, at)
+
+    def taken(self) -> None:
+        """Another process has it."""
+        self._taken = True
 
 
 @contextmanager
@@ -54,7 +69,7 @@ def held(
         if monotonic() - since >= patience:
             raise SyncBusy(f"sync {sync} is run by {found.holder or 'another process'} now")
         stop.wait(LOOK_S)
-    holding = Holding(found)
+    holding = Holding(found, monotonic)
     pulsing = threading.Thread(target=_pulse, args=(leases, holding, stop, monotonic), daemon=True, name="sync lease")
     pulsing.start()
     try:
@@ -69,19 +84,15 @@ def held(
 
 
 def _pulse(leases: Leases, holding: Holding, stop: threading.Event, monotonic: Now) -> None:
-    heard = monotonic()
-    while not stop.wait(PULSE_SECONDS):
+    while not stop.wait(PULSE_SECONDS) and not holding.lost:
         asked = monotonic()
         try:
             if not leases.pulse(holding.lease):
-                holding.lost = True
+                holding.taken()
                 return
-            heard = asked
+            holding.heard(asked)
         except StoreUnavailable as error:
             logger().warning("store.unavailable", error=str(error))
-        if monotonic() - heard >= SILENCE_SECONDS:
-            holding.lost = True
-            return
 
 
 def _named(sync: str) -> str:

@@ -14,9 +14,9 @@ from sqlalchemy import Engine
 
 from connectors import registry
 from connectors.connections.store import Connections
-from topics.errors import WritebackError
+from topics.errors import LogUnavailable, WritebackError
 from topics.event.event import new_id
-from topics.log import Log, Partition
+from topics.log import Log, Partition, Producer
 from topics.settings import Settings
 from worker.clock import Clock
 from worker.log_events import logger
@@ -33,9 +33,9 @@ from worker.syncs.run.holding import Holding, held
 from worker.syncs.run.sending import Sender, others, recovered, removals
 from worker.syncs.snapshot.blocks import key_from
 from worker.syncs.source.shape import Refused
-from worker.syncs.state.runs import Run, Runs, ends_of
+from worker.syncs.state.runs import Run, Runs, State, ends_of
 from worker.syncs.state.sent import Outcomes
-from worker.syncs.state.syncs import Standing, Syncs
+from worker.syncs.state.syncs import Standing, Syncs, fence
 
 CLOSE_S = 5.0
 
@@ -121,31 +121,28 @@ class Runner:
         Raises ``SyncBusy``, ``GuardStopped`` (nothing was sent), and what stops a run: ``SourceFailed``,
         ``LogUnavailable``, ``StoreUnavailable``. The next run goes on where this one was.
         """
-        with (
-            held(
-                self.store, sync.name, monotonic=self.clock.monotonic, patience=asked.patience, watch=self.watch
-            ) as holding,
-            self.planner(sync) as planner,
-        ):
-            syncs = Syncs(self.store)
+        monotonic = self.clock.monotonic
+        with held(self.store, sync.name, monotonic=monotonic, patience=asked.patience, watch=self.watch) as holding:
+            syncs, runs = Syncs(self.store), Runs(self.store)
             syncs.claim(sync.name, holding.epoch)
             if asked.due is not None and not _still_due(syncs.standing(sync.name), asked.due):
                 raise SyncBusy(f"sync {sync.name}: another process has just run it")
-            outcomes = self.outcomes()
-            outcomes.begin()
-            outcomes.catch_up()
-            run = self._begin(planner.target, holding, asked)
+            run: Run | None = None
             try:
-                refused = self._carry_out(planner, holding, run, asked)
+                with self.planner(sync) as planner:
+                    outcomes = self.outcomes()
+                    outcomes.begin()
+                    outcomes.catch_up()
+                    run = self._begin(planner.target, holding, asked)
+                    refused = self._carry_out(planner, holding, run, asked)
             except BaseException as error:
-                self._failed(run, error)
+                self._failed(sync, run, asked, error)
                 if isinstance(error, GuardStopped) and asked.due is not None:
-                    syncs.set_due(sync.name, asked.due)
+                    with self.store.begin() as connection:
+                        fence(connection, sync.name, holding.epoch, due=asked.due)
                 raise
-            if asked.due is not None:
-                syncs.set_due(sync.name, asked.due)
-            Runs(self.store).end(run.id, "ok", error="", now=self.clock.now())
-            ended = Runs(self.store).get(run.id)
+            runs.end(run.id, "ok", error="", now=self.clock.now())
+            ended = runs.get(run.id)
             assert ended is not None
             return Ended(ended, refused)
 
@@ -156,16 +153,16 @@ class Runner:
         """A new run; one that was cut off is finished first, or gone on with where it sends everything."""
         runs, sync, slug = Runs(self.store), target.sync, target.connection.slug
         self.log.ensure_topics([self.log.names.events_spec(slug, target.connection.partitions)])
-        before = runs.unfinished(sync.name)
-        if before is not None:
-            self._finish(before, target, holding, asked)
-            before = runs.get(before.id)
-        if before is not None and before.after is not None and before.mode == sync.mode == "full":
-            runs.adopt(before)
-            return before
-        if before is not None:
-            runs.end(before.id, "lost", error="its process died; the next run went on", now=self.clock.now())
-        return runs.begin(sync.name, slug, sync.mode, run=new_id(), asked_by=asked.by, now=self.clock.now())
+        for found in runs.unfinished(sync.name):
+            self._finish(found, target, holding, asked)
+            before = runs.get(found.id)
+            assert before is not None
+            if asked.plan is None and before.after is not None and before.mode == sync.mode == "full":
+                runs.adopt(before, holding.epoch)
+                return before
+            runs.leave(before, holding.epoch, now=self.clock.now())
+        now, epoch = self.clock.now(), holding.epoch
+        return runs.begin(sync.name, slug, sync.mode, run=new_id(), epoch=epoch, asked_by=asked.by, now=now)
 
     def _finish(self, before: Run, target: Target, holding: Holding, asked: Asked) -> None:
         journal = Runs(self.store).journal(before.id)
@@ -202,7 +199,7 @@ class Runner:
                 ends=self.log.end_offsets(places),
             )
         finally:
-            producer.close(CLOSE_S)
+            _close(producer, holding)
 
     def _carry_out(self, planner: Planner, holding: Holding, run: Run, asked: Asked) -> list[Refused]:
         sync = planner.target.sync
@@ -227,7 +224,7 @@ class Runner:
                 sender.carry_out(others(file.lines()))
             else:
                 sender.carry_out(file.lines())
-            sender.finish(told["cursor"])
+            sender.finish(told["cursor"], asked.due)
         return refused
 
     def _guard(self, sync: Sync, standing: Standing, counts: Counts, asked: Asked) -> None:
@@ -244,14 +241,36 @@ class Runner:
             noted["removed"] = told["removed"]
         Runs(self.store).planned(run.id, noted)
 
-    def _failed(self, run: Run, error: BaseException) -> None:
+    def _failed(self, sync: Sync, run: Run | None, asked: Asked, error: BaseException) -> None:
         """Into the history. While the store is away it still says that it runs, and the next one goes on with it."""
-        stopped = isinstance(error, GuardStopped)
-        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else _told(error)
+        runs, now = Runs(self.store), self.clock.now()
         try:
-            Runs(self.store).end(run.id, "stopped" if stopped else "failed", error=said, now=self.clock.now())
+            if run is not None:
+                state: State = "stopped" if isinstance(error, GuardStopped) else "failed"
+                runs.end(run.id, state, error=said, now=now)
+            elif isinstance(error, Exception):
+                names = (sync.name, sync.connection[:63], sync.mode)
+                runs.not_begun(*names, run=new_id(), asked_by=asked.by, error=said, now=now)
         except WritebackError as unavailable:
             logger().warning("store.unavailable", error=str(unavailable))
+
+
+def _told(error: BaseException) -> str:
+    """In the words of those that are ours; anything else is a bug, and is named."""
+    if isinstance(error, WritebackError):
+        return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error}"
+
+
+def _close(producer: Producer, holding: Holding) -> None:
+    """What the log has not answered is in the journal; of a lease that is lost another process sends it."""
+    try:
+        producer.close(0.0 if holding.lost else CLOSE_S)
+    except LogUnavailable as error:
+        if not holding.lost:
+            raise
+        logger().warning("log.unavailable", error=str(error))
 
 
 def _still_due(standing: Standing, due: float) -> bool:

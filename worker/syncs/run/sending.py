@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -33,6 +33,8 @@ BATCH_EVENTS = 1_000
 BATCH_LINES = 200
 SETTLE_S = 1.0
 """What a killed process had handed to the network may still arrive: it is waited for before the log is read."""
+LOOK_S = 1.0
+"""While the log does not answer: between two looks at whether the lease is still there."""
 
 
 class _Event(NamedTuple):
@@ -70,20 +72,21 @@ class Sender:
     def finish_cut_off(self, batch: Sequence[Line], already: set[str]) -> None:
         """The batch of a run that was cut off. ``already``: the ids that the log has."""
         events, refused = self._events(batch)
+        with self.store.begin() as connection:
+            fence(connection, self.target.sync.name, self.holding.epoch)
         self._finish(batch, events, refused, already=already)
 
     def _finish(self, batch: Sequence[Line], events: Sequence[_Event], refused: set[Any], *, already: set[str]) -> None:
-        if self.holding.lost:
-            raise Fenced(f"sync {self.target.sync.name}: the lease was lost; another process goes on")
         lost = self._send([event for event in events if event.intent.id not in already])
         sent = [event for event in events if event.intent.id not in lost]
         self._settle(batch, sent, refused | _keys(events, lost))
         self.tick(len(sent))
 
-    def finish(self, cursor: dict[str, Any] | None) -> None:
-        """All lines are in the snapshot: the next run begins here."""
+    def finish(self, cursor: dict[str, Any] | None, due: float | None) -> None:
+        """All lines are in the snapshot: the next run begins here. ``due``: the moment of the schedule that is over."""
+        over = {} if due is None else {"due": due}
         with self.store.begin() as connection:
-            fence(connection, self.target.sync.name, self.holding.epoch, cursor=cursor)
+            fence(connection, self.target.sync.name, self.holding.epoch, cursor=cursor, **over)
             note_sent(connection, self.run.id, {}, {"open": False, "after": None})
 
     def _events(self, batch: Sequence[Line]) -> tuple[list[_Event], set[Any]]:
@@ -116,6 +119,7 @@ class Sender:
         out: list[tuple[_Event, Future[Position]]] = []
         lost: dict[str, str] = {}
         for event in events:
+            self._still_ours()
             key, value, headers = event.encoded
             try:
                 out.append((event, self.producer.send(topic, key=key, value=value, headers=headers)))
@@ -123,7 +127,7 @@ class Sender:
                 lost[event.intent.id] = str(error)
         for event, future in out:
             try:
-                partition, offset = future.result()
+                partition, offset = self._answer(future)
             except RecordRefused as error:
                 lost[event.intent.id] = str(error)
             else:
@@ -132,6 +136,15 @@ class Sender:
             if event.intent.id in lost:
                 self.refuse(Refused(event.intent.change.key, lost[event.intent.id]))
         return lost
+
+    def _answer(self, future: Future[Position]) -> Position:
+        while not wait([future], LOOK_S).done:
+            self._still_ours()
+        return future.result()
+
+    def _still_ours(self) -> None:
+        if self.holding.lost:
+            raise Fenced(f"sync {self.target.sync.name}: the lease was lost; another process goes on")
 
     def _settle(self, batch: Sequence[Line], sent: Sequence[_Event], refused: set[Any]) -> None:
         """The rows into the snapshot, in one transaction with everything else that moves."""

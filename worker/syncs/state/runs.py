@@ -11,6 +11,7 @@ from sqlalchemy import Engine, Row, delete, desc, func, insert, select, update
 
 from topics.log import Partition
 from topics.store import reading
+from worker.syncs.state.syncs import fence
 from worker.syncs.tables import RUNS, SENT
 
 State = Literal["running", "ok", "failed", "stopped", "lost"]
@@ -61,11 +62,13 @@ class Runs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def unfinished(self, sync: str) -> Run | None:
-        """The newest run, if it was cut off, or failed before it was through."""
-        newest = next(iter(self.list(sync, limit=1)), None)
-        cut_off = newest is not None and (newest.open or newest.state == "running" or newest.after is not None)
-        return newest if cut_off else None
+    def unfinished(self, sync: str) -> list[Run]:
+        """Runs that were cut off, or failed before they were through; the newest first."""
+        row = RUNS.c
+        cut_off = row.open | (row.state == "running") | row.after.is_not(None)
+        query = select(*_COLUMNS).where(row.sync == sync, cut_off).order_by(desc(row.started), desc(row.id))
+        with reading(self._engine) as transaction:
+            return _counted(transaction, transaction.execute(query).all())
 
     def journal(self, run: str) -> bytes | None:
         """The batch that was on its way into the log."""
@@ -73,29 +76,42 @@ class Runs:
             found: bytes | None = transaction.scalar(select(RUNS.c.journal).where(RUNS.c.id == run))
             return found
 
-    def begin(self, sync: str, connection: str, mode: str, *, run: str, asked_by: str, now: float) -> Run:
-        row: dict[str, Any] = dict.fromkeys((*COUNTS, "delivered"), 0) | {
-            "id": run,
-            "sync": sync,
-            "connection": connection,
-            "mode": mode,
-            "state": "running",
-            "attempt": 1,
-            "asked_by": asked_by[:255],
-            "started": now,
-            "open": False,
-            "ends": {},
-            "error": "",
-        }
+    def begin(self, sync: str, connection: str, mode: str, *, run: str, epoch: int, asked_by: str, now: float) -> Run:
+        """Raises ``Fenced`` unless the lease of this epoch is the one that counts."""
+        row = _begun(sync, connection, mode, run=run, asked_by=asked_by, now=now)
         with self._engine.begin() as transaction:
+            fence(transaction, sync, epoch)
             transaction.execute(delete(RUNS).where(RUNS.c.sync == sync, RUNS.c.started < now - KEEP_SECONDS))
             return _run(transaction.execute(insert(RUNS).values(row).returning(*_COLUMNS)).one())
 
-    def adopt(self, run: Run) -> None:
-        """Go on with a run that sends everything and was cut off, under its id."""
+    def not_begun(
+        self, sync: str, connection: str, mode: str, *, run: str, asked_by: str, error: str, now: float
+    ) -> None:
+        """It failed before it could read anything; tried again and again for one reason, it is one row."""
+        newest = next(iter(self.list(sync, limit=1)), None)
+        ended = {"state": "failed", "error": error, "ended": now}
         with self._engine.begin() as transaction:
+            if newest is not None and _same_again(newest, error):
+                again = {"attempt": RUNS.c.attempt + 1, **ended}
+                transaction.execute(update(RUNS).where(RUNS.c.id == newest.id).values(again))
+            else:
+                row = _begun(sync, connection, mode, run=run, asked_by=asked_by, now=now)
+                transaction.execute(insert(RUNS).values(row | ended))
+
+    def adopt(self, run: Run, epoch: int) -> None:
+        """Go on with a run that sends everything and was cut off, under its id. Raises ``Fenced``."""
+        with self._engine.begin() as transaction:
+            fence(transaction, run.sync, epoch)
             going_on = {"state": "running", "attempt": RUNS.c.attempt + 1, "ended": None, "error": ""}
             transaction.execute(update(RUNS).where(RUNS.c.id == run.id).values(going_on))
+
+    def leave(self, run: Run, epoch: int, *, now: float) -> None:
+        """Nobody goes on with it: its batch is finished, and the next run finds the rest. Raises ``Fenced``."""
+        died = {"state": "lost", "error": "its process died; the next run went on", "ended": now}
+        with self._engine.begin() as transaction:
+            fence(transaction, run.sync, epoch)
+            over = {"open": False, "journal": None, "after": None, **(died if run.state == "running" else {})}
+            transaction.execute(update(RUNS).where(RUNS.c.id == run.id).values(over))
 
     def planned(self, run: str, counts: Mapping[str, int]) -> None:
         """What was found, before anything is sent."""
@@ -125,6 +141,26 @@ def note_sent(transaction: Transaction, run: str, counts: Mapping[str, int], val
     """Add to the counts of a run, and set other columns."""
     grown = {name: RUNS.c[name] + count for name, count in counts.items() if count}
     transaction.execute(update(RUNS).where(RUNS.c.id == run).values({**grown, **values}))
+
+
+def _begun(sync: str, connection: str, mode: str, *, run: str, asked_by: str, now: float) -> dict[str, Any]:
+    return dict.fromkeys((*COUNTS, "delivered"), 0) | {
+        "id": run,
+        "sync": sync,
+        "connection": connection,
+        "mode": mode,
+        "state": "running",
+        "attempt": 1,
+        "asked_by": asked_by[:255],
+        "started": now,
+        "open": False,
+        "ends": {},
+        "error": "",
+    }
+
+
+def _same_again(run: Run, error: str) -> bool:
+    return run.state == "failed" and run.error == error and not (run.read or run.sent or run.open or run.after)
 
 
 def ends_of(run: Run) -> dict[Partition, int]:

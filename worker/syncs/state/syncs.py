@@ -50,20 +50,26 @@ class Syncs:
         self._set(name, due=due)
 
     def claim(self, name: str, epoch: int) -> None:
-        """The holder of this lease may write from now on; one of an older lease may not."""
-        self._set(name, epoch=epoch)
+        """The holder of this lease may write from now on. Raises ``Fenced`` when one of a later lease already does."""
+        first = {"name": name, "paused": False, "epoch": epoch, "version": 0, "rows": 0}
+        with self._engine.begin() as connection:
+            made = inserting(connection, SYNCS).values(first)
+            later = made.on_conflict_do_update(
+                index_elements=[SYNCS.c.name], set_={"epoch": epoch}, where=SYNCS.c.epoch <= epoch
+            )
+            if not connection.execute(later).rowcount:
+                raise Fenced(_taken_over(name))
 
-    def reset(self, name: str, *, forget_runs: bool = False) -> None:
-        """Forget what was sent: the next run takes every row for new."""
+    def reset(self, name: str) -> None:
+        """Forget what was sent, and what was on its way into the log: the next run takes every row for new."""
         with self._engine.begin() as connection:
             connection.execute(delete(BLOCKS).where(BLOCKS.c.sync == name))
             connection.execute(delete(SENT).where(SENT.c.sync == name))
             connection.execute(
                 update(SYNCS).where(SYNCS.c.name == name).values(rows=0, cursor=None, version=SYNCS.c.version + 1)
             )
-            connection.execute(update(RUNS).where(RUNS.c.sync == name).values(open=False))
-            if forget_runs:
-                connection.execute(delete(RUNS).where(RUNS.c.sync == name))
+            forgotten = {"open": False, "journal": None, "after": None}
+            connection.execute(update(RUNS).where(RUNS.c.sync == name).values(forgotten))
 
     def _set(self, name: str, **values: Any) -> None:
         first = {"name": name, "paused": False, "epoch": 0, "version": 0, "rows": 0, **values}
@@ -76,4 +82,8 @@ def fence(connection: Connection, name: str, epoch: int, **values: Any) -> None:
     """In a transaction of the holder, before everything else it writes. Raises ``Fenced``."""
     mine = update(SYNCS).where(SYNCS.c.name == name, SYNCS.c.epoch == epoch)
     if not connection.execute(mine.values(epoch=epoch, **values)).rowcount:
-        raise Fenced(f"sync {name}: another process has taken it over; what this one had sent is not sent again")
+        raise Fenced(_taken_over(name))
+
+
+def _taken_over(name: str) -> str:
+    return f"sync {name}: another process has taken it over; what this one had sent is not sent again"
