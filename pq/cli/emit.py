@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from codecs import BOM_UTF8
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -215,9 +214,9 @@ def _texts(fields: str) -> Iterator[tuple[int, str | bytes]]:
     if fields != "-":
         yield 1, fields
         return
-    for line, text in enumerate(sys.stdin.buffer, start=1):
-        if text.strip():
-            yield line, text.removeprefix(BOM_UTF8) if line == 1 else text
+    from pq.cli.json_lines import json_lines  # noqa: PLC0415 - help needs none of it
+
+    yield from json_lines(sys.stdin.buffer)
 
 
 def _ranges(lines: list[int]) -> str:
@@ -241,12 +240,13 @@ class BadRecord(click.BadParameter):
 
 def _record(text: str | bytes) -> dict[str, Any]:
     """Raises ``BadRecord``."""
-    from topics.event import exact_json  # noqa: PLC0415 - help needs none of it
+    from pq.cli.json_lines import not_utf8  # noqa: PLC0415 - help needs none of it
+    from topics.event import exact_json  # noqa: PLC0415
 
     try:
         record = exact_json.loads(text.decode() if isinstance(text, bytes) else text)
     except UnicodeDecodeError as error:
-        raise BadRecord(f"not UTF-8: {error.reason} at byte {error.start}") from error
+        raise BadRecord(not_utf8(error)) from error
     except ValueError as error:
         raise BadRecord(f"not JSON: {error}") from error
     if not isinstance(record, dict):

@@ -43,6 +43,14 @@ _BY_MAGIC: tuple[tuple[bytes, Foreign], ...] = (
     (b"\xff\xd8\xff", Foreign("a picture (JPEG)", "ask for the table itself, as CSV or xlsx")),
     (b"{\\rtf", Foreign("an RTF document", _SAVE_AS)),
 )
+_PACKED: tuple[tuple[bytes, Foreign], ...] = (
+    (GZIP, Foreign("compressed with gzip", "unpack it: gunzip FILE")),
+    (BZIP2, Foreign("compressed with bzip2", "unpack it: bunzip2 FILE")),
+    (XZ, Foreign("compressed with xz", "unpack it: unxz FILE")),
+    (ZIP, Foreign("a zip archive or a workbook", "`writeback import FILE` reads both")),
+    (EMPTY_ZIP, Foreign("an empty zip archive", "there is nothing in it")),
+    (OLE, Foreign("an Office file of the old format", _SAVE_AS)),
+)
 _TAR = Foreign("a tar archive", "unpack it (tar -xf FILE), and import what is in it")
 
 _TEXTS: tuple[tuple[re.Pattern[bytes], Foreign], ...] = (
@@ -65,6 +73,11 @@ _IN_ZIP: tuple[tuple[str, Foreign], ...] = (
     ("Index/Document.iwa", Foreign("an Apple Numbers or Pages document", "export it as Excel (xlsx) or CSV")),
     ("content.xml", Foreign("an OpenDocument file (.ods)", _SAVE_AS)),
 )
+
+
+def binary(head: bytes) -> Foreign | None:
+    """What else than text the bytes begin, where they say so."""
+    return next((what for magic, what in (*_PACKED, *_BY_MAGIC) if head.startswith(magic)), None)
 
 
 def foreign(head: bytes) -> Foreign | None:

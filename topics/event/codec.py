@@ -227,10 +227,10 @@ def _structured(record: Record, headers: dict[str, str]) -> tuple[dict[str, str]
 def _plain(record: Record, headers: dict[str, str]) -> Event:
     """A JSON object with ``operation``, ``object`` and ``fields``; the topic gives the connection.
 
-    Place and timestamp in the log give the id: a redelivery is the same event, and a topic that was deleted and made
-    again does not use an id twice.
+    A member that is null is absent, as an attribute of a structured CloudEvent is. Place and timestamp in the log give
+    the id: a redelivery is the same event, and a topic that was deleted and made again does not use an id twice.
     """
-    body = _json_object(record.value)
+    body = {name: value for name, value in _json_object(record.value).items() if value is not None}
     slug = slug_of(record.partition.topic)
     if slug is not None:
         body.setdefault("connection", slug)

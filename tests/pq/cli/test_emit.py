@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -105,6 +106,42 @@ def test_emit_lines_of_stdin(
     assert "line 3: a JSON list, not an object" in said.err
     assert "line 5: not JSON" in said.err
     assert [event.fields["email"] for event in emitted("hubspot")] == ["a@b.c", "d@e.f"]
+
+
+LINES = '{"email": "a@b.c"}\r\n\r\n{"email": "zo\u010a"}\r\n{"email": "d@e.f"'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_emit_reads_the_encodings_of_windows(
+    encoding: str, emitted: Emitted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By their byte order mark, and UTF-16 without one; the lines keep their numbers."""
+    monkeypatch.setattr("sys.stdin", typed(LINES.encode(encoding)))
+    code = writeback("emit", "hubspot", "add", "contact", "-")
+
+    assert code == 3
+    assert capsys.readouterr().err.startswith("line 4: not JSON")
+    assert [event.fields["email"] for event in emitted("hubspot")] == ["a@b.c", "zo\u010a"]
+
+
+@pytest.mark.parametrize(
+    ("stream", "told"),
+    [
+        (gzip.compress(b'{"email": "a@b.c"}\n'), "compressed with gzip: unpack it: gunzip FILE"),
+        (b"PK\x03\x04\n", "`writeback import FILE` reads both"),
+        (b'{"email": "caf\xe9"}', "iconv -f windows-1252 -t utf-8"),
+    ],
+    ids=["gzip", "zip", "windows-1252"],
+)
+def test_emit_says_what_a_stream_is(
+    stream: bytes, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no JSON in UTF-8 or UTF-16 is named, with what to do."""
+    monkeypatch.setattr("sys.stdin", typed(stream))
+    code = writeback("emit", "hubspot", "add", "contact", "-")
+
+    assert code in (1, 2)
+    assert told in capsys.readouterr().err
 
 
 def test_emit_wait_without_a_worker(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from topics.errors import MalformedEvent
 from topics.event.codec import Encoded, Stamp, decode, encode
 from topics.event.event import NO_OPTIONS, Event, Operation, Options, Replay, now, now_text
+from topics.headers import PackedHeaders
 from topics.log import Headers, Partition, Record
 
 TOPIC = Partition("writeback.events.hubspot", 0)
@@ -92,6 +93,20 @@ def test_structured_mode_is_taken() -> None:
     assert (event.operation, event.object, event.key, event.fields, event.options.short) == (
         "update", "deal", "7", {"amount": 5}, True,
     )  # fmt: skip
+
+
+def test_what_is_null_is_absent() -> None:
+    """A header, an attribute of a structured CloudEvent, a member of a plain object: as if it was not there."""
+    nulls = bytes([6, 14]) + b"ce_time\x01" + bytes([22]) + b"traceparent\x01" + bytes([20]) + b"ce_options\x01"
+    body = {"operation": "add", "object": "contact", "fields": {"fax": None}}
+    members = ("id", "connection", "key", "time", "source", "options", "traceparent", "replay")
+
+    assert decode(plain(json.dumps(body | dict.fromkeys(members)).encode(), PackedHeaders(nulls))) == decode(
+        plain(json.dumps(body).encode())
+    )
+    written = decode(binary(b"{}", *PackedHeaders(nulls)))
+    assert (written.options, written.traceparent) == (NO_OPTIONS, None)
+    assert decode(structured(time=None, traceparent=None, options=None)).options == NO_OPTIONS
 
 
 @pytest.mark.parametrize(
