@@ -58,7 +58,9 @@ def authorize(context: CommandContext, /, *, name: str, browser: bool, port: int
     connection = store.get(name)
     manifest = registry.manifest(connection.connector, connection.version)
     way = way_of(manifest, connection.name)
-    held = {key: value for key, value in store.secrets(connection).items() if key != way.refresh_token}
+    # any other secret may lead nowhere, the old refresh token above all: it is not opened
+    unread = dict.fromkeys(store.secret_names(connection), "unread")
+    held = unread | store.secrets(connection, needed_by(way) - {way.refresh_token})
     fresh = asked(manifest, connection.settings, held, Browser(browser, port, wait), connection.name)
     changed = store.update(connection.id, secrets=fresh)
     tell(changed, as_json=as_json, text=f"Authorized {changed.name}: {manifest.title} has given a refresh token")
@@ -75,6 +77,14 @@ def way_of(manifest: Manifest, name: str) -> OAuth2:
             "NAME` gives it another secret"
         )
     return way
+
+
+def needed_by(way: OAuth2) -> set[str]:
+    """The settings and secrets that it is filled in from."""
+    from connectors.engine.manifest.auth import settings_of, texts_of  # noqa: PLC0415
+    from connectors.engine.template.placeholders import references  # noqa: PLC0415
+
+    return {*settings_of(way), *(name for _, name in references(list(texts_of(way))))}
 
 
 def asked(

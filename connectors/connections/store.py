@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -185,9 +185,16 @@ class Connections:
             known = [connection_of(row) for row in transaction.execute(select(*COLUMNS))]
             return standings(known, sightings.read(transaction), sightings.workers(transaction))
 
-    def secrets(self, connection: Connection) -> dict[str, str]:
-        """The secrets, decrypted, references followed now. Raises ``BadSecret`` naming connection and secret."""
-        return {key: self._open(connection.name, key, sealed) for key, sealed in self._sealed(connection).items()}
+    def secrets(self, connection: Connection, only: Collection[str] | None = None) -> dict[str, str]:
+        """The secrets, decrypted, references followed now. Raises ``BadSecret`` naming connection and secret.
+
+        ``only``: of these names, and no other is opened.
+        """
+        return {
+            key: self._open(connection.name, key, sealed)
+            for key, sealed in self._sealed(connection).items()
+            if only is None or key in only
+        }
 
     def secret_names(self, connection: Connection) -> dict[str, str]:
         """What may be shown: each secret's name with ``encrypted`` or its reference."""

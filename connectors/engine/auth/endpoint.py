@@ -23,6 +23,8 @@ from connectors.engine.transport.waits import retry_after
 
 TOKEN_SECONDS: Final = 30.0
 """Longest wait for a token endpoint."""
+FETCH_SECONDS: Final = 2 * TOKEN_SECONDS
+"""Longest time for a token: where the clocks differ it is asked for twice."""
 MAX_ANSWER: Final = 262_144
 EARLY: Final = 60.0
 """A token is renewed this long before it ends, so that none ends on the way."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.connections.tokens import AccessToken, ConnectionTokens
-from connectors.engine.auth.endpoint import TOKEN_SECONDS, TokenEndpoint
+from connectors.engine.auth.endpoint import FETCH_SECONDS, TokenEndpoint
 from connectors.engine.auth.turns import SharedFetch
 from connectors.engine.manifest.auth import OAuth2
 from connectors.engine.transport.redact import Redactor
@@ -71,8 +71,10 @@ class TokenCredentials(Credentials):
         return True
 
     async def close(self) -> None:
+        if self._shared is not None:
+            self._shared.stop()
         if self._renewing is not None and not self._renewing.done():
-            await asyncio.wait([self._renewing], timeout=TOKEN_SECONDS)
+            await asyncio.wait([self._renewing], timeout=FETCH_SECONDS)
         if self._shared is not None:
             await self._shared.close()
 

@@ -37,6 +37,7 @@ class SharedFetch:
         self._tokens = tokens
         self._rotates = rotates
         self._keeping: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     async def token(self, refused: str) -> AccessToken:
         """One that the vendor has not ``refused``. Raises ``NoToken``."""
@@ -49,6 +50,10 @@ class SharedFetch:
             return AccessToken(granted.token, granted.seconds)
         except (BadSecret, UnknownConnection) as error:
             raise NoToken(Down(str(error))) from error
+
+    def stop(self) -> None:
+        """From now on no fetch is begun, and nobody waits for another worker's."""
+        self._stopping = True
 
     async def close(self) -> None:
         if self._keeping:
@@ -83,7 +88,13 @@ class SharedFetch:
         while True:
             dead = seen if now() - since > DEAD_SECONDS else None
             found = await asyncio.to_thread(self._tokens.take, refused, dead)
-            if not isinstance(found, Held):
+            if isinstance(found, AccessToken):
+                return found
+            if self._stopping:
+                if isinstance(found, Turn):
+                    await asyncio.to_thread(self._tokens.release, found)
+                raise NoToken(Down("the worker stops, and fetches no token any more"))
+            if isinstance(found, Turn):
                 return found
             if now() - begun > PATIENCE:
                 raise NoToken(Down(f"other workers have been fetching a token for {PATIENCE:.0f} s, and have none"))

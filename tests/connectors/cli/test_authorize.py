@@ -157,6 +157,18 @@ def test_authorize_mends_a_connection(desk: CommandLine, sandbox: Sandbox, brows
     assert desk("test", "xero") == 0, desk.said
 
 
+def test_a_secret_that_leads_nowhere_is_not_opened(desk: CommandLine, sandbox: Sandbox, browser: Browser) -> None:
+    """What is not needed to ask a person is left alone: a file that is gone stops nobody, the old token's least."""
+    dead = ["--secret", "client_secret=s3cret", "--secret", "refresh_token=file:/gone", "--no-test"]
+    assert desk("add", "xero", *options(sandbox), *dead, "--secret", "access_token=env:NOT_HERE") == 0, desk.warned
+    with free_port() as port:
+        assert desk("authorize", "xero", "--port", str(port)) == 0, desk.warned
+    assert desk("set", "xero", "--secret", "client_secret=env:NOT_HERE") == 0, desk.warned
+    assert desk("authorize", "xero") == 1
+
+    assert "NOT_HERE is not set" in desk.warned
+
+
 def test_a_forged_answer_is_not_the_answer(desk: CommandLine, sandbox: Sandbox, browser: Browser) -> None:
     """Another's code, without our state: it is refused, and the real answer still counts."""
     browser.before = ["?code=forged", "?code=forged&state=guessed", "/../favicon.ico"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,46 @@ async def test_the_store_is_away(company: Company, secrets: dict[str, None], ver
     (answer,) = await company.worker(mine).deliver([event()])
 
     assert type(answer) is verdict
+
+
+async def test_a_stop_does_not_wait_for_the_turn_of_another(company: Company) -> None:
+    """Another worker is fetching a token: one that stops waits for nobody, and begins no fetch while it goes."""
+    turn = company.tokens().take()
+    assert isinstance(turn, Turn)
+    worker = company.worker()
+    call = asyncio.create_task(worker.deliver([event()]))
+    await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(5):
+        await worker.close()
+    (verdict,) = await call
+
+    assert isinstance(verdict, Down)
+    assert company.asked == 0
+
+
+async def test_a_turn_that_comes_while_a_worker_stops_is_given_back(company: Company) -> None:
+    """No fetch is begun by a worker whose sockets are about to be closed: another worker has the turn at once."""
+    mine = company.tokens()
+
+    class Slow(ConnectionTokens):
+        def take(self, *arguments: Any) -> Any:
+            found = super().take(*arguments)
+            taken.set()
+            stopped.wait(5)
+            return found
+
+    taken, stopped = threading.Event(), threading.Event()
+    mine.__class__ = Slow
+    worker = company.worker(mine)
+    call = asyncio.create_task(worker.deliver([event()]))
+    await asyncio.to_thread(taken.wait, 5)
+    closing = asyncio.create_task(worker.close())
+    await asyncio.sleep(0)
+    stopped.set()
+    await closing
+    (verdict,) = await call
+
+    assert isinstance(verdict, Down)
+    assert company.asked == 0
+    assert isinstance(company.tokens().take(), Turn)
