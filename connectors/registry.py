@@ -151,18 +151,6 @@ def kind(connection: Connection, object_name: str) -> tuple[ObjectSpec | None, b
     return made.kind(manifest(name, connection.version), object_name), not made.any_case
 
 
-def needed(connection: Connection, object_name: str, operation: str) -> list[str]:
-    """The fields without which an event of this connection cannot be delivered, as far as its manifest says."""
-    from connectors.engine.manifest.needs import needed as needed_of  # noqa: PLC0415 - for catalogues, not for workers
-
-    chosen = manifest(connection.connector, connection.version)
-    spec = chosen.objects.get(object_name)
-    how = next((one for name, one in spec.operations.items() if name == operation), None) if spec else None
-    unique = connection.settings.get(chosen.unique_setting or "")
-    own = unique.get(object_name) if isinstance(unique, dict) else None
-    return needed_of(spec, how, own) if spec is not None and how is not None else []
-
-
 def _manifests(name: str) -> dict[str, Manifest]:
     """All versions of a connector, the newest first."""
     mine = [one for one in own() if one.name == name]

@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 from sqlalchemy import Engine
 
 from connectors import registry
+from connectors.capabilities import lacking
 from connectors.connections.standing import Standing
 from connectors.connections.store import Connection, Connections
 from topics.errors import RecordRefused
@@ -85,11 +86,8 @@ class Teller:
         operation = address.operation
         fields = _fields(connection, address, {"alert": alert.name, "text": text})
         function = connector.function(address.object, operation)
-        if missing := [name for name in registry.needed(connection, address.object, operation) if name not in fields]:
-            raise BadAlert(
-                f"alert {alert.name}: {operation} {address.object} on {connection.name} needs {', '.join(missing)}: "
-                "say them under fields"
-            )
+        if reason := lacking(connection, address.object, operation, fields):
+            raise BadAlert(f"alert {alert.name}, connection {connection.name}: {reason}. Say it under fields")
         key = connector.record_key(function.object, function.operation, fields)
         identifier = str(uuid5(NAMESPACE_URL, f"writeback:alert:{alert.name}:{occasion}:{address}:{operation}"))
         try:

@@ -180,7 +180,7 @@ def test_an_address_that_is_not_enough_is_said(world: World) -> None:
     """What a connector needs is known before anything is wrong; so is a place that only slack and email have."""
     with pytest.raises(BadAlert, match="a place alone is enough for slack and email"):
         world.watch.check(alert_of(on="down", to="crm:QA"))
-    with pytest.raises(BadAlert, match="add message on slack needs channel"):
+    with pytest.raises(BadAlert, match="connection slack: add message needs channel"):
         world.watch.check(alert_of(on="down", to={"connection": "slack", "operation": "add", "fields": {"text": "x"}}))
 
 

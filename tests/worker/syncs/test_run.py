@@ -108,7 +108,7 @@ def test_mirror_removes_what_is_gone(world: World) -> None:
     assert [(one.operation, one.fields) for one in world.events()] == [
         (Operation.UPSERT, {"email": "u2@acme.com", "lifecyclestage": "other"})
     ]
-    with pytest.raises(BadSync, match="delete contact on Crm needs id"):
+    with pytest.raises(BadSync, match="connection Crm: delete contact needs id"):
         world.run(sync_of(mode="mirror"))
 
 
@@ -181,7 +181,7 @@ def test_a_collation_of_its_own_does_no_harm(world: World) -> None:
             BadSync,
             "no column 'emial'; they have id, email, name, age, changed_at. Did you",
         ),
-        ({"map": {"name": "firstname"}}, BadSync, "upsert contact on Crm needs email"),
+        ({"map": {"name": "firstname"}}, BadSync, "connection Crm: upsert contact needs email"),
         ({"warehouse": "finance"}, BadSync, "there is no warehouse 'finance'; there are dw"),
         ({"query": "DELETE FROM people RETURNING *", "table": None}, SourceFailed, "the warehouse sqlite"),
     ],
@@ -325,3 +325,13 @@ def test_what_fails_before_it_begins_is_in_the_history(world: World) -> None:
         ("failed", 3, "Crm"),
     ]
     assert "no such table: poeple" in found[1].error
+
+
+def test_a_field_under_its_other_name_is_not_missing(world: World) -> None:
+    """What a connection lacks is asked in one way: a sync may send name where an account is found by its Name."""
+    settings = {"base_url": "https://acme.my.salesforce.com", "unique": {"account": "Name"}}
+    connections = Connections(world.store, world.settings.secret_key, check=registry.check)
+    connections.add("Sf", "salesforce", settings=settings, secrets={"access_token": "t"})
+    sync = sync_of(connection="Sf", object="account", map={"name": "name", "email": "website"})
+    with world.runner.planner(sync) as planner:
+        assert planner.target.always == {"added": ("name",), "changed": ("name",)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -92,21 +92,25 @@ class Target:
 
 def target_of(sync: Sync, shape: Shape, connection: Connection, connector: Connector) -> Target:
     """Checks that the connection has what the sync asks for. Raises ``UnknownFunction`` and ``BadSync``."""
-    from connectors import registry  # noqa: PLC0415 - the catalogue, for a check
+    from connectors.capabilities import lacking  # noqa: PLC0415 - the catalogue, for a check
 
     functions = {kind: connector.function(sync.object, operation) for kind, operation in _operations(sync).items()}
-    sent = {*shape.fields, *shape.constants}
+    sent = list(dict.fromkeys([*shape.fields, *shape.constants]))
     always: dict[Kind, tuple[str, ...]] = {}
     for kind, function in functions.items():
-        needed = registry.needed(connection, sync.object, function.operation)
         put = sync.removed if kind == "removed" and isinstance(sync.removed, dict) else {}
-        if missing := [name for name in needed if name not in sent and name not in put]:
+
+        def lacks(names: Collection[str], operation: Operation = function.operation) -> str | None:
+            return lacking(connection, sync.object, operation, names)
+
+        if reason := lacks({*sent, *put}):
             raise BadSync(
-                f"sync {sync.name}: {function.operation} {sync.object} on {connection.name} needs "
-                f"{', '.join(missing)}; the rows become {', '.join(sorted(sent)) or 'nothing'}. Add the column to map"
+                f"sync {sync.name}, connection {connection.name}: {reason}; the rows become "
+                f"{', '.join(sorted(sent)) or 'nothing'}. Add the column to map"
                 + (", or set a field instead: removed: {field: value}" if kind == "removed" else "")
             )
-        always[kind] = tuple(dict.fromkeys([*shape.key_fields, *(name for name in needed if name in sent)]))
+        needed = [name for name in sent if lacks({*sent, *put} - {name})]
+        always[kind] = tuple(dict.fromkeys([*shape.key_fields, *needed]))
     return Target(sync, connection, connector, functions, always)
 
 
