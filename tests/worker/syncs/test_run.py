@@ -112,6 +112,25 @@ def test_mirror_removes_what_is_gone(world: World) -> None:
         world.run(sync_of(mode="mirror"))
 
 
+def test_a_deletion_that_died_is_sent_again_as_it_was(world: World) -> None:
+    """With --failed: the same fields under the same key, so that it keeps its place among the record's events."""
+    world.people(1, 3)
+    sync = sync_of(mode="mirror", key=["email", "id"], map={"id": "id", "email": "email"})
+    world.run(sync)
+    world.deliver()
+    world.refuse = lambda event: event.operation is Operation.DELETE
+    world.write("DELETE FROM people WHERE id = 1", "UPDATE people SET email = 'new@acme.com' WHERE id = 2")
+    world.run(sync)
+    died = [event for event in world.deliver() if event.operation is Operation.DELETE]
+    world.run(sync, failed=True)
+    again = world.events()
+
+    assert [event.fields["id"] for event in died] == [1, 2]
+    assert [(event.operation, event.key, event.fields) for event in again] == [
+        (Operation.DELETE, died[0].key, died[0].fields)
+    ], "the record 2 has a row, under another key: it is not deleted"
+
+
 def test_a_guard_stops_a_run_before_it_sends(world: World) -> None:
     """Until somebody says yes."""
     world.people(1, 300)

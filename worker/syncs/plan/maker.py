@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -77,9 +78,10 @@ class Counts:
 
 @dataclass
 class Maker:
-    """``failed``: rows whose event died are sent again. ``after``: a run that sends everything goes on behind this key.
+    """``failed``: rows whose event died are sent again. ``record``: the key of the record that a removal is for.
 
-    In mode cursor the source has only some rows: what is not in it is not gone.
+    ``after``: a run that sends everything goes on behind this key. In mode cursor the
+    source has only some rows: what is not in it is not gone.
     """
 
     shape: Shape
@@ -88,6 +90,7 @@ class Maker:
     dead: Dead
     counts: Counts
     mode: str
+    record: Callable[[Change], str]
     failed: bool = False
     after: Key | None = None
     _gone: dict[Key, Change] = field(default_factory=dict)
@@ -122,7 +125,7 @@ class Maker:
         while not done:
             rows, keys, done = self.feed.take(None, BLOCK)
             if rows:
-                self._came_back(keys)
+                self._came_back(rows, keys)
                 refused = self.counts.refused
                 compared = compare({}, self._fields(rows, keys), dead={}, failed=False)
                 clean = self.counts.refused == refused and self.mode != "cursor"
@@ -130,11 +133,17 @@ class Maker:
         if self._gone:
             yield Line(None, None, list(self._gone.values()))
 
-    def _came_back(self, keys: Sequence[Key]) -> None:
-        """A row whose deletion died, and that is there again, is not deleted."""
-        if self._gone:
-            for key in keys:
-                self._gone.pop(key, None)
+    def _came_back(self, rows: Sequence[Row], keys: Sequence[Key]) -> None:
+        """A record whose deletion died, and that has a row again, under the same key or another, is not deleted."""
+        if not self._gone:
+            return
+        here, records = set(keys), set()
+        for row, key in zip(rows, keys, strict=True):
+            with suppress(BadValue):  # no event is made of such a row, which is told where it is compared
+                records.add(self.record(Change("removed", key, self.shape.fields_of(row))))
+        for key, change in list(self._gone.items()):
+            if key in here or self.record(change) in records:
+                del self._gone[key]
 
     def _block(self, block: Block, *, any_dead: bool, is_last: bool) -> Iterator[Line]:
         """The lines of one block; a range that has grown far is looked at in pieces."""
@@ -162,7 +171,7 @@ class Maker:
             first = False
 
     def _piece(self, old: Rows, rows: list[Row], keys: list[Key], *, done: bool, any_dead: bool) -> list[Change]:
-        self._came_back(keys)
+        self._came_back(rows, keys)
         dead = self.dead.dead(keys) if any_dead and keys else {}
         compared = compare(old, self._fields(rows, keys), dead=dead, failed=self.failed)
         self.counts.unchanged += compared.unchanged

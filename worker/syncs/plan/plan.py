@@ -139,6 +139,7 @@ class Planner:
                 dead=Sent(self.store, sync.name),
                 counts=counts,
                 mode=sync.mode,
+                record=self.target.key,
                 failed=failed,
                 after=after,
             )

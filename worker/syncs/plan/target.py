@@ -52,7 +52,7 @@ class Target:
         """
         fields = self.fields(change)
         function = self.functions[change.kind]
-        key = self.connector.record_key(function.object, function.operation, fields) or _joined(change)
+        key = self._key(change, fields)
         if not 0 < len(key) <= MAX_KEY:
             raise Unsendable(f"the key has {len(key):,} characters; it has 1 to {MAX_KEY:,}")
         try:
@@ -70,6 +70,14 @@ class Target:
             if size > MAX_EVENT_BYTES:
                 raise Unsendable(f"the event has {size:,} bytes; it may have {MAX_EVENT_BYTES:,}")
         return identifier, encoded
+
+    def key(self, change: Change) -> str:
+        """Of the record that the event is for: events with the same key keep their order."""
+        return self._key(change, self.fields(change))
+
+    def _key(self, change: Change, fields: Fields) -> str:
+        function = self.functions[change.kind]
+        return self.connector.record_key(function.object, function.operation, fields) or _joined(change)
 
     def fields(self, change: Change) -> Fields:
         """What the event carries: of a changed row what changed, of a removed one what tells the record."""
