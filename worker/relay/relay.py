@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from sqlalchemy import Engine
@@ -13,12 +14,13 @@ from sqlalchemy.exc import DBAPIError
 
 from topics.backlog import event_ids
 from topics.errors import LogUnavailable, RecordRefused, StoreUnavailable
-from topics.event.codec import TYPE_PREFIX, Stamp
+from topics.event.codec import TYPE_PREFIX, Encoded, Stamp
 from topics.event.event import Operation, Options
 from topics.log import Log, Partition, Position
 from topics.outbox.errors import WarehouseUnavailable
 from topics.outbox.outbox import Outbox
 from topics.outbox.relaying import OutboxReader, Row, fields_of
+from topics.outbox.sent import Record
 from topics.warehouse import explained
 from worker.clock import Clock
 from worker.log_events import logger
@@ -41,6 +43,19 @@ DAY_S = 86_400
 
 PartitionsOf = Callable[[str], int | None]
 """How many partitions the topic of a connection has, by its slug; None: there is no such connection."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Rows that are ``new`` and go to the log; those that say what was sent for their record before (``unchanged``).
+
+    ``repeated`` say what an event of this very batch says: they may go when it has got through. ``refused``: and why.
+    """
+
+    new: list[tuple[Row, Encoded]] = field(default_factory=list)
+    unchanged: list[Row] = field(default_factory=list)
+    repeated: list[Row] = field(default_factory=list)
+    refused: list[tuple[Row, str]] = field(default_factory=list)
 
 
 class Relay:
@@ -142,27 +157,39 @@ class Relay:
         reader.finish()
 
     def _publish(self, reader: OutboxReader, send: Callable[..., Future[Position]], rows: Sequence[Row]) -> None:
-        """Hand them all to the log, and remove those that it has."""
+        """Hand to the log what is new, and remove it when the log has it.
+
+        What says only what was sent before is gone before anything is sent: a crash behind the sending makes the relay
+        forget what it knew, and an old value would then go out behind a newer one.
+        """
         memory = self._memory(reader, rows)
-        sent, refused, unchanged = self._hand_over(send, rows, memory)
-        done, lost, failure = [], [row for row, _ in refused], None
+        batch = self._judged(rows, memory)
+        reader.remove(batch.unchanged)
+        self.unchanged += len(batch.unchanged)
+        refused, failure = batch.refused, None
+        sent: list[tuple[Row, Future[Position]]] = []
+        for row, encoded in batch.new:
+            try:
+                sent.append((row, send(self._log.names.events_topic(row.aggregatetype), **encoded._asdict())))
+            except RecordRefused as error:
+                refused.append((row, str(error)))
+        done, lost = [], {record_of(row) for row, _ in refused}
         for row, future in sent:
             problem = future.exception()
             if problem is None:
                 done.append(row)
                 continue
-            lost.append(row)
+            lost.add(record_of(row))
             if isinstance(problem, RecordRefused):
                 refused.append((row, str(problem)))
             else:
                 failure = problem
         # what was compared with an event that did not get through is compared anew
-        without = {record_of(row) for row in lost}
-        unchanged = [row for row in unchanged if record_of(row) not in without]
-        states = memory.states(without) if memory is not None else {}
-        reader.settle([*done, *unchanged], states, self._today())
+        repeated = [row for row in batch.repeated if record_of(row) not in lost]
+        states = memory.states(lost) if memory is not None else {}
+        reader.settle([*done, *repeated], states, self._today())
         self.published += len(done)
-        self.unchanged += len(unchanged)
+        self.unchanged += len(repeated)
         for row, reason in refused:
             reader.reject(row, reason)
             self.rejected += 1
@@ -170,21 +197,29 @@ class Relay:
         if failure is not None:
             raise failure
 
-    def _hand_over(
-        self, send: Callable[..., Future[Position]], rows: Sequence[Row], memory: Memory | None
-    ) -> tuple[list[tuple[Row, Future[Position]]], list[tuple[Row, str]], list[Row]]:
-        """What is on its way, what can never be an event and why, and what says nothing new."""
-        sent, refused, unchanged = [], [], []
+    def _judged(self, rows: Sequence[Row], memory: Memory | None) -> _Batch:
+        """So many of the rows, from the first on, as may be in the log together before any of them is removed."""
+        batch, repeating = _Batch(), set[Record]()
         for row in rows:
+            record = record_of(row)
+            if record in repeating:
+                break  # until the row before it is gone: nothing of a record may pass it
             try:
                 value = self._value(row)
-                if memory is not None and not memory.is_new(row, value):
-                    unchanged.append(row)
-                else:
-                    sent.append((row, self._send(send, row, value)))
-            except (RecordRefused, ValueError) as error:
-                refused.append((row, str(error)))
-        return sent, refused, unchanged
+                encoded = self._encoded(row, value)
+            except ValueError as error:
+                batch.refused.append((row, str(error)))
+                if memory is not None:
+                    memory.forget(record)
+                continue
+            if memory is None or memory.is_new(row, value):
+                batch.new.append((row, encoded))
+            elif memory.has_sent(record):
+                batch.repeated.append(row)
+                repeating.add(record)
+            else:
+                batch.unchanged.append(row)
+        return batch
 
     def _memory(self, reader: OutboxReader, rows: Sequence[Row]) -> Memory | None:
         """None where no trigger's events are compared."""
@@ -206,16 +241,14 @@ class Relay:
             raise ValueError(row.refused)
         return fields_of(row, sqlite=self._engine.dialect.name == "sqlite")
 
-    def _send(self, send: Callable[..., Future[Position]], row: Row, value: bytes) -> Future[Position]:
-        """Raises ``RecordRefused`` or ``ValueError`` for what can never be an event."""
+    def _encoded(self, row: Row, value: bytes) -> Encoded:
+        """Raises ``ValueError`` for what can never be an event."""
         self._know(row.aggregatetype)
         object_name, _, key = row.aggregateid.partition("/")
         if not 0 < len(key) <= MAX_KEY:
             raise ValueError(f"the key has {len(key):,} characters; it has 1 to {MAX_KEY:,}")
         stamp = _stamp(row.type, row.aggregatetype, object_name, row.trigger, row.backfill)
-        encoded = stamp.seal(row.id, row.timestamp.encode(), key, value)
-        topic = self._log.names.events_topic(row.aggregatetype)
-        return send(topic, key=encoded.key, value=encoded.value, headers=encoded.headers)
+        return stamp.seal(row.id, row.timestamp.encode(), key, value)
 
     def _know(self, slug: str) -> None:
         if slug in self._known:

@@ -45,8 +45,7 @@ class Memory:
         """Whether it must be sent; from then on it counts as sent. ``value``: the event's fields, as JSON."""
         record = record_of(row)
         if row.type not in _COMPARED:
-            self._fields[record] = None
-            self._touched.add(record)
+            self.forget(record)
             return True
         said = {name: _digest(each) for name, each in _fields(value).items()}
         known = self._fields.get(record) or {}
@@ -55,6 +54,15 @@ class Memory:
         self._fields[record] = {**known, **{name: (self._today, digest) for name, digest in said.items()}}
         self._touched.add(record)
         return True
+
+    def has_sent(self, record: Record) -> bool:
+        """Whether an event of this batch is what is known of the record."""
+        return record in self._touched
+
+    def forget(self, record: Record) -> None:
+        """An event of it cannot be sent: nothing is known any more."""
+        self._fields[record] = None
+        self._touched.add(record)
 
     def states(self, without: Collection[Record] = ()) -> dict[Record, Fields | None]:
         """What has changed; None: nothing is known, as of those ``without`` an event that did not get through."""

@@ -179,7 +179,7 @@ async def test_what_was_published_and_not_removed_is_not_sent_again(warehouse: W
         raise LogUnavailable("killed here")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("topics.outbox.relaying.OutboxReader.remove", die)
+        patch.setattr("topics.outbox.relaying.OutboxReader.settle", die)
         async with running(dying):
             await until(lambda: len(events_in(log)) == 10)
     assert len(warehouse.rows()) == 10

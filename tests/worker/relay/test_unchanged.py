@@ -9,6 +9,7 @@ import pytest
 
 from tests.topics.outbox.conftest import Warehouse
 from tests.worker.relay.test_relay import events_in, log, relay_of, running, until
+from topics.errors import LogUnavailable
 from topics.event.event import Operation
 from topics.log import Log
 from topics.outbox.relaying import Row
@@ -104,3 +105,67 @@ async def test_a_loader_that_fills_the_table_anew_sends_only_what_is_new(warehou
         assert relay.unchanged == 4
         warehouse.run(*silent)
         assert await sent_by(fill.format("b")) == ["1", "2"]
+
+
+FILL = "INSERT INTO contacts (id, email, score) VALUES (1, '{}@acme.com', {})"
+EMPTY = "DELETE FROM contacts"
+
+
+def emails(log: Log) -> list[str]:
+    return [event.fields["email"].partition("@")[0] for event in events_in(log)]
+
+
+async def relayed(warehouse: Warehouse, log: Log, *fills: str, killed: bool = False) -> None:
+    """The table is filled anew so often before a relay runs; ``killed``: before it has removed what it sent."""
+    for fill in fills:
+        warehouse.run(EMPTY, fill)
+    before = len(events_in(log))
+
+    def die(*_: object) -> None:
+        raise LogUnavailable("killed here")
+
+    if killed:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("topics.outbox.relaying.OutboxReader.settle", die)
+            async with running(relay_of(warehouse, log)):
+                await until(lambda: len(events_in(log)) > before)
+    async with running(relay_of(warehouse, log)):
+        await until(lambda: not warehouse.rows())
+
+
+@pytest.mark.parametrize("known", ["a", "b"])
+async def test_a_relay_that_is_killed_puts_no_old_value_last(warehouse: Warehouse, log: Log, known: str) -> None:
+    """A was sent, or is in the batch twice; then B, and the relay is killed. What is last is B."""
+    warehouse.create(operations=UPSERTS, unchanged="drop")
+    await relayed(warehouse, log, FILL.format(known, 1))
+    again = [FILL.format("a", 1)] * (1 if known == "a" else 2)
+    await relayed(warehouse, log, *again, FILL.format("b", 1), killed=True)
+    assert emails(log)[-1] == "b"
+    assert warehouse.outbox.rejected() == []
+
+
+async def test_a_row_that_is_refused_sets_no_old_value_free(warehouse: Warehouse, log: Log) -> None:
+    """A was sent; then A, B and a number that JSON has not. What is last is B, and A goes again when it is back."""
+    warehouse.create(operations=UPSERTS, unchanged="drop")
+    await relayed(warehouse, log, FILL.format("a", 1))
+    bad = FILL.format("c", "'NaN'" if warehouse.postgres else "9e999")
+    await relayed(warehouse, log, FILL.format("a", 1), FILL.format("b", 1), bad)
+    assert emails(log) == ["a", "b"]
+    assert len(warehouse.outbox.rejected()) == 1
+    await relayed(warehouse, log, FILL.format("b", 1))
+    assert emails(log) == ["a", "b", "b"]
+
+
+async def test_what_repeats_an_event_that_did_not_get_through_is_sent(warehouse: Warehouse, log: Log) -> None:
+    """Two triggers on a table: the event of the first is too large, that of the second says a part of it."""
+    for name, fields in (
+        ("b", {"email": "email"}),
+        ("a", {"email": "email", "note": "note"}),
+        ("c", {"email": "email"}),
+    ):
+        warehouse.create(name=name, operations=UPSERTS, unchanged="drop", fields=fields)
+    await relayed(
+        warehouse, log, f"INSERT INTO contacts (id, email, note) VALUES (1, 'a@acme.com', '{'x' * 1_100_000}')"
+    )
+    assert emails(log)[0] == "a"
+    assert [row["trigger_name"] for row in warehouse.outbox.rejected()] == ["a"]
