@@ -39,7 +39,7 @@ class Reply:
     body: bytes = b""
     truncated: bool = False
     raw_headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
-    parsed: list[Any] = field(default_factory=list, repr=False, compare=False)
+    parsed: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
     """The body as JSON, once somebody has read it."""
 
 
