@@ -14,12 +14,14 @@ from connectors import registry
 from connectors.connections.table import Connection
 from connectors.engine.functions import with_synonyms
 from connectors.engine.manifest.model import Manifest, ObjectSpec
-from connectors.engine.manifest.needs import UNIQUE, needed
+from connectors.engine.manifest.needs import UNIQUE, needed, reads
 from connectors.engine.manifest.requests import Operation
+from connectors.engine.template.placeholders import fields_named
 from topics.event.event import Operation as OperationName
 
 SEARCH = frozenset({"searchfield", "searchterm"})
 """What a script says instead of a unique property's name."""
+SELECTS = ("properties", "fields")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,27 @@ def lacking(connection: Connection, object_name: str, operation: str, sent: Coll
     if UNIQUE in missing:
         return no_unique(connection, object_name, operation)
     return f"{operation} {object_name} needs {', '.join(missing)}" if missing else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """``kinds``: those of get, list and findone that there are, by what they are asked with.
+
+    ``selects``: the name under which a read is told which fields to bring, where it does not bring all.
+    """
+
+    kinds: frozenset[str]
+    selects: str | None = None
+
+
+def reading(connection: Connection, object_name: str) -> Reading:
+    """How one record of a kind is read; no kinds: it cannot be read."""
+    spec, _ = registry.kind(connection, object_name)
+    if spec is None:
+        return Reading(frozenset())
+    one = spec.read.get or spec.read.find_unique or spec.read.find if spec.read is not None else None
+    takes = frozenset() if one is None else fields_named(one.params, one.body)
+    return Reading(frozenset(reads(spec)), next((name for name in SELECTS if name in takes), None))
 
 
 def no_unique(connection: Connection, object_name: str, operation: str) -> str:

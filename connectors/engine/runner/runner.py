@@ -105,6 +105,11 @@ class HttpConnector:
             raise UnknownFunction(unknown_function(f"{object_name}.{operation}", self.manifest, self._newest))
         return plan
 
+    def named(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The fields under the vendor's own names. Raises ``UnknownFunction``."""
+        respell = self.plan(object_name, operation).respell
+        return fields if respell is None else respell(fields)
+
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
         plan = self.plan(object_name, operation)
         if plan.key is None:
@@ -173,8 +178,8 @@ class HttpConnector:
         name = self.synced_as(event.object)
         if name is None:
             return None
-        respell = self.plan(event.object, event.operation).respell
-        return written(event, name, self.syncs()[name], event.fields if respell is None else respell(event.fields))
+        fields = self.named(event.object, event.operation, event.fields)
+        return written(event, name, self.syncs()[name], fields)
 
     def source(self, object_name: str, pace: Pace | None = None) -> Source:
         """How one kind of record is read into the warehouse. Raises ``UnknownFunction``, which lists the kinds."""

@@ -28,6 +28,8 @@ from topics.event import exact_json
 from topics.event.event import Event, Operation
 
 MODEL: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
+NO_MODULE: Final = "__import__"
+"""Where Odoo keeps an external id that names no module."""
 PAGE: Final = 100
 """Records of a page, where the script does not say."""
 FIELDS_SECONDS: Final = 600.0
@@ -91,9 +93,25 @@ class OdooConnector(HttpConnector):
         query = dict(query)
         if query.get("id") is not None:
             query["id"] = _readable_id(query["id"])
+        elif query.get("searchfield") == EXTERNAL_ID:
+            del query["searchfield"]
+            found = await self._by_external_id(object_name, query.pop("searchterm", None))
+            if found is None:
+                return Page([])
+            query["id"] = found
         elif query.get("searchfield") is None:
             query |= self._page(object_name, query, bookmark)
         return await super().read(object_name, query, bookmark)
+
+    async def _by_external_id(self, object_name: str, name: Any) -> int | None:
+        """The record of an external id, which is no field of its own. Raises ``CallFailed``."""
+        module, dot, inner = str(name or "").partition(".")
+        if not name:
+            raise CallFailed(f"a search by {EXTERNAL_ID} needs a searchterm")
+        wanted = {"model": self._model(object_name), "module": module if dot else NO_MODULE, "name": inner or module}
+        domain = [[field, "=", value] for field, value in wanted.items()]
+        page = await self.read("ir.model.data", {"domain": domain, "fields": ["res_id"], "limit": 1})
+        return int(page.detail[0]["res_id"]) if page.detail else None
 
     def _page(self, object_name: str, query: Mapping[str, Any], bookmark: str | None) -> Values:
         domain = query.get("domain") or []

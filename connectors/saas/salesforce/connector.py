@@ -12,11 +12,11 @@ from connectors.engine.manifest.model import Manifest, ObjectSpec
 from connectors.engine.manifest.read import Sync
 from connectors.engine.runner.delivery import deliver_batch
 from connectors.engine.runner.pace import Pace
-from connectors.engine.runner.plan import Plan
+from connectors.engine.runner.plan import Plan, ReadPlan
 from connectors.engine.runner.read import choose, kind_of, read
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.source import Asking, Source
-from connectors.engine.template.text import spelled
+from connectors.engine.template.text import as_text, spelled
 from connectors.errors import CallFailed, UnknownFunction
 from connectors.saas.salesforce import soql
 from connectors.saas.salesforce.bulk import Bulk
@@ -30,6 +30,10 @@ COLLECTION: Final = 200
 """Records of a call of sObject Collections."""
 BULK: Final = 5_000
 """Records that a job takes, where a connection lets jobs take them."""
+
+
+OF_TEXT: Final = "must be of type string"
+"""What Salesforce says of a number that is compared with a text."""
 
 
 class SalesforceConnector(HttpConnector):
@@ -50,6 +54,10 @@ class SalesforceConnector(HttpConnector):
         known = manifest.objects.get(object_name)
         named = soql.NAME.fullmatch(object_name) is not None and (object_name[0].isupper() or "__" in object_name)
         return known if known is not None or not named else _spec(manifest, object_name)
+
+    def named(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        spec = self.manifest.objects.get(object_name)
+        return super().named(object_name, operation, whole_name(fields, spec.aliases if spec else {}))
 
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
         """An id of 18 characters is one of 15 with a checksum, and the case of a field's name does not matter."""
@@ -104,6 +112,16 @@ class SalesforceConnector(HttpConnector):
         """Lists go by id, a page after the other: what is added meanwhile is met, and nothing is met twice."""
         self._know(object_name)
         plan = choose(self._reads, object_name, query, None)
+        try:
+            return await self._page(plan, object_name, query, bookmark)
+        except CallFailed as error:
+            # an external id that is a text: a number is written into it as its digits, and has to be sought as them
+            term = query.get("searchterm")
+            if OF_TEXT not in str(error) or isinstance(term, str):
+                raise
+            return await self._page(plan, object_name, {**query, "searchterm": as_text(term)}, bookmark)
+
+    async def _page(self, plan: ReadPlan, object_name: str, query: Mapping[str, Any], bookmark: str | None) -> Page:
         try:
             asked, size = question(self._sobject(object_name), query, bookmark)
         except ValueError as error:
@@ -161,9 +179,7 @@ class SalesforceConnector(HttpConnector):
 
     def _recorded(self, plan: Plan, event: Event) -> Event:
         """The event with its fields as Salesforce takes them. Raises ``ValueError``."""
-        spec = self.manifest.objects.get(event.object)
-        fields = whole_name(event.fields, spec.aliases if spec else {})
-        values = fields if plan.respell is None else plan.respell(fields)
+        values = self.named(event.object, event.operation, event.fields)
         record = record_of(event, self._sobject(event.object), values, plan.unique)
         return event.model_copy(update={"fields": record})
 

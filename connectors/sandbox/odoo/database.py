@@ -93,7 +93,18 @@ class Database:
 
     def do_read(self, model: str, ids: Any, fields: Any = None, load: Any = None, context: Any = None) -> list[Any]:  # noqa: ARG002
         wanted = [ids] if isinstance(ids, int) else ids
-        return [self._shown(model, self.records[model][one], fields) for one in wanted if one in self.records[model]]
+        records = self._of(model)
+        return [self._shown(model, records[one], fields) for one in wanted if one in records]
+
+    def _of(self, model: str) -> dict[int, dict[str, Any]]:
+        """External ids are records as well: of ``ir.model.data``."""
+        if model != "ir.model.data":
+            return self.records[model]
+        found: dict[int, dict[str, Any]] = {}
+        for number, (external, (of, record)) in enumerate(self.external.items(), 1):
+            module, _, name = external.partition(".")
+            found[number] = {"id": number, "module": module, "name": name, "model": of, "res_id": record}
+        return found
 
     def do_search(  # noqa: PLR0917 - Odoo's own signature
         self,
@@ -107,7 +118,7 @@ class Database:
         hidden = "active" in MODELS[model] and (context or {}).get("active_test", True)
         found = [
             number
-            for number, record in sorted(self.records[model].items())
+            for number, record in sorted(self._of(model).items())
             if all(_holds(model, record, leaf) for leaf in domain) and (not hidden or record.get("active", True))
         ]
         return found[offset : None if not limit else offset + limit]

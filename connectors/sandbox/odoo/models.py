@@ -31,6 +31,12 @@ MODELS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     },
     "res.partner.category": {"name": _field("char", required=True)},
     "res.country": {"name": _field("char", required=True), "code": _field("char")},
+    "ir.model.data": {
+        "module": _field("char"),
+        "name": _field("char"),
+        "model": _field("char"),
+        "res_id": _field("integer"),
+    },
     "res.users": {"name": _field("char"), "login": _field("char")},
     "product.template": {
         "name": _field("char", required=True),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections import Counter
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,12 +16,15 @@ import pytest
 
 from connectors import registry
 from connectors.connections.store import Connections
+from connectors.contract import Connector, Delivered, Verdict
 from connectors.errors import UnknownConnection
+from connectors.sandbox.faults import Faults
+from connectors.sandbox.odoo.wires import Odoo
 from connectors.sandbox.server import Sandbox
 from tests.connectors.sandbox_thread import running
 from tests.worker.syncs.conftest import World, sync_of
 from topics.errors import LogUnavailable
-from topics.event.event import Operation
+from topics.event.event import Event, Operation
 from worker.clock import FakeClock
 from worker.refresher.leases import Leases
 from worker.syncs.errors import BadSync, GuardStopped, PlanOutdated, SourceFailed, SyncBusy
@@ -354,3 +360,103 @@ def test_a_field_under_its_other_name_is_not_missing(world: World) -> None:
     sync = sync_of(connection="Sf", object="account", map={"name": "name", "email": "website"})
     with world.runner.planner(sync) as planner:
         assert planner.target.always == {"added": ("name",), "changed": ("name",)}
+
+
+ALIKE: dict[str, tuple[str, dict[str, Any], dict[str, str], dict[str, str]]] = {
+    "odoo": (
+        "contact",
+        {"database": "odoo", "username": "admin"},
+        {"api_key": "good"},
+        {"id": "external_id", "name": "name", "email": "email"},
+    ),
+    "salesforce": (
+        "contact",
+        {"unique": {"contact": "external_id__c"}},
+        {"access_token": "t"},
+        {"id": "External_Id__c", "name": "name", "email": "email"},
+    ),
+    "google_sheets": (
+        "Leads",
+        {"spreadsheet_id": "sandbox", "unique": {"Leads": "email"}},
+        {"access_token": "t"},
+        {"email": "Email", "name": "name", "age": "age"},
+    ),
+    "xero": (
+        "contact",
+        {},
+        {"access_token": "t"},
+        {"id": "ContactNumber", "name": "name", "email": "email"},
+    ),
+    "sql": ("customer", {"keys": {"customer": "number"}}, {}, {"id": "number", "name": "name", "age": "age"}),
+}
+"""What is synced to each connector: the kind of record, settings, secrets, and the map of a row."""
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_a_plan_beside_the_records_of_any_destination(world: World, tmp_path: Path, name: str) -> None:
+    """Whatever the vendor calls a field and however it writes a value back: same, differing, and not there."""
+    kind, settings, secrets, mapping = ALIKE[name]
+    world.people(1, 3)
+    with running(Sandbox(latency=0.0, odoo=Odoo(Faults(), key="good"))) as sandbox:
+        settings = {"allow_private_addresses": True, "base_url": sandbox.url, **settings}
+        if name == "sql":
+            with closing(sqlite3.connect(tmp_path / "shop.db")) as shop:
+                shop.execute("CREATE TABLE customer (number INTEGER PRIMARY KEY, name TEXT, age REAL)")
+            settings = {"url": f"sqlite:///{tmp_path / 'shop.db'}", "keys": settings["keys"]}
+        store = Connections(world.store, world.settings.secret_key, check=registry.check)
+        made = store.add("Real", name, settings=settings, secrets=secrets, limits={"rate": 1_000})
+        plan, target = world.runner.plan(
+            sync_of(connection="Real", object=kind, map=mapping, operation="upsert"), tmp_path / "plan"
+        )
+        for given in ({"name": "U1", "age": 1}, {"name": "Other", "age": 2}):
+            row = {"id": given["age"], "email": f"u{given['age']}@acme.com", **given}
+            fields = {field: row[column] for column, field in mapping.items()}
+            event = Event(operation=Operation.UPSERT, connection="real", object=kind, fields=fields)
+            [verdict] = asyncio.run(delivered(registry.build(made, secrets), event))
+            assert isinstance(verdict, Delivered), verdict
+        found = world.runner.at_the_destination(plan, target, 3)
+
+    assert (found.looked, found.same, found.absent) == (3, 1, [3])
+    assert [list(one.values()) for one in found.differing.values()] == [[("Other", "U2")]]
+
+
+async def delivered(connector: Connector, event: Event) -> list[Verdict]:
+    try:
+        return await connector.deliver([event])
+    finally:
+        await connector.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "object_name", "settings", "mapping", "said"),
+    [
+        (
+            "slack",
+            "message",
+            {},
+            {"email": "channel", "name": "text", "id": "ts"},
+            "cannot read message.find: this connector reads message.list",
+        ),
+        ("http", "person", {"base_url": "http://127.0.0.1:9"}, {"email": "path"}, "http has no get, list or findone"),
+    ],
+)
+def test_a_destination_that_cannot_be_looked_at(  # noqa: PLR0917
+    world: World,
+    tmp_path: Path,
+    name: str,
+    object_name: str,
+    settings: dict[str, Any],
+    mapping: dict[str, str],
+    said: str,
+) -> None:
+    """Refused by its name, and by what it lacks."""
+    world.people(1, 1)
+    store = Connections(world.store, world.settings.secret_key, check=registry.check)
+    store.add("Real", name, settings=settings, secrets={"access_token": "t"})
+    plan, target = world.runner.plan(
+        sync_of(connection="Real", object=object_name, map=mapping, key="email", operation="add", mode="full"),
+        tmp_path / "plan",
+    )
+
+    with pytest.raises(SourceFailed, match=f"Real cannot be looked at.*{said}"):
+        world.runner.at_the_destination(plan, target, 3)

@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from connectors import capabilities
+from connectors.capabilities import SEARCH
 from connectors.contract import Connector
+from connectors.engine.runner.runner import HttpConnector
+from connectors.engine.runner.source import parse_time
+from connectors.engine.template.text import spelled
+from connectors.errors import UnknownFunction
 from worker.syncs.errors import SourceFailed
 from worker.syncs.plan.file import Line
 from worker.syncs.plan.target import Target
@@ -49,18 +56,14 @@ def _first(target: Target, lines: Iterable[Line], limit: int) -> Iterator[Change
 
 async def _compared(target: Target, connector: Connector, changes: Iterable[Change]) -> Found:
     found = Found()
+    look = Look(target, connector)
     try:
         for change in changes:
             found.looked += 1
-            sent = target.fields(change)
-            there = await _record(target, connector, change, sent)
-            if there is None:
+            differing = await look.differing(change)
+            if differing is None:
                 found.absent.append(change.key)
-                continue
-            differing = {
-                name: (there.get(name), value) for name, value in sent.items() if _text(there.get(name)) != _text(value)
-            }
-            if differing:
+            elif differing:
                 found.differing[change.key] = differing
             else:
                 found.same += 1
@@ -69,16 +72,67 @@ async def _compared(target: Target, connector: Connector, changes: Iterable[Chan
     return found
 
 
-async def _record(target: Target, connector: Connector, change: Change, sent: Fields) -> Fields | None:
-    """The record's fields, or None when it is not there."""
-    told = target.always[change.kind]
-    by = "id" if "id" in sent else next(iter(told), None)
-    if by is None:
-        raise SourceFailed(f"sync {target.sync.name}: no field of its events tells a record, so none can be looked for")
-    query: dict[str, Any] = {"properties": list(sent)}
-    query |= {"id": sent["id"]} if by == "id" else {"searchfield": by, "searchterm": sent[by]}
-    page = await connector.read(target.sync.object, query)
-    return _flat(page.detail[0]) if page.detail else None
+class Look:
+    """Reads records of one kind, each by what tells it. Raises ``SourceFailed`` where the connector cannot be asked."""
+
+    def __init__(self, target: Target, connector: Connector) -> None:
+        self._target = target
+        self._connector = connector
+        self._any_case = isinstance(connector, HttpConnector) and connector.any_case
+        self._reading = capabilities.reading(target.connection, target.sync.object)
+        if not self._reading.kinds:
+            raise self._failed(f"{target.connection.connector} has no get, list or findone of {target.sync.object}")
+
+    async def differing(self, change: Change) -> dict[str, tuple[Any, Any]] | None:
+        """Per field what is there and what would be sent; None: there is no record."""
+        given = self._target.fields(change)
+        query = self._query(change, given)
+        sent = {name: one for name, one in self._named(change, given).items() if name not in {*query.values(), *query}}
+        if self._reading.selects is not None:
+            query[self._reading.selects] = list(sent)
+        try:
+            page = await self._connector.read(self._target.sync.object, query)
+        except UnknownFunction as error:
+            raise self._failed(str(error)) from error
+        if not page.detail:
+            return None
+        there = _flat(page.detail[0])
+        found = {name: (self._of(there, name), one) for name, one in sent.items()}
+        return {name: pair for name, pair in found.items() if not same(*pair)}
+
+    def _named(self, change: Change, fields: Fields) -> Fields:
+        """Fields under the names that the vendor has for them."""
+        if isinstance(self._connector, HttpConnector):
+            operation = self._target.functions[change.kind].operation
+            fields = dict(self._connector.named(self._target.sync.object, operation, fields))
+        return {name: value for name, value in fields.items() if name not in SEARCH}
+
+    def _query(self, change: Change, given: Fields) -> dict[str, Any]:
+        """What finds the record: its id, what the event says itself, its unique field, or else the key of the sync."""
+        if given.get("id") is not None:
+            return {"id": given["id"]}
+        if given.keys() >= SEARCH:
+            return {name: given[name] for name in sorted(SEARCH)}
+        target, operation = self._target, self._target.functions[change.kind].operation
+        unique = capabilities.identity(target.connection, target.sync.object, operation).name
+        told = {name: value for name in target.always[change.kind] if (value := given.get(name)) is not None}
+        if unique is not None and (value := self._of(given, unique)) is not None:
+            told = {unique: value}
+        named = self._named(change, told)
+        if not named:
+            raise SourceFailed(
+                f"sync {target.sync.name}: no field of its events tells a record, so none can be looked for"
+            )
+        if not isinstance(self._connector, HttpConnector):
+            return dict(named)  # a row of a table, by all the columns of its key
+        return dict(zip(("searchfield", "searchterm"), next(iter(named.items())), strict=True))
+
+    def _of(self, fields: Fields, name: str) -> Any:
+        return (spelled(fields, name) if self._any_case else fields).get(name)
+
+    def _failed(self, reason: str) -> SourceFailed:
+        name = self._target.connection.name
+        return SourceFailed(f"{name} cannot be looked at (--against-destination): {reason}")
 
 
 def _flat(record: Mapping[str, Any]) -> Fields:
@@ -87,12 +141,50 @@ def _flat(record: Mapping[str, Any]) -> Fields:
     return {**record, **(inner[0] if inner and isinstance(inner[0], dict) else {})}
 
 
+def same(there: Any, sent: Any) -> bool:
+    """Is it what was sent, as vendors write it back?
+
+    HubSpot has texts for everything, and nothing for an empty field; Odoo has false for one, and [id, name] for another
+    record; Xero and others have more members in a part of a document than were sent; times have many spellings.
+    """
+    if isinstance(sent, Mapping):
+        return isinstance(there, Mapping) and all(same(there.get(name), value) for name, value in sent.items())
+    if isinstance(sent, list):
+        alike = isinstance(there, list) and len(there) == len(sent)
+        return alike and all(same(one, other) for one, other in zip(there, sent, strict=True))
+    if isinstance(there, list) and len(there) == 2 and isinstance(there[1], str):
+        there = there[0]
+    if sent is None or sent == "":
+        return there is None or there == "" or there is False
+    texts = _text(there), _text(sent)
+    if texts[0] == texts[1]:
+        return True
+    for read in (_number, _time):
+        values = read(there), read(sent)
+        if None not in values:
+            return values[0] == values[1]
+    return False
+
+
 def _text(value: Any) -> str:
-    """As vendors write it back: HubSpot has texts for everything, and nothing for an empty field."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
     return str(value)
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+def _time(value: Any) -> Any:
+    try:
+        return parse_time(value) if isinstance(value, str) else parse_time(str(value))
+    except (ValueError, OverflowError, OSError):
+        return None
