@@ -66,6 +66,9 @@ def alerts() -> None:
 @click.option("--text", help="What it says; {count} and the columns of the first row are put in.")
 @click.option("--cleared", help="What it says when it is over; an empty text: nothing.")
 @click.option("--rows", type=click.IntRange(0, 100), help="So many rows stand under the text. Default: 5.")
+@click.option(
+    "--attach", type=click.IntRange(1, 1_000), help="So many rows as CSV: in the thread (Slack), as a file (email)."
+)
 @click.option("--replace", is_flag=True, help="In place of the file that there is.")
 @json_option
 @pass_context
@@ -156,7 +159,9 @@ def test(context: CommandContext, /, *, name: str, send: bool, as_json: bool) ->
     for one in shown:
         say(f"{one['operation']} {one['object']} on {one['connection']}:")
         for field, value in one["fields"].items():
-            say(f"  {field}: " + str(value).replace("\n", "\n    "))
+            say(f"  {field}: " + _indented(value))
+        for text in one["thread"]:
+            say(f"  in its thread: {_indented(text)}")
 
 
 @alerts.command()
@@ -203,7 +208,7 @@ def _now() -> float:
 
 def _definition(said: dict[str, Any]) -> dict[str, Any]:
     """What is written into the file: only what was said."""
-    texts = ("query", "warehouse", "on", "above", "every", "repeat", "text", "cleared", "rows")
+    texts = ("query", "warehouse", "on", "above", "every", "repeat", "text", "cleared", "rows", "attach")
     given = {name: said[name] for name in texts if said[name] is not None}
     given |= {name: list(said[name]) for name in ("to", "otherwise", "connections") if said[name]}
     if str(given.get("query", "")).startswith("@"):
@@ -249,4 +254,13 @@ def _message(message: Message) -> dict[str, Any]:
         "object": message.object,
         "operation": str(message.operation),
         "fields": message.fields,
+        "thread": list(message.thread),
     }
+
+
+def _indented(value: Any) -> str:
+    if isinstance(value, list):
+        return "".join(f"\n    - {_indented(one)}" for one in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_indented(one)}" for name, one in value.items())
+    return str(value).rstrip("\n").replace("\n", "\n    ")

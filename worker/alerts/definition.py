@@ -20,6 +20,12 @@ EVENTS: tuple[Event, ...] = (
 )  # fmt: skip
 DEFAULT_LETTERS = 100
 DEFAULT_BEHIND = "5m"
+MAX_ATTACHED = 1_000
+
+
+def source_of(name: str) -> str:
+    """What the messages of this alert say of where they come from."""
+    return f"writeback alert {name}"
 
 
 class Address(BaseModel):
@@ -30,7 +36,9 @@ class Address(BaseModel):
     connection: str = Field(min_length=1, description="A connection of `writeback connections`.")
     object: str = Field(default="message", description="What is made there.")
     operation: Operation = Field(default=Operation.MESSAGE, description="By which function.")
-    fields: dict[str, Any] = Field(default_factory=dict, description="Its fields; {text} and {alert} are put in.")
+    fields: dict[str, Any] = Field(
+        default_factory=dict, description="Its fields; {text}, {alert} and {csv} are put in."
+    )
     place: str | None = Field(
         default=None, description="In place of fields, where the connector is slack (a channel) or email (an address)."
     )
@@ -88,6 +96,13 @@ class Alert(BaseModel):
     cleared: str | None = Field(default=None, description="What it says when it is over; an empty text: nothing.")
     repeat: str | None = Field(default=None, description="Says it again while it holds: 4h. Default: once.")
     rows: int = Field(default=5, ge=0, le=100, description="So many rows of the query stand under the text.")
+    attach: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_ATTACHED,
+        description="So many rows of the query come along as CSV: in the thread of a Slack message, as a file of an "
+        "email, and elsewhere where {csv} stands in a field.",
+    )
     timeout: str = Field(default="60s", description="How long the query may take, where the database can say so.")
 
     @field_validator("every", "timeout", "behind")
@@ -111,12 +126,9 @@ class Alert(BaseModel):
             raise ValueError("give one of query and on")
         if self.connections and self.query:
             raise ValueError("connections: it goes with on; a query says for itself what it looks at")
+        if self.attach and not self.query:
+            raise ValueError("attach: it goes with query, which has rows")
         return self
-
-    @property
-    def source(self) -> str:
-        """What the messages say of where they come from."""
-        return f"writeback alert {self.name}"
 
     @property
     def subject(self) -> str:

@@ -63,11 +63,13 @@ class Findings:
             count = 0
             for chunk in warehouse.chunks(asked, asked.select(names, (), ordered=False)):
                 count += len(chunk)
-                missing = max(alert.rows, 1) - len(first)
+                missing = max(alert.rows, alert.attach, 1) - len(first)
                 first += [dict(zip(names, row, strict=True)) for row in islice(chunk, max(0, missing))]
         if count > (alert.above or 0):
             told = f"the query has {count:,} {'row' if count == 1 else 'rows'}"
-            yield Finding("", count, told, fields=first[0] if first else {}, rows=first[: alert.rows])
+            yield Finding(
+                "", count, told, fields=first[0] if first else {}, rows=first[: max(alert.rows, alert.attach)]
+            )
 
     def _event(self, alert: Alert, event: Event, now: float) -> Iterator[Finding]:
         match event:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
-from sqlalchemy import Boolean, Column, Engine, Float, Integer, MetaData, String, Table, Text, delete, select
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+)
 
 from topics.store import inserting, reading
 from worker.alerts.decide import Told
@@ -33,6 +47,37 @@ TOLD = Table(
     Column("reason", Text, nullable=False),
 )
 """What holds and was told; gone when it is over."""
+
+THREADS = Table(
+    "alert_threads",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("alert", String(63), nullable=False),
+    Column("connection", String(63), nullable=False),
+    Column("object", String(255), nullable=False),
+    Column("operation", String(15), nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("texts", JSON, nullable=False),
+    Column("after", JSON, nullable=False),
+    Column("told_at", Float(53), nullable=False),
+)
+"""Messages (the ``id`` of their events) that are not known to be delivered yet, and the texts for their threads.
+``after``: where the ledger of outcomes ended before (partition: offset)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """See ``THREADS``."""
+
+    id: str
+    alert: str
+    connection: str
+    object: str
+    operation: str
+    channel: str
+    texts: list[str]
+    after: dict[str, int]
+    told_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +120,24 @@ class AlertStates:
             made = inserting(connection, ALERTS).values(name=name, paused=False, **values)
             connection.execute(made.on_conflict_do_update(index_elements=[ALERTS.c.name], set_=values))
 
-    def tell(self, name: str, told: Told) -> None:
+    def tell(self, name: str, told: Told, threads: Sequence[Thread] = ()) -> None:
         """It was told: after the message is in the log, so that a crash between the two tells it twice, not never."""
         values = {"since": told.since, "told_at": told.told_at, "times": told.times, "reason": told.reason}
         with self._engine.begin() as connection:
             made = inserting(connection, TOLD).values(alert=name, key=told.key, **values)
             connection.execute(made.on_conflict_do_update(index_elements=[TOLD.c.alert, TOLD.c.key], set_=values))
+            if threads:
+                connection.execute(insert(THREADS), [asdict(one) for one in threads])
+
+    def threads(self) -> list[Thread]:
+        """The oldest first."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(THREADS).order_by(THREADS.c.told_at)).all()
+        return [Thread(*row) for row in rows]
+
+    def thread_over(self, event: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(delete(THREADS).where(THREADS.c.id == event))
 
     def over(self, name: str, keys: Iterable[str]) -> None:
         with self._engine.begin() as connection:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -19,9 +19,10 @@ from topics.event.codec import Encoded, Stamp
 from topics.event.event import NO_OPTIONS, Operation, now_text
 from topics.log import Log, Producer
 from topics.settings import Settings
-from worker.alerts.definition import Address, Alert
+from worker.alerts.definition import Address, Alert, source_of
 from worker.alerts.errors import BadAlert
-from worker.alerts.wording import filled
+from worker.alerts.state import Thread
+from worker.alerts.wording import filled, pieces
 
 SILENT = frozenset({"down", "held", "paused", "quarantined", "no worker"})
 """States in which a connection passes nothing on now."""
@@ -30,14 +31,16 @@ ANSWER_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event, for one address."""
+    """One event, for one address. ``thread``: texts that follow it in its thread, once it is delivered."""
 
+    id: str
     address: Address
     connection: Connection
     object: str
     operation: Operation
     fields: dict[str, Any]
     encoded: Encoded
+    thread: Sequence[str] = ()
 
 
 class Teller:
@@ -46,21 +49,43 @@ class Teller:
         self._log = log
         self._producer: Producer | None = None
 
-    def messages(self, alert: Alert, text: str, occasion: str, standings: Mapping[str, Standing]) -> list[Message]:
+    def messages(
+        self, alert: Alert, text: str, occasion: str, standings: Mapping[str, Standing], csv: str = ""
+    ) -> list[Message]:
         """What goes out. Raises ``BadAlert``, ``UnknownConnection``, ``UnknownFunction``.
 
         ``occasion``: tells this saying of the alert from any other: the events' ids are made of it. When a connection
-        of ``to`` passes nothing on now, those of ``otherwise`` are told as well.
+        of ``to`` passes nothing on now, those of ``otherwise`` are told as well. ``csv``: the rows that come along.
         """
-        made = [self._message(alert, address, text, occasion) for address in alert.to]
+        made = [self._said(alert, address, text, occasion, csv) for address in alert.to]
         if alert.otherwise and any(_silent(one.connection, standings) for one in made):
-            made += [self._message(alert, address, text, occasion) for address in alert.otherwise]
+            made += [self._said(alert, address, text, occasion, csv) for address in alert.otherwise]
         return made
+
+    def replies(self, thread: Thread, parent: str) -> list[Message]:
+        """What follows in the thread of a message that Slack knows as ``parent``. Raises as ``messages``."""
+        connection = self._connections.get(thread.connection)
+        address = Address(connection=connection.slug, object=thread.object, operation=Operation(thread.operation))
+        return [
+            self._message(
+                thread.alert,
+                str(uuid5(NAMESPACE_URL, f"writeback:alert:{thread.id}:{number}")),
+                address,
+                connection,
+                {"channel": thread.channel, "thread_ts": parent, "text": text},
+            )
+            for number, text in enumerate(thread.texts)
+        ]
 
     def check(self, alert: Alert) -> None:
         """Every address can be told. Raises as ``messages``."""
         for address in (*alert.to, *alert.otherwise):
-            self._message(alert, address, "text", "check")
+            made = self._said(alert, address, "text", "check", "csv" if alert.attach else "")
+            if alert.attach and not made.thread and "csv" not in str(made.fields):
+                raise BadAlert(
+                    f"alert {alert.name}: attach: rows go along to slack and email; for {made.connection.name} write "
+                    "{csv} into one of its fields"
+                )
 
     def tell(self, messages: list[Message]) -> None:
         """Returns when the log has them. Raises ``LogUnavailable``, ``RecordRefused``."""
@@ -80,23 +105,30 @@ class Teller:
             self._producer.close(ANSWER_S)
             self._producer = None
 
-    def _message(self, alert: Alert, address: Address, text: str, occasion: str) -> Message:
+    def _said(self, alert: Alert, address: Address, text: str, occasion: str, csv: str) -> Message:
         connection = self._connections.get(address.connection)
+        fields = _fields(connection, address, {"alert": alert.name, "text": text, "csv": csv})
+        identifier = uuid5(NAMESPACE_URL, f"writeback:alert:{alert.name}:{occasion}:{address}:{address.operation}")
+        made = self._message(alert.name, str(identifier), address, connection, fields)
+        in_thread = csv and connection.connector == "slack" and not {"thread_ts", "ts"} & fields.keys()
+        return replace(made, thread=pieces(csv)) if in_thread else made
+
+    def _message(
+        self, alert: str, identifier: str, address: Address, connection: Connection, fields: dict[str, Any]
+    ) -> Message:
         connector = registry.build_to_ask(self._connections, connection)
         operation = address.operation
-        fields = _fields(connection, address, {"alert": alert.name, "text": text})
         function = connector.function(address.object, operation)
         if reason := lacking(connection, address.object, operation, fields):
-            raise BadAlert(f"alert {alert.name}, connection {connection.name}: {reason}. Say it under fields")
+            raise BadAlert(f"alert {alert}, connection {connection.name}: {reason}. Say it under fields")
         key = connector.record_key(function.object, function.operation, fields)
-        identifier = str(uuid5(NAMESPACE_URL, f"writeback:alert:{alert.name}:{occasion}:{address}:{operation}"))
         try:
             value = exact_json.dumps(fields)
-            stamp = Stamp(operation, connection.slug, address.object, alert.source, NO_OPTIONS)
+            stamp = Stamp(operation, connection.slug, address.object, source_of(alert), NO_OPTIONS)
             encoded = stamp.seal(identifier, now_text(), key, value)
         except ValueError as error:
-            raise RecordRefused(f"alert {alert.name}: {error}") from error
-        return Message(address, connection, address.object, operation, fields, encoded)
+            raise RecordRefused(f"alert {alert}: {error}") from error
+        return Message(identifier, address, connection, address.object, operation, fields, encoded)
 
 
 def _fields(connection: Connection, address: Address, values: Mapping[str, str]) -> dict[str, Any]:
@@ -107,7 +139,9 @@ def _fields(connection: Connection, address: Address, values: Mapping[str, str])
             return {"channel": address.place, "text": values["text"]}
         case "email":
             first = values["text"].split("\n", 1)[0]
-            return {"to": address.place, "subject": first[:150], "text": values["text"]}
+            file = [{"filename": f"{values['alert']}.csv", "content": values["csv"]}] if values["csv"] else []
+            attached = {"attachments": file} if file else {}
+            return {"to": address.place, "subject": first[:150], "text": values["text"], **attached}
     raise BadAlert(
         f"{address}: a place alone is enough for slack and email; {connection.name} is {connection.connector}. Write "
         "connection, object, operation and fields, with {text} where the text goes"

@@ -17,7 +17,8 @@ from worker.alerts.findings import FAILED, Findings, failing
 from worker.alerts.load import ALERTS
 from worker.alerts.state import AlertStates, Standing
 from worker.alerts.telling import Message, Teller
-from worker.alerts.wording import text_of
+from worker.alerts.threads import Threads
+from worker.alerts.wording import csv_of, text_of
 from worker.clock import Clock
 from worker.log_events import logger
 from worker.refresher.leases import Watch as LeaseWatch
@@ -43,6 +44,7 @@ class Watch:
         self._findings = Findings(settings, store)
         self._states = AlertStates(store)
         self._teller = Teller(settings, store, log)
+        self._threads = Threads(self._states, log, self._teller)
         self._leases = LeaseWatch()
         self._due: dict[str, float] = {}
         self._told: set[str] = set()
@@ -83,6 +85,7 @@ class Watch:
                     if now >= self._due.get(alert.name, 0.0) and not holding.lost:
                         self._due[alert.name] = now + seconds(alert.every)
                         self.look(alert)
+                self.follow_up()
                 self._stop.wait(LOOK_S)
 
     def _alerts(self) -> list[Alert]:
@@ -108,6 +111,10 @@ class Watch:
                 logger().error("alert.not_told", alert=alert.name, reason=error)
         self._states.looked(alert.name, now=now, error=error)
 
+    def follow_up(self) -> None:
+        """Rows go into the threads of the messages that are delivered by now."""
+        self._threads.answer(self._clock.now())
+
     def says(self, alert: Alert, standing: Standing, now: float) -> list[Raise | Clear]:
         """What it would say now. A query that fails says that, and nothing of what it said before is over."""
         repeat = seconds(alert.repeat) if alert.repeat else None
@@ -129,7 +136,7 @@ class Watch:
             occasion = f"{said.told.key}:{said.told.since}:over"
         else:
             occasion = f"{said.finding.key}:{said.since}:{said.times}"
-        return self._teller.messages(alert, text, occasion, self._findings.standings())
+        return self._teller.messages(alert, text, occasion, self._findings.standings(), csv_of(alert, said))
 
     def send_test(self, alert: Alert) -> list[Message]:
         """To everybody it ever tells. Returns when the log has the messages."""
@@ -146,11 +153,13 @@ class Watch:
         self._findings.of(alert, self._clock.now())
 
     def _tell(self, alert: Alert, said: Raise | Clear, now: float) -> None:
-        self._teller.tell(self.messages(alert, said))
+        messages = self.messages(alert, said)
+        threads = self._threads.of(alert.name, messages, now)
+        self._teller.tell(messages)
         if isinstance(said, Clear):
             self._states.over(alert.name, [said.told.key])
             logger().info("alert.over", alert=alert.name, key=said.told.key)
             return
         finding = said.finding
-        self._states.tell(alert.name, Told(finding.key, said.since, now, said.times, finding.reason))
+        self._states.tell(alert.name, Told(finding.key, said.since, now, said.times, finding.reason), threads)
         logger().warning("alert.told", alert=alert.name, key=finding.key, count=finding.count, times=said.times)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +16,7 @@ from worker.alerts.findings import FAILED
 MAX_CELL = 60
 MAX_TEXT = 3_500
 """Characters; Slack cuts a message at 4,000: https://docs.slack.dev/reference/methods/chat.postMessage"""
+MAX_PIECES = 10
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -27,7 +30,7 @@ def text_of(alert: Alert, said: Raise | Clear) -> str:
     else:
         head = filled(alert.text, values_of(alert, finding))
     again = f" (since {moment(said.since)}, said {said.times} times)" if said.times > 1 else ""
-    return _cut("\n".join([f"{head}{again}", *table(finding.rows, finding.count)]))
+    return _cut("\n".join([f"{head}{again}", *table(finding.rows[: alert.rows], finding.count)]))
 
 
 def values_of(alert: Alert, finding: Finding) -> dict[str, Any]:
@@ -45,6 +48,35 @@ def table(rows: Sequence[Mapping[str, Any]], count: int) -> list[str]:
     lines = [", ".join(f"{name}: {_cell(value)}" for name, value in row.items()) for row in rows]
     more = count - len(rows)
     return [f"• {line}" for line in lines] + ([f"… and {more:,} more"] if lines and more > 0 else [])
+
+
+def csv_of(alert: Alert, said: Raise | Clear) -> str:
+    """The rows that come along, the names of the columns first; empty when none do."""
+    rows = [] if isinstance(said, Clear) else said.finding.rows[: alert.attach]
+    if not rows:
+        return ""
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows([rows[0], *(map(_plain, row.values()) for row in rows)])
+    return written.getvalue()
+
+
+def pieces(text: str) -> list[str]:
+    """A CSV as messages of a thread: none is longer than Slack takes."""
+    found: list[str] = []
+    for line in text.splitlines():
+        short = line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1] + "…"
+        if found and len(found[-1]) + len(short) < MAX_TEXT:
+            found[-1] += "\n" + short
+        else:
+            found.append(short)
+    kept, left = found[:MAX_PIECES], found[MAX_PIECES:]
+    more = sum(piece.count("\n") + 1 for piece in left)
+    return [f"```\n{piece}\n```" for piece in kept] + ([f"… and {more:,} more lines"] if more else [])
+
+
+def _plain(value: Any) -> str:
+    """A line break in a value would be another row for whoever reads it here."""
+    return "" if value is None else " ".join(str(value).split())
 
 
 def _cleared(alert: Alert, said: Clear) -> str:

@@ -14,6 +14,7 @@ from connectors.connections.standing import Standing
 from connectors.connections.store import Connections
 from topics.event.codec import decode
 from topics.event.event import Event
+from topics.event.result import Outcome, Result, pack
 from topics.log import Partition
 from topics.settings import Settings
 from topics.store import open_store
@@ -73,6 +74,14 @@ class World:
         reader.close()
         self._read = dict(ends)
         return sorted(found, key=lambda event: event.time)
+
+    def ended(self, event: Event, outcome: Outcome, vendor_id: str | None) -> None:
+        """What a worker writes into the ledger."""
+        topic = self.log.names.events_topic(event.connection)
+        told = (event.connection, event.object, str(event.operation), event.key, topic, 0, 0, 1, 0.0, vendor_id)
+        producer = self.log.producer()
+        producer.send(self.log.names.results, key=None, value=pack([Result(event.id, outcome, *told)])).result()
+        producer.close()
 
     def close(self) -> None:
         self.log.close()

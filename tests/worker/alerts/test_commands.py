@@ -53,6 +53,33 @@ def test_made_tested_listed_shown_and_paused(world: World, command: Command) -> 
     assert json.loads(command("list", "--json")[1])[0]["state"] == "paused"
 
 
+def test_a_test_shows_the_rows_that_come_along(world: World, command: Command) -> None:
+    """In the thread of a Slack message, as the file of an email."""
+    world.write("INSERT INTO imports VALUES (7, 'ada@acme.com', true)")
+    to = ("--to", "slack:QA", "--to", "mail:qa@acme.com")
+    made = command("create", "failed", "--query", "SELECT id, mail FROM imports", *to, "--rows", "0", "--attach", "50")
+    shown = command("test", "failed")[1]
+
+    assert made[0] == OK
+    assert shown.splitlines() == [
+        "message message on slack:",
+        "  channel: QA",
+        "  text: failed: the query has 1 row",
+        "  in its thread: ```",
+        "    id,mail",
+        "    7,ada@acme.com",
+        "    ```",
+        "message message on mail:",
+        "  to: qa@acme.com",
+        "  subject: failed: the query has 1 row",
+        "  text: failed: the query has 1 row",
+        "  attachments: ",
+        "    - filename: failed.csv, content: id,mail",
+        "    7,ada@acme.com",
+    ]
+    assert command("create", "down", "--on", "down", "--to", "slack:QA", "--attach", "5")[0] == FAILED
+
+
 def test_a_test_message_goes_to_everybody(world: World, command: Command) -> None:
     """So that the second way is known to work before it is needed."""
     command("create", "down", "--on", "down", "--to", "slack:ops", "--otherwise", "mail:ops@acme.com")

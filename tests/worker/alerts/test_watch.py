@@ -18,7 +18,7 @@ from topics.outbox.outbox import Outbox
 from topics.warehouse import warehouse_url
 from worker.alerts.errors import BadAlert
 from worker.alerts.watch import Watch
-from worker.clock import FakeClock
+from worker.clock import FakeClock, SystemClock
 from worker.refresher.leases import Leases
 from worker.syncs.errors import SyncBusy
 
@@ -47,6 +47,46 @@ def test_a_query_with_rows_is_told_once_and_then_that_it_is_over(world: World) -
         "2 imports failed, the first is ada@acme.com\n• id: 1, mail: ada@acme.com\n• id: 2, mail: bob@acme.com"
     ]
     assert _texts(over)[0].startswith("trouble: over, since ")
+
+
+def test_rows_follow_in_the_thread_of_a_message_that_is_delivered(world: World) -> None:
+    """As CSV, in messages that Slack takes; once, also when another process goes on; none under a dead letter."""
+    world.write("INSERT INTO imports VALUES " + ", ".join(f"({n}, 'u{n}@acme.com', true)" for n in range(1, 301)))
+    (message,) = world.look(alert_of(query=FAILED, rows=1, attach=250))
+    world.watch.follow_up()
+    early = world.says()
+    world.ended(message, "delivered", "1722.0042")
+    after = Watch(world.settings, world.store, world.log, SystemClock(), world.settings.alerts)
+    after.follow_up()
+    replies = world.says()
+    after.follow_up()
+    again = world.says()
+
+    assert message.fields["text"] == "trouble: the query has 300 rows\n• id: 1, mail: u1@acme.com\n… and 299 more"
+    assert (early, again) == ([], [])
+    assert {(one.fields["channel"], one.fields["thread_ts"]) for one in replies} == {("QA", "1722.0042")}
+    lines = [line for one in replies for line in one.fields["text"].splitlines() if line != "```"]
+    assert lines == ["id,mail", *(f"{n},u{n}@acme.com" for n in range(1, 251))]
+    assert max(len(one.fields["text"]) for one in replies) < 4_000
+
+    (lost,) = world.look(alert_of(name="other", query=FAILED, attach=1))
+    world.ended(lost, "dead", None)
+    world.watch.follow_up()
+    assert (world.says(), world.states.threads()) == ([], [])
+
+
+def test_rows_elsewhere_are_a_file_or_a_field(world: World) -> None:
+    """An email has them attached; where neither is known, the author says which field has them."""
+    world.write("INSERT INTO imports VALUES (1, 'a, \"b\"\nc', true)")
+    field = {"connection": "crm", "object": "contact", "operation": "add", "fields": {"email": "x", "note": "{csv}"}}
+    mail, note = world.look(alert_of(query=FAILED, attach=5, to=["mail:qa@acme.com", field]))
+    csv = 'id,mail\n1,"a, ""b"" c"\n'
+
+    assert mail.fields["attachments"] == [{"filename": "trouble.csv", "content": csv}]
+    assert note.fields["note"] == csv
+    del field["fields"]["note"]  # type: ignore[attr-defined]
+    with pytest.raises(BadAlert, match="for crm write"):
+        world.watch.check(alert_of(query=FAILED, attach=5, to=field))
 
 
 def test_a_query_that_fails_is_an_alert_and_ends_no_other(world: World) -> None:

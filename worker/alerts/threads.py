@@ -1,0 +1,95 @@
+"""Rows in the thread of a message: sent when the ledger says that the message is delivered, and under which id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from topics.backlog import partitions_of, read_to_end
+from topics.errors import LogUnavailable, MalformedEvent, StoreUnavailable, WritebackError
+from topics.event.result import Result, unpack
+from topics.log import Log, Partition
+from worker.alerts.state import AlertStates, Thread
+from worker.alerts.telling import Message, Teller
+from worker.log_events import logger
+
+KEEP_S = 7 * 86_400.0
+"""A message that was not delivered for so long gets no rows any more."""
+
+
+class Threads:
+    """Of all alerts; used by the process that looks."""
+
+    def __init__(self, states: AlertStates, log: Log, teller: Teller) -> None:
+        self._states = states
+        self._log = log
+        self._teller = teller
+        self._read: dict[Partition, int] = {}
+        self._any = True
+
+    def of(self, alert: str, messages: Sequence[Message], now: float) -> list[Thread]:
+        """What follows these messages, to be kept with the fact that they were told; asked before they are sent."""
+        wanted = [message for message in messages if message.thread]
+        if not wanted:
+            return []
+        self._any = True
+        self._log.ensure_topics(self._log.names.system_topics)
+        ends = self._log.end_offsets(partitions_of(self._log, self._log.names.results))
+        after = {str(place): end for place, end in ends.items()}
+        return [
+            Thread(
+                id=one.id,
+                alert=alert,
+                connection=one.connection.slug,
+                object=one.object,
+                operation=one.operation,
+                channel=one.fields["channel"],
+                texts=[*one.thread],
+                after=after,
+                told_at=now,
+            )
+            for one in wanted
+        ]
+
+    def answer(self, now: float) -> None:
+        """Send what follows the messages that are delivered by now. Raises ``LogUnavailable``, ``StoreUnavailable``."""
+        waiting = {one.id: one for one in self._states.threads()} if self._any else {}
+        self._any = bool(waiting)
+        if not waiting:
+            return
+        results, ends = self._results(waiting)
+        for result in results:
+            thread = waiting.pop(result.id)
+            if result.outcome == "delivered" and isinstance(result.detail, str):
+                self._reply(thread, result.detail)
+            self._states.thread_over(thread.id)
+        for thread in waiting.values():
+            if now - thread.told_at > KEEP_S:
+                self._states.thread_over(thread.id)
+        self._read = ends
+
+    def _reply(self, thread: Thread, parent: str) -> None:
+        try:
+            self._teller.tell(self._teller.replies(thread, parent))
+        except (LogUnavailable, StoreUnavailable):
+            raise
+        except WritebackError as error:  # the connection is gone: nobody can be told the rest
+            logger().error("alert.not_told", alert=thread.alert, reason=str(error))
+
+    def _results(self, waiting: Mapping[str, Thread]) -> tuple[list[Result], dict[Partition, int]]:
+        """What the ledger says of these, as far as it was not read before, one of each; and where it ends."""
+        ends = self._log.end_offsets(partitions_of(self._log, self._log.names.results))
+        starts = {place: self._start(place, end, waiting) for place, end in ends.items()}
+        found: dict[str, Result] = {}
+        for records in read_to_end(self._log, starts):
+            for record in records:
+                try:
+                    found |= {one.id: one for one in unpack(record.value) if one.id in waiting}
+                except MalformedEvent:  # of a later version; the worker's own reading says so
+                    continue
+        return list(found.values()), ends
+
+    def _start(self, place: Partition, end: int, waiting: Mapping[str, Thread]) -> int:
+        start = self._read.get(place)
+        if start is None:
+            start = min(one.after.get(str(place), 0) for one in waiting.values())
+        return start if start <= end else 0
