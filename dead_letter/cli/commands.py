@@ -174,8 +174,8 @@ def export(context: CommandContext, /, *, ids: tuple[str, ...], state: str, outp
     filters = chosen(now(), state=state, ids=[store.get(letter).summary.id for letter in ids] or None, **said)
     with progress("Exporting", store.count(filters)) as advance:
         for letter in store.in_order(filters):
-            told = whole_as_json(store.get(letter.id), store.trail(letter.id))
-            output.write(exact_json.shown(told) + "\n")
+            for stored in store.load([letter.id]):  # none, when it was purged meanwhile
+                output.write(exact_json.shown(whole_as_json(stored, store.trail(letter.id))) + "\n")
             advance(1)
 
 

@@ -254,11 +254,13 @@ class LetterStore:
         """What a replay sends instead of the original, which stays as it is; None takes an earlier edit back.
 
         ``seen``: the earlier edit that this one was made on. Raises ``LetterChanged`` when there is another by now,
-        when the letter is not open any more, and while it is being replayed.
+        when the letter is not open any more, and while it is being replayed; ``UnknownLetter`` when it was purged.
         """
         mine = LETTERS.c.id == letter
         with changing(self._engine) as connection:
-            row = connection.execute(select(LETTERS.c.state, LETTERS.c.edited).where(mine)).one()
+            row = connection.execute(select(LETTERS.c.state, LETTERS.c.edited).where(mine)).one_or_none()
+            if row is None:
+                raise UnknownLetter(f"letter {letter} was purged meanwhile")
             holder = holders(connection, [letter]).get(letter)
             if holder is not None:
                 raise LetterChanged(f"letter {letter}: {holder}; edit it when that has ended, if it is open then")
@@ -319,7 +321,10 @@ class LetterStore:
         return done
 
     def note(self, letter: str, text: str, *, who: str, now: float) -> None:
-        with self._writing() as connection:
+        """Raises ``UnknownLetter`` when it was purged: nothing would ever delete the note of a letter that is gone."""
+        with changing(self._engine) as connection:
+            if connection.scalar(select(LETTERS.c.id).where(LETTERS.c.id == letter)) is None:
+                raise UnknownLetter(f"letter {letter} was purged meanwhile")
             _write_down(connection, [letter], "note", {"text": text}, who, now)
 
     # -- inside -------------------------------------------------------------------------------------------------------

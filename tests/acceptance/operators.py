@@ -1,16 +1,20 @@
 """Processes that work on dead letters as operators, the worker and the archive do, and that begin at the same moment.
 
-They are forked from a server that has the rooms loaded (tests/tools/forked.py). Each opens its own log and store.
+They are forked from a server that has the rooms loaded (tests/tools/forked.py), and do one work after the other. Each
+opens its own log and store for each work.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from dead_letter.cli.commands import dead_letters
 from dead_letter.letter.letter import Letter, encode
@@ -69,23 +73,22 @@ def archive(settings: Settings, _: Sequence[Sequence[str]]) -> Work:
 
 
 class Operator:
-    """One process; ``said`` is the file with all that it prints."""
+    """One process, which does one work after the other. ``folder``: for the file with all that it prints."""
 
-    def __init__(
-        self, said: Path, settings: dict[str, Any], program: Program, given: Sequence[Sequence[str]], ttl: float
-    ) -> None:
-        self._said = said
+    def __init__(self, folder: Path) -> None:
+        self._said = folder / f"operator-{uuid4().hex}.out"
+        self._read = 0
         self._signal, theirs = SERVER.Pipe()
-        self._process = SERVER.Process(target=_live, args=(theirs, said, settings, ttl, (program, given)))
+        self._process = SERVER.Process(target=_live, args=(theirs, self._said))
         self._process.start()
         theirs.close()
 
+    def begin(self, settings: dict[str, Any], program: Program, given: Sequence[Sequence[str]], ttl: float) -> None:
+        self._signal.send((settings, program, given, ttl))
+
     def ready(self) -> None:
-        """Returns when it has loaded and opened what it needs."""
-        try:
-            self._signal.recv()
-        except EOFError:
-            raise AssertionError(self._said.read_text()) from None
+        """Returns when it has opened what it needs."""
+        self._answer(SECONDS)
 
     def go(self) -> None:
         self._signal.send("go")
@@ -99,39 +102,73 @@ class Operator:
         self._process.join()
 
     def finish(self) -> str:
-        """What it has said; it has not failed in a way that it does not explain."""
-        self._process.join(SECONDS)
-        words = self._said.read_text()
-        assert self._process.exitcode in {0, 1, 3}, words
+        """What it has said of this work; it has not failed in a way that it does not explain."""
+        code = self._answer(SECONDS)
+        words = self._words()
+        assert code in {0, 1, 3}, words
         assert "Traceback" not in words, words
+        assert "the full report is in" not in words, words
         return words
 
+    def _answer(self, seconds: float) -> Any:
+        try:
+            assert self._signal.poll(seconds), self._words()
+            return self._signal.recv()
+        except EOFError:
+            raise AssertionError(self._words()) from None
 
-def _live(
-    ours: Connection, said: Path, settings: dict[str, Any], ttl: float, does: tuple[Program, Sequence[Sequence[str]]]
-) -> None:
-    output = os.open(said, os.O_WRONLY | os.O_CREAT)
+    def _words(self) -> str:
+        with self._said.open() as file:
+            file.seek(self._read)
+            words = file.read()
+            self._read = file.tell()
+            return words
+
+
+def _live(ours: Connection, said: Path) -> None:
+    output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    claims.TTL_SECONDS = ttl
-    program, given = does
-    work = program(Settings(**settings), given)
-    ours.send("ready")
-    ours.recv()
-    raise SystemExit(work())
+    with contextlib.suppress(EOFError):  # the tests are over
+        while True:
+            settings, program, given, claims.TTL_SECONDS = ours.recv()
+            work = program(Settings(**settings), given)
+            ours.send("ready")
+            ours.recv()
+            code = work()
+            sys.stdout.flush()
+            ours.send(code)
+
+
+class Pool:
+    """Processes for one test after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._idle: list[Operator] = []
+
+    def take(self) -> Operator:
+        return self._idle.pop() if self._idle else Operator(self._folder)
+
+    def give_back(self, operator: Operator) -> None:
+        self._idle.append(operator)
+
+    def close(self) -> None:
+        for operator in self._idle:
+            operator.kill()
 
 
 class Operators:
     """A log with letters on it, a store, and processes that work on them."""
 
-    def __init__(self, folder: Path, store: str) -> None:
+    def __init__(self, folder: Path, store: str, pool: Pool) -> None:
         self.settings: dict[str, Any] = {"log": f"sqlite:///{folder}/log.db", "store": store}
         self.log = open_log(self.settings["log"])
         self.log.ensure_topics([*DEFAULT.system_topics, DEFAULT.events_spec("hubspot")])
         self.engine = open_store(store)
         self.store = LetterStore(self.engine)
-        self._folder = folder
-        self._started: list[Operator] = []
+        self._pool = pool
+        self._busy: list[Operator] = []
 
     def bury(self, letters: Sequence[Letter]) -> None:
         producer = self.log.producer(max_record_bytes=MAX_LETTER_BYTES)
@@ -140,9 +177,9 @@ class Operators:
         producer.close(60.0)
 
     def start(self, program: Program, given: Sequence[Sequence[str]] = (), *, ttl: float = 30.0) -> Operator:
-        said = self._folder / f"operator-{len(self._started)}.out"
-        operator = Operator(said, self.settings, program, given, ttl)
-        self._started.append(operator)
+        operator = self._pool.take()
+        self._busy.append(operator)
+        operator.begin(self.settings, program, given, ttl)
         return operator
 
     def go(self, *operators: Operator) -> None:
@@ -153,7 +190,12 @@ class Operators:
             operator.go()
 
     def finish(self, *operators: Operator) -> list[str]:
-        return [operator.finish() for operator in operators]
+        """What they have said. Each may be given other work then."""
+        said = [operator.finish() for operator in operators]
+        for operator in operators:
+            self._busy.remove(operator)
+            self._pool.give_back(operator)
+        return said
 
     def sent(self) -> list[Record]:
         """Every event that was put back onto its topic."""
@@ -170,7 +212,7 @@ class Operators:
         return list(self.store.in_order(Filter()))
 
     def close(self) -> None:
-        for operator in self._started:
+        for operator in self._busy:
             operator.kill()
         self.engine.dispose()
         self.log.close()

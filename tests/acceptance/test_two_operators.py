@@ -21,7 +21,7 @@ from dead_letter.store import claims
 from dead_letter.store.archive import catch_up
 from dead_letter.store.filters import EVERYTHING
 from dead_letter.store.purging import Purging
-from tests.acceptance.operators import Operators, Program, archive, command, park
+from tests.acceptance.operators import Operators, Pool, Program, archive, command, park
 from tests.dead_letter.samples import a_letter, an_event
 from topics.event import codec
 from topics.log import Partition
@@ -33,10 +33,17 @@ STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 LETTERS = 40
 
 
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    pool = Pool(tmp_path_factory.mktemp("operators"))
+    yield pool
+    pool.close()
+
+
 @pytest.fixture(params=STORES)
-def operators(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Operators]:
+def operators(request: pytest.FixtureRequest, tmp_path: Path, pool: Pool) -> Iterator[Operators]:
     store = f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    operators = Operators(tmp_path, store)
+    operators = Operators(tmp_path, store, pool)
     yield operators
     operators.close()
 
@@ -46,7 +53,7 @@ def letters_of(count: int) -> list[Letter]:
 
 
 def commands(letters: Sequence[Letter]) -> dict[str, tuple[Program, Sequence[Sequence[str]]]]:
-    """What each of them does to all of these letters, again and again where one command takes one letter."""
+    """What each of them does to all letters, or to each of these where one command takes one letter."""
     return {
         "replay": (command, [["replay", "--all", "--yes"]]),
         "discard": (command, [["discard", "--all", "--yes", "--reason", "test"]]),
@@ -54,14 +61,16 @@ def commands(letters: Sequence[Letter]) -> dict[str, tuple[Program, Sequence[Seq
         "note": (command, [["note", letter.id, "a note"] for letter in letters]),
         "park": (park, [[letter.id, f"contact/{letter.event_key}", str(letter.record.offset)] for letter in letters]),
         "unpark": (command, [["discard", letters[0].id, "--yes", "--reason", "lets the key go"]] * 3),
+        "purge": (command, [["purge", "--older-than", "0s", "--yes"]] * 4),
         "archive": (archive, []),
     }
 
 
 ACTIONS = list(commands([a_letter()]))
+PAIRS = list(itertools.combinations_with_replacement(ACTIONS, 2))
 
 
-@pytest.mark.parametrize(("one", "other"), list(itertools.combinations_with_replacement(ACTIONS, 2)))
+@pytest.mark.parametrize(("one", "other"), [pair for pair in PAIRS if "purge" not in pair])
 def test_every_pair(one: str, other: str, operators: Operators) -> None:
     """Each letter has one fate, which its trail tells; what was discarded was not sent, what was sent was sent once."""
     letters = letters_of(LETTERS)
@@ -69,10 +78,7 @@ def test_every_pair(one: str, other: str, operators: Operators) -> None:
     some = letters if "edit" not in (one, other) and "note" not in (one, other) else letters[:8]
     if "unpark" in {one, other}:
         operators.store.parking.park("hubspot", "contact/0", letters[0].id, offset=0, barred=False, now=1.0)
-    processes = [operators.start(*commands(some)[what]) for what in (one, other)]
-    operators.go(*processes)
-    said = operators.finish(*processes)
-    catch_up(operators.log, operators.store)
+    said = _side_by_side(operators, *(commands(some)[what] for what in (one, other)))
 
     _reckon(operators, said)
     fates = Counter(letter.state for letter in operators.letters())
@@ -84,6 +90,44 @@ def test_every_pair(one: str, other: str, operators: Operators) -> None:
     if {one, other} == {"note"}:
         notes = Counter(len(operators.store.trail(letter.id)) for letter in some)
         assert notes == {2: len(some)}
+
+
+@pytest.mark.parametrize("other", ACTIONS)
+def test_every_pair_with_a_purge(other: str, operators: Operators) -> None:
+    """It takes what has ended, whole, and nothing that is to be sent or is waited for; nothing comes back."""
+    letters = letters_of(LETTERS)
+    parked, opened, ended = letters[0], letters[:20], letters[20:]
+    operators.bury(letters)
+    catch_up(operators.log, operators.store)
+    operators.store.parking.park("hubspot", "contact/0", parked.id, offset=0, barred=False, now=1.0)
+    operators.store.discard([letter.id for letter in ended], "over", who="ada", now=1.0)
+    topic = Partition(DEFAULT.dead_letter, 0)
+    operators.log.trim({topic: 30 if other == "archive" else LETTERS})  # what lies there stays: it could come back
+    touched = {"edit": letters[16:24], "note": letters[16:28], "park": opened}.get(other, letters)
+    said = _side_by_side(operators, commands(letters)["purge"], commands(touched)[other])
+
+    _reckon(operators, said)
+    there = {letter.id: letter.state for letter in operators.letters()}
+    gone = [letter.id for letter in letters if letter.id not in there]
+    assert sum(map(_purged, said)) == len(gone), said
+    assert not any(operators.store.trail(letter) for letter in gone), said
+    left_open = [letter.id for letter in opened if there.get(letter.id) == "open"]
+    assert len(left_open) == {"replay": 0, "discard": 0, "unpark": len(opened) - 1}.get(other, len(opened)), said
+    copies = Counter(event.replay.letter for event in map(codec.decode, operators.sent()) if event.replay)
+    assert copies == ({letter.id: 1 for letter in opened} if other == "replay" else {}), said
+    if other == "archive":
+        assert all(there[letter.id] == "discarded" for letter in letters[30:]), said
+    list(Purging(operators.engine, EVERYTHING, before=time.time() + 1, there={}).run())
+    stays = {parked.id, *(key.first for key in operators.store.parking.parked()), *left_open}
+    assert {letter.id for letter in operators.letters()} == stays
+
+
+def _side_by_side(operators: Operators, *works: tuple[Program, Sequence[Sequence[str]]]) -> list[str]:
+    processes = [operators.start(*work) for work in works]
+    operators.go(*processes)
+    said = operators.finish(*processes)
+    catch_up(operators.log, operators.store)
+    return said
 
 
 def _reckon(operators: Operators, said: Sequence[str]) -> None:
@@ -101,38 +145,6 @@ def _reckon(operators: Operators, said: Sequence[str]) -> None:
     }
     edited = {letter.id for letter in operators.letters() if letter.edited is not None}
     assert {letter for letter, field in sent.items() if field is not None} == edited & set(sent)
-
-
-def test_a_purge_beside_all_the_others(operators: Operators) -> None:
-    """It deletes what has ended while others edit, note, discard and replay, and nothing that is still to be sent."""
-    letters = letters_of(LETTERS)
-    operators.bury(letters)
-    catch_up(operators.log, operators.store)
-    topic = Partition(DEFAULT.dead_letter, 0)
-    operators.log.trim(operators.log.end_offsets([topic]))  # else they stay: the topic could bring them back
-    named = letters[0]
-    operators.store.parking.park("hubspot", "contact/0", named.id, offset=0, barred=False, now=1.0)
-    others = [
-        ["discard", *(letter.id for letter in letters[:10]), "--yes", "--reason", "test"],
-        *(["edit", letter.id, "--set", "edited=1"] for letter in letters[10:14]),
-        *(["note", letter.id, "a note"] for letter in letters[14:18]),
-        ["replay", "--all", "--yes"],
-    ]
-    processes = [
-        operators.start(command, others),
-        operators.start(command, [["purge", "--older-than", "0s", "--yes"]] * 8),
-    ]
-    operators.go(*processes)
-    said = operators.finish(*processes)
-    catch_up(operators.log, operators.store)
-
-    copies = Counter(event.replay.letter for event in map(codec.decode, operators.sent()) if event.replay)
-    there = operators.letters()
-    assert copies == dict.fromkeys((letter.id for letter in letters[10:]), 1), said
-    assert len(there) + _purged(said[1]) == LETTERS, said
-    assert all(letter.state in {"replayed", "discarded"} for letter in there), said
-    assert sum(Purging(operators.engine, EVERYTHING, before=time.time() + 1, there={}).run()) == len(there) - 1
-    assert [letter.id for letter in operators.letters()] == [named.id], "its key is parked until a worker lets it go"
 
 
 @pytest.mark.parametrize("count", [2, 5])
@@ -172,11 +184,11 @@ def test_replays_that_are_killed(count: int, operators: Operators) -> None:
 
 @pytest.mark.postgres
 def test_a_process_that_is_stopped_in_a_change(
-    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the middle of a transaction, it keeps nobody waiting for longer than a claim holds."""
     monkeypatch.setattr(claims, "TTL_SECONDS", 2.0)
-    operators = Operators(tmp_path, postgres_url)
+    operators = Operators(tmp_path, postgres_url, pool)
     operators.bury(letters_of(1))
     catch_up(operators.log, operators.store)
     [letter] = operators.letters()

@@ -14,7 +14,9 @@ import pytest
 from dead_letter.cli.commands import dead_letters
 from dead_letter.cli.options import moment
 from dead_letter.letter.letter import Attempt, Letter, encode
+from dead_letter.store.filters import Filter
 from dead_letter.store.parking import Parking
+from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
 from tests.dead_letter.samples import START, a_letter, a_record, an_event, claimed
 from topics.cli.console import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, run
@@ -474,6 +476,23 @@ def test_note(desk: CommandLine) -> None:
     desk.say("note", FIRST.id[:9], "asked the vendor")
 
     assert "asked the vendor" in desk.say("show", FIRST.id)
+
+
+def test_an_export_beside_a_purge(desk: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A letter that is purged while the others are written is left out."""
+    real = LetterStore.in_order
+
+    def with_one_that_is_gone(store: LetterStore, filters: Filter) -> Iterator[Summary]:
+        for letter in real(store, filters):
+            yield replace(letter, id="gone")
+            yield letter
+
+    desk.bury(a_letter(0), a_letter(1))
+    whole = desk.say("export")
+    monkeypatch.setattr(LetterStore, "in_order", with_one_that_is_gone)
+
+    assert whole.count("\n") == 2
+    assert desk.say("export") == whole
 
 
 def test_export(desk: CommandLine, tmp_path: Path) -> None:

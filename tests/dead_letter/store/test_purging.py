@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select
 
+from dead_letter.errors import UnknownLetter
 from dead_letter.letter.letter import Letter
 from dead_letter.store.filters import EVERYTHING, Filter
 from dead_letter.store.purging import Purging
@@ -147,3 +148,17 @@ def test_many_go_in_parts(
     monkeypatch.setattr("dead_letter.store.purging.AT_ONCE", at_once)
 
     assert purge(store_engine) == ({"goes": 5}, 5)
+
+
+def test_what_was_purged_takes_no_note_and_no_edit(store: LetterStore, store_engine: Engine) -> None:
+    """Whoever looked at the letter before is told; nothing is left of it, the trail included."""
+    [letter] = [a_letter()]
+    filled(store, letter)
+    store.discard([letter.id], "old", who="ada", now=START)
+    purge(store_engine)
+
+    with pytest.raises(UnknownLetter, match="was purged meanwhile"):
+        store.note(letter.id, "too late", who="bob", now=LATER)
+    with pytest.raises(UnknownLetter, match="was purged meanwhile"):
+        store.edit(letter.id, None, seen=None, who="bob", now=LATER)
+    assert store.trail(letter.id) == []
