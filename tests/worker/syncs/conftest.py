@@ -29,9 +29,11 @@ TABLE = "CREATE TABLE people (id INTEGER PRIMARY KEY, email TEXT, name TEXT, age
 class World:
     """One installation; ``deliver`` stands for its worker, ``destination`` for the vendor."""
 
-    def __init__(self, folder: Path, warehouse: str) -> None:
+    def __init__(self, folder: Path, warehouse: str, *, log: str | None = None, prefix: str = "writeback") -> None:
         self.settings = Settings(
-            log=f"sqlite:///{folder}/log.db",
+            log=log or f"sqlite:///{folder}/log.db",
+            prefix=prefix,
+            single_host=True,
             store=f"sqlite:///{folder}/store.db",
             warehouse=warehouse,
             syncs=folder / "syncs",
