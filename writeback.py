@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+LOADING_OBJECTS = 10_000
+"""Objects made between two looks for garbage. Loading a command makes some hundred thousand, and they all stay."""
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
@@ -125,6 +129,7 @@ def _held_back(context: CommandContext) -> dict[str, str]:
 
 
 def main() -> None:
+    gc.set_threshold(LOADING_OBJECTS)
     sys.exit(run(cli, CommandContext(held_back=_held_back, slugs_in=_own_slugs)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-import structlog
+from topics.log_events import LazyLogger
 
 EventName = Literal[
     "archive.held",  # reason, failures, next_try_s: the store does not answer; letters wait in their topic
@@ -22,5 +22,5 @@ class Logger(Protocol):
 
 
 def logger() -> Logger:
-    log: Logger = structlog.get_logger("dead_letter")
+    log: Logger = LazyLogger("dead_letter")
     return log

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
-
-import structlog
+from typing import Any, Literal, Protocol
 
 EventName = Literal[
     "log.partition_held",  # partition, group, reason: it cannot be read (from where it was left); it waits for a person
@@ -39,6 +37,18 @@ class Logger(Protocol):
     def exception(self, event: EventName, /, **fields: object) -> object: ...
 
 
+class LazyLogger:
+    """structlog, loaded with the first event: most scripts and commands log none, and it takes a tenth of a second."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, level: str) -> Any:
+        import structlog  # noqa: PLC0415
+
+        return getattr(structlog.get_logger(self._name), level)
+
+
 def logger() -> Logger:
-    log: Logger = structlog.get_logger("topics")
+    log: Logger = LazyLogger("topics")
     return log

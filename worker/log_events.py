@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-import structlog
+from topics.log_events import LazyLogger
 
 EventName = Literal[
     "worker.started",  # group, log
@@ -85,5 +85,5 @@ class Logger(Protocol):
 
 
 def logger() -> Logger:
-    log: Logger = structlog.get_logger("worker")
+    log: Logger = LazyLogger("worker")
     return log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections import Counter, deque
@@ -36,6 +37,7 @@ def opened_session(context: CommandContext, source: str) -> Iterator[Session]:
     session = Session(
         context.log(), connections, ScriptStates(context.store()), group=context.settings.group, source=source
     )
+    gc.freeze()  # what is loaded by now stays: it need not be looked through for garbage while events are made
     try:
         yield session
     finally:

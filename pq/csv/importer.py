@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from uuid import UUID, uuid5
+
+from uuid_utils import UUID, uuid5
 
 from pq._channel import Channel
 from pq.csv.fields import Fields

@@ -15,6 +15,7 @@ import click
 from tests.benchmarks import (
     batch,
     dead,
+    embedded,
     emitting,
     fetching,
     hot,
@@ -42,6 +43,7 @@ CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "scaling": scaling.singles,
     "batch": batch.figures,
     "cores": scaling.batches,
+    "embedded": embedded.figures,
     "idle": idle.figures,
     "emitting": emitting.figures,
     "backlog": memory.figures,

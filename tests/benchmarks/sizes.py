@@ -15,6 +15,8 @@ class Sizes:
     single: int = 10_000
     slow: int = 2_560
     """Single calls to the API that answers in 500 ms: five seconds of 256 at once."""
+    rows: int = 10_000
+    """Of the table that is imported over the embedded log."""
     keys: int = 1_000
     batch: int = 100_000
     backlogs: tuple[int, int] = (10_000, 100_000)
@@ -43,6 +45,7 @@ TINY = Sizes(
     rounds=1,
     pairs=1,
     single=300,
+    rows=200,
     keys=30,
     batch=1_000,
     backlogs=(200, 400),

@@ -149,3 +149,17 @@ def test_a_script_keeps_its_own_garbage_settings(script: Script, own: str, kept:
     said, _ = process.communicate(timeout=30)
 
     assert said.strip() == kept
+
+
+def test_a_script_that_only_writes_loads_no_http_library(connections: Connections, tmp_path: Path) -> None:
+    """What calls vendors, and what paints log events, is loaded by whoever does that: it takes a fifth of a second."""
+    text = """
+import sys
+import pq
+pq.connect("Hubspot").update("contact", id=1, phone="1")
+pq.flush()
+print(sorted({"aiohttp", "httpx", "rich", "structlog"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -254,8 +255,12 @@ def _time_of(record: Record) -> datetime:
 
 
 def _options(text: str | None) -> Options:
-    if text is None:
-        return NO_OPTIONS
+    return NO_OPTIONS if text is None else _read_options(text)
+
+
+@lru_cache(1_000)
+def _read_options(text: str) -> Options:
+    """Options are frozen, and those of a script's events are all the same: they share one."""
     try:
         return Options.model_validate_json(text)
     except ValidationError as error:

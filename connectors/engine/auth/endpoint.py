@@ -18,7 +18,8 @@ from connectors.engine.manifest.auth import OAuth2, ServiceAccount
 from connectors.engine.template.template import Scope, compile_text
 from connectors.engine.transport.failures import TransportFailure
 from connectors.engine.transport.redact import Redactor
-from connectors.engine.transport.session import Reply, Transport
+from connectors.engine.transport.reply import Reply
+from connectors.engine.transport.session import Transport
 from connectors.engine.transport.waits import retry_after
 
 TOKEN_SECONDS: Final = 30.0

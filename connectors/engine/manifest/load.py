@@ -15,6 +15,8 @@ from connectors.engine.manifest.model import Manifest
 from connectors.engine.manifest.places import Place, line_of, no_such, said_twice, schema_of_manifests
 from connectors.errors import BadManifest
 
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's parser where there is one: ten times as quick."""
 _PLACE = re.compile(r"([a-z_0-9.]+): ")
 """At the beginning of a message of the model's own: the place that it is about."""
 
@@ -45,7 +47,7 @@ def parse(text: str, where: str) -> Manifest:
 
 def _read(text: str, where: str) -> tuple[Node, dict[Any, Any]]:
     """The text as nodes, which know their lines, and as values."""
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         twice = [

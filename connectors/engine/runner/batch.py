@@ -23,7 +23,8 @@ class Judges:
     refused: Callable[[Any], Verdict]
     is_record: Callable[[Any], bool]
     """Is this piece of the results a record at all?"""
-    lost: Verdict
+    lost: Callable[[], Verdict]
+    """Asked only where it is needed: the evidence for it is dear."""
 
 
 Attribute = Callable[[Sequence[Any], Any, Judges], list[Verdict]]
@@ -46,14 +47,15 @@ def _by_order(spec: ByOrder) -> Attribute:
     def attribute(items: Sequence[Any], body: Any, judges: Judges) -> list[Verdict]:
         results = results_at(body)
         if not isinstance(results, list) or len(results) != len(items):
-            return [judges.lost for _ in items]
+            lost = judges.lost()
+            return [lost for _ in items]
         return [judges.refused(one) if failed_at(one) else _record(one, judges) for one in results]
 
     return attribute
 
 
 def _record(result: Any, judges: Judges) -> Verdict:
-    return judges.done(result) if judges.is_record(result) else judges.lost
+    return judges.done(result) if judges.is_record(result) else judges.lost()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def _by_match(spec: ByMatch) -> Attribute:
             for owner in owners:
                 verdicts[owner] = judges.refused(error)
         # who was not named is done when the answer leaves no other possibility
-        rest = Delivered() if all_named and nameless == verdicts.count(None) else judges.lost
+        rest = Delivered() if all_named and nameless == verdicts.count(None) else judges.lost()
         return [rest if verdict is None else verdict for verdict in verdicts]
 
     return attribute

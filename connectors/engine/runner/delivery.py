@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from connectors.contract import Delivered, Rejected, Retry, Unknown, Verdict
+from connectors.contract import Delivered, Evidence, Rejected, Retry, Unknown, Verdict
 from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.runner.batch import Judges
 from connectors.engine.runner.calls import Call, idempotency_key, needs
@@ -24,7 +24,7 @@ from connectors.engine.runner.verdicts import (
 )
 from connectors.engine.template.template import Missing, Scope
 from connectors.engine.transport.failures import TransportFailure
-from connectors.engine.transport.session import MAX_READ, Reply
+from connectors.engine.transport.reply import MAX_READ, Reply
 from topics.event.event import Event
 
 UNSAID = "the answer to the batch does not say what became of this record"
@@ -120,12 +120,16 @@ def _each(items: list[Any], verdict: Verdict) -> list[Verdict]:
 
 def _attribute(batch: BatchPlan, items: list[Any], reply: Reply, body: Any) -> list[Verdict]:
     call, rules = batch.call, batch.rules
-    evidence = evidence_of(reply, body, rules)
+
+    @cache
+    def evidence() -> Evidence:
+        return evidence_of(reply, body, rules)
+
     judges = Judges(
         done=lambda result: delivered(reply, result, rules, call.id_at, call.detail_at),
-        refused=lambda error: after_item(error, _status(batch.item_status, error), rules, evidence.request_id),
+        refused=lambda error: after_item(error, _status(batch.item_status, error), rules, evidence().request_id),
         is_record=lambda result: call.id_at is None or call.id_at(result) is not None,
-        lost=Retry(UNSAID, evidence=evidence) if rules.idempotent else Unknown(UNSAID, evidence),
+        lost=lambda: Retry(UNSAID, evidence=evidence()) if rules.idempotent else Unknown(UNSAID, evidence()),
     )
     return batch.attribute(items, body, judges)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from connectors.engine.template.paths import Look, compile_path
-from connectors.engine.transport.session import Reply
+from connectors.engine.transport.reply import Reply
 
 NO_CONTENT: Final = 204
 JSON_MEDIA_TYPE: Final = "application/json"

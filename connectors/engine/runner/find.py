@@ -14,7 +14,7 @@ from connectors.engine.runner.verdicts import Rules, refusal
 from connectors.engine.template.template import Missing, Scope, unique_of
 from connectors.engine.template.text import fold, spelled
 from connectors.engine.transport.failures import TransportFailure
-from connectors.engine.transport.session import MAX_READ
+from connectors.engine.transport.reply import MAX_READ
 from connectors.errors import Unreachable
 from topics.event.event import Event
 

@@ -19,7 +19,8 @@ from connectors.engine.runner.verdicts import Rules, refusal
 from connectors.engine.template.template import Static, compile_text
 from connectors.engine.transport.failures import TransportFailure
 from connectors.engine.transport.redact import Redactor
-from connectors.engine.transport.session import MAX_READ, MIB, Reply, Transport
+from connectors.engine.transport.reply import MAX_READ, MIB, Reply
+from connectors.engine.transport.session import Transport
 from connectors.engine.transport.waits import quota
 from connectors.errors import CallFailed
 

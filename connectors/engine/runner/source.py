@@ -19,7 +19,7 @@ from connectors.engine.runner.verdicts import Rules, after_failure, refusal
 from connectors.engine.template.paths import Look, compile_path
 from connectors.engine.template.template import Missing, Scope, Static, compile_value
 from connectors.engine.transport.failures import TransportFailure
-from connectors.engine.transport.session import MAX_READ, Reply
+from connectors.engine.transport.reply import MAX_READ, Reply
 from connectors.errors import CallFailed, Unreachable
 
 Kind = Literal["all", "changed", "deleted"]

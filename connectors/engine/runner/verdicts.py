@@ -30,7 +30,7 @@ from connectors.engine.manifest.errors import ErrorRow, ErrorShape, Meaning
 from connectors.engine.runner.expected import UNREADABLE, Expected
 from connectors.engine.template.paths import Look, compile_path
 from connectors.engine.transport.failures import MaybeSent, NotSent, TransportFailure
-from connectors.engine.transport.session import Reply
+from connectors.engine.transport.reply import Reply
 from connectors.engine.transport.waits import quota, retry_after
 
 THROTTLE_SECONDS: Final = 5.0

@@ -13,7 +13,7 @@ from connectors.engine.runner.expected import Expected, compile_says
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.verdicts import Rules, after_failure, refusal
 from connectors.engine.transport.failures import TransportFailure
-from connectors.engine.transport.session import MAX_READ
+from connectors.engine.transport.reply import MAX_READ
 from connectors.errors import CallFailed
 from connectors.saas.google_sheets.layout import (
     HEADER_ROW,

@@ -19,7 +19,7 @@ from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.verdicts import after_failure, refusal
 from connectors.engine.transport.failures import TransportFailure
-from connectors.engine.transport.session import MAX_READ
+from connectors.engine.transport.reply import MAX_READ
 from connectors.errors import CallFailed
 from connectors.saas.odoo.load import EXTERNAL_ID, Row, load, row_of
 from connectors.saas.odoo.sender import OdooSender

@@ -21,7 +21,7 @@ from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.expected import UNREADABLE, body_of
 from connectors.engine.runner.sender import MAX_DELIVERY, Sender
 from connectors.engine.transport.failures import NotSent, TransportFailure
-from connectors.engine.transport.session import Reply
+from connectors.engine.transport.reply import Reply
 from topics.event import exact_json
 
 Api = Literal["json2", "jsonrpc"]

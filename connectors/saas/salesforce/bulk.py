@@ -19,7 +19,7 @@ from connectors.engine.runner.expected import Expected, compile_says
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.verdicts import Rules, after_failure, after_item, refusal
 from connectors.engine.transport.failures import TransportFailure
-from connectors.engine.transport.session import MAX_READ
+from connectors.engine.transport.reply import MAX_READ
 from connectors.saas.salesforce.rows import Owners, Sheet, error_of, results_of
 from topics.event import exact_json
 from topics.event.event import Operation

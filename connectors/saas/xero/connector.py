@@ -16,7 +16,7 @@ from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.expected import body_of
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.sender import MAX_DELIVERY, Sender
-from connectors.engine.transport.session import Reply
+from connectors.engine.transport.reply import Reply
 from connectors.errors import CallFailed
 from topics.event.event import Event, Operation
 

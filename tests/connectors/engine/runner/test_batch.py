@@ -18,7 +18,7 @@ JUDGES = Judges(
     done=Delivered,
     refused=lambda error: Rejected(str(error)),
     is_record=lambda result: isinstance(result, dict) and result != {},
-    lost=LOST,
+    lost=lambda: LOST,
 )
 ITEMS = [{"trace": "t0", "id": "a"}, {"trace": "t1", "id": "b"}, {"trace": "t2", "id": "c"}]
 BY_MATCH = {

@@ -13,7 +13,7 @@ from connectors.contract import Limits
 from connectors.engine.manifest.read import PagedRequest, Sync
 from connectors.engine.runner.pace import Pace
 from connectors.engine.runner.source import Turning, parse_time
-from connectors.engine.transport.session import Reply
+from connectors.engine.transport.reply import Reply
 
 MOMENT = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from connectors.engine.runner.verdicts import Rules, after_answer, after_failure
 from connectors.engine.template.paths import compile_path
 from connectors.engine.transport.failures import MaybeSent, NotSent, Unsendable
 from connectors.engine.transport.redact import Redactor
-from connectors.engine.transport.session import Reply
+from connectors.engine.transport.reply import Reply
 
 SHAPE = ErrorShape(codes=["category"], message="message", request_id="correlationId")
 

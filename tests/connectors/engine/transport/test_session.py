@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from connectors.engine.transport.addresses import AddressGuard
-from connectors.engine.transport.failures import MEANING, MaybeSent, NotSent, Unsendable, failure
-from connectors.engine.transport.session import MAX_READ, Transport
+from connectors.engine.transport.failures import MaybeSent, NotSent, Unsendable
+from connectors.engine.transport.meaning import MEANING, failure
+from connectors.engine.transport.reply import MAX_READ
+from connectors.engine.transport.session import Transport
 from tests.conformance.vendor import Told, Vendor, refused_port
 
 
