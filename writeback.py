@@ -136,7 +136,7 @@ def main() -> None:
 def _own_slugs(store: Engine) -> set[str]:
     """The connections of a store, and what was dead-lettered in it on purpose for connections that are none."""
     from connectors.connections.store import Connections  # noqa: PLC0415
-    from topics.orders import Orders  # noqa: PLC0415
+    from topics.store.orders import Orders  # noqa: PLC0415
 
     return {*Connections(store).revisions(), *Orders(store).buried()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from topics.log_events import LazyLogger
+from topics.log.log_events import LazyLogger
 
 EventName = Literal[
     "archive.held",  # reason, failures, next_try_s: the store does not answer; letters wait in their topic

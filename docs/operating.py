@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import dead_letter.log_events
 import topics.event.result
-import topics.log_events
+import topics.log.log_events
 import worker.log_events
 from worker.clock import FakeClock
 from worker.counters import COMMIT_SECONDS, Counters, Histogram
@@ -84,7 +84,7 @@ def events_page() -> str:
 
 ## The log
 
-{_events(topics.log_events)}
+{_events(topics.log.log_events)}
 """
 
 

@@ -99,7 +99,12 @@ PLANTED = [
     ),
     ("dead_letter/__init__.py", "import httpx", "HTTP stays in connectors", "dead_letter -> httpx (l."),
     ("worker/__init__.py", "import writeback", "nobody imports the front door", "worker -> writeback (l."),
-    ("topics/log.py", "import topics.kafka.log", "topics: layers", "topics.log -> topics.kafka.log (l."),
+    (
+        "topics/log/contract.py",
+        "import topics.kafka.log",
+        "topics: layers",
+        "topics.log.contract -> topics.kafka.log (l.",
+    ),
     ("topics/stray.py", "", "topics: layers", "not listed as layers:\n\n- topics.stray\n"),
     (
         "connectors/engine/__init__.py",

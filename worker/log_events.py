@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from topics.log_events import LazyLogger
+from topics.log.log_events import LazyLogger
 
 EventName = Literal[
     "worker.started",  # group, log

@@ -13,7 +13,7 @@ from dead_letter.store.parking import Parking
 from topics import names
 from topics.errors import LogUnavailable
 from topics.log import Commit, Log, Partition, Record, Unreadable
-from topics.orders import Orders
+from topics.store.orders import Orders
 from worker.background import BackgroundTasks
 from worker.clock import Clock, SystemClock
 from worker.engine.decide.retry import RetryPolicy

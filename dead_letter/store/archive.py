@@ -18,7 +18,7 @@ from dead_letter.store.store import Arrival, LetterStore
 from topics.backlog import partitions_of, read_to_end
 from topics.errors import CommitFenced, LogUnavailable, StoreUnavailable
 from topics.log import Commit, Consumer, Log, Partition, Record, Unreadable, UnreadableRecords
-from topics.retention import Retention
+from topics.log.retention import Retention
 
 POLL_SECONDS = 1.0
 DELETE_SECONDS = 60.0

@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance import rig
 from topics.event.event import Event, Operation
-from topics.retention import Retention
+from topics.log.retention import Retention
 from worker.demo.stage import Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]

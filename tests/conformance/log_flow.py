@@ -11,7 +11,7 @@ from typing import ClassVar
 from tests.conformance.log_groups import fill
 from tests.conformance.log_harness import Member
 from topics.log import Commit, Log, Partition
-from topics.retention import Retention
+from topics.log.retention import Retention
 
 
 class LogFlow:

@@ -34,8 +34,8 @@ from topics.event.event import Event, Operation
 from topics.event.result import Result, unpack
 from topics.log import Headers, Partition, Record
 from topics.open import open_log
-from topics.orders import Orders
 from topics.store import open_store
+from topics.store.orders import Orders
 from worker.engine.decide.retry import Line, RetryPolicy
 from worker.worker import Worker, WorkerSettings
 

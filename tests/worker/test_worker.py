@@ -34,7 +34,7 @@ from topics.errors import LogUnavailable
 from topics.event import codec
 from topics.event.event import Event, Operation, Options
 from topics.log import Commit, Partition
-from topics.orders import Order
+from topics.store.orders import Order
 from worker.engine.destination.destination import KEYS_IN_A_ROW, Destination
 from worker.engine.dispatch.dispatch import Dispatcher
 from worker.engine.dispatch.settle import Settler

@@ -17,7 +17,7 @@ from topics.names import slug_of
 
 if TYPE_CHECKING:
     from topics.log import Partition
-    from topics.orders import Order, OrderKind
+    from topics.store.orders import Order, OrderKind
 
 WAIT_S = 15.0
 """How long an answer is waited for; a worker looks every second."""
@@ -112,7 +112,7 @@ def _confirm(what: str, topic: str) -> None:
 def _order(
     context: CommandContext, slug: str, kind: OrderKind, number: int | None, *, cancel: bool, as_json: bool
 ) -> int:
-    from topics.orders import Order, Orders  # noqa: PLC0415 - help needs no tables
+    from topics.store.orders import Order, Orders  # noqa: PLC0415 - help needs no tables
 
     places = _partitions(context, slug, number)
     orders = Orders(context.store())

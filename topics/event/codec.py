@@ -21,8 +21,8 @@ from pydantic_core import from_json, to_json
 from topics.errors import MalformedEvent
 from topics.event import exact_json
 from topics.event.event import NO_OPTIONS, Event, Operation, Options, Replay
-from topics.headers import Header
 from topics.log import Headers, Record
+from topics.log.headers import Header
 from topics.names import slug_of
 
 VERSION = b"1"

@@ -15,7 +15,7 @@ from topics.kafka.commits import chunks
 from topics.kafka.membership import Membership
 from topics.kafka.poller import Batch, Command, Poller
 from topics.log import METADATA_BUDGET, Commit, Partition, Rebalance, Record, Unreadable
-from topics.log_events import logger
+from topics.log.log_events import logger
 
 log = logger()
 

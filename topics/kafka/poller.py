@@ -28,7 +28,7 @@ from topics.kafka.rebalance import Ownership
 from topics.kafka.records import UnreadableBatch
 from topics.kafka.watchdog import Watchdog
 from topics.log import Commit, Partition, Record, Unreadable
-from topics.log_events import logger
+from topics.log.log_events import logger
 
 log = logger()
 

@@ -19,7 +19,7 @@ from topics.kafka.batches import Packed, write_quickly
 from topics.kafka.client import Address, is_refusal, send_error
 from topics.kafka.partitioner import KeyPartitioner
 from topics.log import Headers, Partition, Position
-from topics.log_events import logger
+from topics.log.log_events import logger
 
 log = logger()
 

@@ -12,7 +12,7 @@ from topics.kafka import guards
 from topics.kafka.client import Address, translated
 from topics.kafka.records import UnreadableBatch, read_directly
 from topics.log import Partition, Record, Unreadable, UnreadableRecords
-from topics.log_events import logger
+from topics.log.log_events import logger
 
 log = logger()
 

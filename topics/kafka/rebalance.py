@@ -20,7 +20,7 @@ from topics.kafka import guards
 from topics.kafka.client import says
 from topics.kafka.commits import chunks, from_raw, to_raw
 from topics.log import Commit, Partition
-from topics.log_events import logger
+from topics.log.log_events import logger
 
 log = logger()
 

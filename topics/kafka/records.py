@@ -2,8 +2,8 @@
 
 The library makes two objects of its own of each record, a call for each of its 25 numbers, and looks at each header
 three times: 33 us for an event, a third of what it costs altogether in a batch. This takes 3 us, and leaves the headers
-in one piece (``topics/headers.py``). What stays the library's: fetching, checksums, decompression, positions, parking
-paused batches.
+in one piece (``topics/log/headers.py``). What stays the library's: fetching, checksums, decompression, positions,
+parking paused batches.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
 
-from topics.headers import PackedHeaders
 from topics.log import Headers, Partition, Record, Unreadable
+from topics.log.headers import PackedHeaders
 
 CODECS = {
     DefaultRecordBatch.CODEC_SNAPPY: ("snappy", "python-snappy"),

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from topics.errors import CommitFenced, LogError, LogReplaced, LogUnavailable, WritebackError
 from topics.log import METADATA_BUDGET, Commit, Partition, Rebalance, Record, Unreadable
-from topics.log_events import logger
+from topics.log.log_events import logger
 from topics.sqlite import lease
 from topics.sqlite.file import LogFile
 from topics.sqlite.member import Member

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from topics.errors import LogReplaced, WritebackError
 from topics.log import Commit, Partition, Record, Unreadable
-from topics.log_events import logger
+from topics.log.log_events import logger
 from topics.sqlite import lease
 from topics.sqlite.errors import explain, is_busy
 from topics.sqlite.file import LogFile

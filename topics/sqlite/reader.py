@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from topics.errors import LogError
 from topics.log import Partition, Record, Unreadable, UnreadableRecords
-from topics.log_events import logger
+from topics.log.log_events import logger
 from topics.sqlite.errors import explain
 from topics.sqlite.file import LogFile
 from topics.sqlite.records import BrokenRecord, find_partition, read_records

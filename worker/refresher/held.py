@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from topics.errors import StoreUnavailable
 from topics.log import Partition, Record, Unreadable
-from topics.orders import Order, Orders
+from topics.store.orders import Order, Orders
 from worker.clock import Clock
 from worker.log_events import logger
 from worker.refresher.owned import OwnedPartition

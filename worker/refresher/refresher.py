@@ -15,7 +15,7 @@ from topics import names
 from topics.errors import CommitFenced, LogUnavailable, MalformedEvent, StoreUnavailable
 from topics.event.refresh import decode
 from topics.log import Commit, Log, Partition, Record, Unreadable
-from topics.orders import Orders
+from topics.store.orders import Orders
 from worker.clock import Clock, SystemClock, Timer
 from worker.engine.settlement.deletion import delete_done
 from worker.engine.settlement.ledger import Ledger

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from connectors import registry
 from connectors.connections.store import Connection, Connections
 from topics.cli.context import CommandContext
-from topics.orders import Orders
 from topics.settings import seconds_of
+from topics.store.orders import Orders
 from worker.clock import SystemClock
 from worker.refresher.child import ChildRun, command_for
 from worker.refresher.leases import Leases, Watch

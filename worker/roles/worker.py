@@ -7,8 +7,8 @@ from connectors.connections.store import Connection, Connections
 from connectors.contract import Connector
 from dead_letter.store.parking import Parking
 from topics.cli.context import CommandContext
-from topics.orders import Orders
 from topics.settings import seconds_of
+from topics.store.orders import Orders
 from worker.clock import SystemClock
 from worker.process.secret_log import SecretLog
 from worker.refresher.leases import Leases

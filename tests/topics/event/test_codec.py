@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from topics.errors import MalformedEvent
 from topics.event.codec import Encoded, Stamp, decode, encode
 from topics.event.event import NO_OPTIONS, Event, Operation, Options, Replay, now, now_text
-from topics.headers import PackedHeaders
 from topics.log import Headers, Partition, Record
+from topics.log.headers import PackedHeaders
 
 TOPIC = Partition("writeback.events.hubspot", 0)
 

@@ -12,9 +12,9 @@ from kafka import TopicPartition, errors
 from kafka.consumer.fetcher import Fetcher
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
-from topics.headers import PackedHeaders
 from topics.kafka.records import DirectRecords, UnreadableBatch
 from topics.log import Partition, Record
+from topics.log.headers import PackedHeaders
 
 TP = TopicPartition("t", 0)
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)

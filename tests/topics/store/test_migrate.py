@@ -24,8 +24,8 @@ from pq._scripts import METADATA as SCRIPTS
 from tests.acceptance.command import Person
 from topics.cli.console import FAILED, USAGE
 from topics.errors import SettingsError
-from topics.orders import METADATA as ORDERS
 from topics.store import migrate, open_store
+from topics.store.orders import METADATA as ORDERS
 from worker.alerts.state import METADATA as ALERTS
 from worker.refresher.tables import METADATA as REFRESHES
 from worker.syncs.tables import METADATA as SYNCS

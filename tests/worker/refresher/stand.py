@@ -22,8 +22,8 @@ from topics import names
 from topics.event.refresh import RefreshRequest, encode
 from topics.event.result import Result, unpack
 from topics.log import Log, Partition, Record
-from topics.orders import Orders
 from topics.store import open_store
+from topics.store.orders import Orders
 from worker.clock import SystemClock
 from worker.refresher.child import ChildRun
 from worker.refresher.leases import Leases, Watch

@@ -19,9 +19,9 @@ from topics.cli.context import CommandContext
 from topics.event.codec import Encoded
 from topics.event.refresh import RefreshRequest, encode
 from topics.log import Partition, Record, Unreadable
-from topics.orders import Order, Orders
 from topics.settings import Settings
 from topics.store import open_store
+from topics.store.orders import Order, Orders
 from worker.clock import FakeClock
 from worker.observe.doctor import Finding, examine
 from worker.refresher.held import HeldRequests

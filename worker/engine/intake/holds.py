@@ -2,7 +2,7 @@
 
 A worker does not decide alone what cannot be taken back: to deliver everything again because the commits are gone, to
 pass what cannot be read, to dead-letter what is perhaps another store's. It holds the partition, says so, and waits for
-an order (``topics/orders.py``). An order is carried out, committed and only then answered: a crash repeats it.
+an order (``topics/store/orders.py``). An order is carried out, committed and only then answered: a crash repeats it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from topics.errors import LogError, StoreUnavailable
 from topics.log import Commit, Log, Partition, Unreadable
 from topics.names import slug_of
-from topics.orders import Order, OrderKind, Orders
+from topics.store.orders import Order, OrderKind, Orders
 from worker.background import BackgroundTasks
 from worker.clock import Clock
 from worker.engine.intake.evidence import Evidence, gather

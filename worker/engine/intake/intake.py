@@ -15,7 +15,7 @@ from dead_letter.store.parking import Parking
 from topics.errors import StoreUnavailable
 from topics.log import Partition, Record
 from topics.names import slug_of
-from topics.orders import Orders
+from topics.store.orders import Orders
 from worker.background import BackgroundTasks
 from worker.engine.dispatch.dispatch import Dispatcher
 from worker.engine.lane.assignment import Assignment

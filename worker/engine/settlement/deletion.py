@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from topics.log import Log, Partition
-from topics.retention import Retention
+from topics.log.retention import Retention
 from worker.clock import Clock
 
 LOOK_SECONDS = 60.0

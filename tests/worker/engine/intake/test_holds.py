@@ -10,7 +10,7 @@ from tests.tools.one_process_profile import Bench
 from tests.worker.samples import PARTITION, event, write_to_the_log
 from topics import names
 from topics.log import Commit, Partition
-from topics.orders import Order, OrderKind
+from topics.store.orders import Order, OrderKind
 from worker.worker import Worker
 
 GHOST = Partition(names.DEFAULT.events_topic("ghost"), 0)

@@ -18,7 +18,7 @@ from topics.event.codec import Encoded, encode
 from topics.event.result import Result, pack
 from topics.log import Partition
 from topics.open import open_log
-from topics.orders import Order, OrderKind
+from topics.store.orders import Order, OrderKind
 from worker.engine.intake.evidence import gather
 from worker.engine.progress.metadata import Memory
 from worker.worker import Worker

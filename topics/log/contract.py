@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
 from topics.errors import LogError
-from topics.headers import Header, PackedHeaders
+from topics.log.headers import Header, PackedHeaders
 from topics.names import Names, TopicSpec
 
 Headers = tuple[Header, ...] | PackedHeaders

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from topics.errors import LogError
-from topics.log import Log, Partition
-from topics.log_events import logger
+from topics.log.contract import Log, Partition
+from topics.log.log_events import logger
 
 log_event = logger()
 

@@ -30,7 +30,7 @@ from sqlalchemy import update as change
 
 from topics.log import Partition
 from topics.names import slug_of
-from topics.store import reading
+from topics.store.engine import reading
 
 OrderKind = Literal["ledger", "start", "end", "skip", "bury"]
 """``ledger``, ``start``, ``end``: from where to go on when the commits are gone. ``skip``: go past what cannot be
