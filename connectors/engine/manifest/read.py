@@ -80,6 +80,9 @@ class Sync(Part):
     spread: Path = Field(default="@", description="In a record: the object whose members become columns.")
     columns: dict[ColumnName, Path] = Field(default={}, description="Further columns, by their paths in a record.")
     types: dict[ColumnName, ColumnType] = Field(default={}, description="Types of columns; any other is found out.")
+    adds_members: bool = Field(
+        default=False, description="What is sent of an object inside a record comes back with further members."
+    )
     properties: Properties | None = None
     all: PagedRequest
     changed: PagedRequest | None = None

@@ -35,7 +35,7 @@ from connectors.engine.runner.read import choose, read
 from connectors.engine.runner.sender import Sender
 from connectors.engine.runner.source import Asking, Source
 from connectors.engine.runner.verdicts import refusal
-from connectors.engine.runner.written import Written, written
+from connectors.engine.runner.written import Identified, Written, identified, written
 from connectors.engine.template.template import Scope
 from connectors.engine.template.text import spelled
 from connectors.engine.transport.failures import TransportFailure
@@ -178,8 +178,12 @@ class HttpConnector:
         name = self.synced_as(event.object)
         if name is None:
             return None
-        fields = self.named(event.object, event.operation, event.fields)
-        return written(event, name, self.syncs()[name], fields)
+        told, fields = self.identified(name), self.named(event.object, event.operation, event.fields)
+        return written(event, name, told, spelled(fields, told.field) if self.any_case else fields)
+
+    def identified(self, name: str) -> Identified:
+        """How a record of a kind that is read into the warehouse is found there."""
+        return identified(self.syncs()[name])
 
     def source(self, object_name: str, pace: Pace | None = None) -> Source:
         """How one kind of record is read into the warehouse. Raises ``UnknownFunction``, which lists the kinds."""

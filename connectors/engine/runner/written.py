@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.engine.manifest.model import Manifest
+from connectors.engine.manifest.model import ObjectSpec
 from connectors.engine.manifest.read import Sync
-from connectors.engine.template.placeholders import fields_named
+from connectors.engine.template.placeholders import SEARCH_FIELDS, fields_named
 from topics.event.event import Event, Operation
 
 
@@ -24,9 +24,31 @@ class Written:
     values: Mapping[str, Any]
 
 
-def written(event: Event, name: str, spec: Sync, fields: Mapping[str, Any]) -> Written:
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """How a record that was written is found among those that a refresh brought.
+
+    ``column``: what it is there; ``field``: the same in an event. ``by_vendor_id``: it is what a delivery says that the
+    vendor calls the record.
+    """
+
+    column: str
+    field: str
+    by_vendor_id: bool
+
+
+def identified(spec: Sync) -> Identified:
+    """By the key of its table."""
+    key = spec.key[0]
+    return Identified(key, spec.columns.get(key, key), by_vendor_id=key == "id")
+
+
+def written(event: Event, name: str, told: Identified, fields: Mapping[str, Any]) -> Written:
     """Of an event whose ``fields`` are the record's own."""
-    named = fields.get(spec.key[0]) if event.operation in {Operation.UPDATE, Operation.DELETE} else None
+    if isinstance(sought := fields.get("searchfield"), str) and "searchterm" in fields:
+        rest = {field: value for field, value in fields.items() if field not in SEARCH_FIELDS}
+        fields = {sought: fields["searchterm"], **rest}
+    named = fields.get(told.field) if event.operation in {Operation.UPDATE, Operation.DELETE} else None
     return Written(name, None if named in (None, "") else str(named), fields)
 
 
@@ -37,9 +59,10 @@ def changed_column(spec: Sync) -> str:
     return named or (path if path and spec.spread == "@" else "updated_at")
 
 
-def addresses(manifest: Manifest, name: str) -> frozenset[str]:
+def addresses(spec: ObjectSpec | None) -> frozenset[str]:
     """Fields of an update that say which record is meant, and are none of its values."""
-    update = next((one for each, one in manifest.objects[name].operations.items() if each is Operation.UPDATE), None)
+    operations = {} if spec is None else spec.operations
+    update = next((one for each, one in operations.items() if each is Operation.UPDATE), None)
     if update is None or update.request is None:
         return frozenset()
     request = update.request

@@ -13,6 +13,7 @@ from connectors.engine.runner.pace import Pace
 from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.source import Asking, Source
+from connectors.engine.runner.written import Identified
 from connectors.errors import BadConnection, UnknownFunction, Unreachable
 from connectors.saas.google_sheets.book import Book
 from connectors.saas.google_sheets.layout import Layout, spreadsheet_id
@@ -79,6 +80,11 @@ class GoogleSheetsConnector(HttpConnector):
         sync = self.manifest.syncs()["any"]
         names = self.values["refresh_sheets"]
         return {one: sync for one in names if isinstance(one, str)} if isinstance(names, list) else {}
+
+    def identified(self, name: str) -> Identified:
+        """A row by the value in its key column: the number that it has changes with every row above it."""
+        unique = self.compiler.unique(name)
+        return super().identified(name) if unique is None else Identified(unique, unique, by_vendor_id=True)
 
     def source(self, object_name: str, pace: Pace | None = None) -> Source:
         specs = self.syncs()

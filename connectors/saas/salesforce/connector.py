@@ -137,6 +137,12 @@ class SalesforceConnector(HttpConnector):
         pattern = next(iter(syncs.values()))
         return syncs | {name.lower(): pattern for name in self._further()}
 
+    def synced_as(self, object_name: str) -> str | None:
+        """An sObject by its API name is read as its friendly object, where it has one."""
+        sobject = self._sobject(object_name).lower()
+        friendly = {spec.variables["sobject"].lower(): name for name, spec in self.manifest.objects.items()}
+        return super().synced_as(friendly.get(sobject, sobject))
+
     def source(self, object_name: str, pace: Pace | None = None) -> Source:
         specs = self.syncs()
         if object_name not in specs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from connectors.contract import Down, Page, Rejected, Verdict
@@ -16,6 +17,7 @@ from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.expected import body_of
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.sender import MAX_DELIVERY, Sender
+from connectors.engine.runner.written import Identified
 from connectors.engine.transport.reply import Reply
 from connectors.errors import CallFailed
 from topics.event.event import Event, Operation
@@ -97,6 +99,10 @@ class XeroConnector(HttpConnector):
         size = int(query.setdefault("limit", PAGE))
         page = await super().read(object_name, query, bookmark or "1")
         return Page(page.detail, str(int(bookmark or 1) + 1) if len(page.detail) == size else None)
+
+    def identified(self, name: str) -> Identified:
+        """The key of each table is the id that Xero gives, under another name."""
+        return replace(super().identified(name), by_vendor_id=True)
 
     def _filter(self, object_name: str, field: Any, term: Any) -> str:
         spec = self.manifest.objects.get(object_name)

@@ -42,8 +42,7 @@ class Again:
             raise Stays("changed since by somebody else: --overwrite sends it all the same")
         if self.connector.writes_requests:
             return self._requests(finding)
-        key = self.connector.syncs()[finding.expected.kind].key[0]
-        identity = {key: finding.expected.record}
+        identity = {self.connector.identified(finding.expected.kind).field: finding.expected.record}
         if finding.expected.is_gone:
             return [self._event(finding.expected.kind, Operation.DELETE, identity)]
         if finding.verdict == "missing":
@@ -64,7 +63,7 @@ class Again:
         written = self.connector.written(event)
         own = written.values if written else {}
         later = {name: sent.value for name, sent in expected.fields.items() if sent.turn > made.turn}
-        control = addresses(self.connector.manifest, expected.kind) - own.keys()
+        control = addresses(self.connector.kind(self.connector.manifest, expected.kind)) - own.keys()
         return self._event(
             made.object, operation, {**own, **{name: value for name, value in later.items() if name not in control}}
         )

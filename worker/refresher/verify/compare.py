@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from connectors.engine.runner.source import parse_time
+from connectors.engine.runner.source import DOTNET, parse_time
 from connectors.engine.template.text import as_text
 
 DOUBLE: Final = Decimal("1e-14")
@@ -27,13 +27,27 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
 _ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
-def same(sent: Any, found: Any) -> bool:
-    """``sent`` is JSON, ``found`` what the warehouse's driver gives for it."""
+def same(sent: Any, found: Any, *, adds_members: bool = False) -> bool:
+    """``sent`` is JSON, ``found`` what the warehouse's driver gives for it.
+
+    ``adds_members``: the vendor adds some to each object that it was sent.
+    """
     if found is None:
         return _empty(sent)
     if _empty(sent) and sent is not False:
         return _empty(found)
+    if adds_members and isinstance(sent, Mapping | list):
+        found = _without_further(sent, _parsed(found))
     return _same_value(sent, found)
+
+
+def _without_further(sent: Any, found: Any) -> Any:
+    match sent, found:
+        case Mapping(), Mapping():
+            return {name: _without_further(sent[name], value) for name, value in found.items() if name in sent}
+        case list(), list():
+            return [*map(_without_further, sent, found), *found[len(sent) :]]
+    return found
 
 
 def _same_value(sent: Any, found: Any) -> bool:
@@ -121,7 +135,7 @@ def _same_text(sent: Any, found: str) -> bool:
         return wanted.casefold() == there.casefold()
     if ";" in wanted:
         return _same_choice(wanted, there)
-    if _TIME.fullmatch(wanted) and _TIME.fullmatch(there):
+    if _TIME.fullmatch(wanted) and (_TIME.fullmatch(there) or DOTNET.fullmatch(there)):
         moment = _moment(there)
         return moment is not None and _same_moment(wanted, moment)
     return False

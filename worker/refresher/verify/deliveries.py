@@ -103,7 +103,8 @@ class Reading:
             return
         if event.id != delivery.event or written is None:  # the topic was deleted and made again
             return
-        own = self._vendor_id(delivery, written.object) or written.key or _keyed(self._key(written.object), written)
+        field = self.connector.identified(written.object).field
+        own = self._vendor_id(delivery, written.object) or written.key or _keyed(field, written)
         if own is not None:
             values = None if delivery.operation == "delete" else written.values
             self.scratch.write(delivery, written.object, own, event.fields, values)
@@ -118,12 +119,9 @@ class Reading:
         self.left.not_in_log += 1
         self.scratch.write_unread(delivery, kind, own)
 
-    def _key(self, kind: str) -> str:
-        return self.connector.syncs()[kind].key[0]
-
     def _vendor_id(self, delivery: Delivery, kind: str) -> str | None:
-        """What the vendor calls it, where that is the table's key."""
-        return delivery.vendor_id if self._key(kind) == "id" else None
+        """What the vendor calls it, where it is found by that."""
+        return delivery.vendor_id if self.connector.identified(kind).by_vendor_id else None
 
 
 def _keyed(key: str, written: Any) -> str | None:

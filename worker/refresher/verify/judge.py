@@ -49,22 +49,26 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Of one kind of record. ``refreshed``: when its last refresh that went well began, seconds since the epoch."""
+    """Of one kind of record. ``refreshed``: when its last refresh that went well began, seconds since the epoch.
+
+    ``adds_members``: what was sent of an object inside a record has further members there.
+    """
 
     key: str
     changed: str
     refreshed: float
+    adds_members: bool = False
 
     def judge(self, expected: Expected, row: Mapping[str, Any] | None) -> Finding:
         if expected.time > self.refreshed:
             return Finding("waiting", expected)
         if row is None:
             return Finding("same" if expected.is_gone else "missing", expected)
-        at = _moment(row.get(self.changed))
+        columns = _columns(tuple(row))
+        at = _moment(row.get(columns.get(plain(self.changed), "")))
         differs: Verdict = "changed" if at and at.timestamp() > expected.time + APART else "different"
         if expected.is_gone:
             return Finding(differs, expected, changed_at=at)
-        columns = _columns(tuple(row))
         written = {
             name: sent
             for name, sent in expected.fields.items()
@@ -74,7 +78,8 @@ class Judge:
         differing = {
             name: Difference(sent.value, row[columns[plain(name)]], sent.turn)
             for name, sent in written.items()
-            if plain(name) in columns and not same(sent.value, row[columns[plain(name)]])
+            if plain(name) in columns
+            and not same(sent.value, row[columns[plain(name)]], adds_members=self.adds_members)
         }
         known = {name: one for name, one in differing.items() if one.turn > expected.unread}
         if known:

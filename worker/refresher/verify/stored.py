@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, MetaData, String, Table, cast, column, select, table, text
 from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
@@ -14,6 +15,7 @@ from topics.errors import WritebackError
 from topics.warehouse import attached, explained
 
 Row = Mapping[str, Any]
+PLAIN: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class WarehouseFailed(WritebackError):
@@ -32,7 +34,7 @@ class Stored:
         address = self._engine.url.render_as_string(hide_password=True)
         try:
             with attached(self._engine, [self._schema]) as connection:
-                yield StoredTable(connection, self._schema, kind, key)
+                yield StoredTable(connection, self._schema, in_warehouse(kind), in_warehouse(key))
         except NoSuchTableError as error:
             raise WarehouseFailed(
                 f"the warehouse {address} has no table {self._schema}.{kind}, though a refresh brought it; "
@@ -40,6 +42,16 @@ class Stored:
             ) from error
         except SQLAlchemyError as error:
             raise WarehouseFailed(f"the warehouse {address}: {explained(error)}") from error
+
+
+def in_warehouse(name: str) -> str:
+    """A name as the load writes it: ``Full Name`` is ``full_name``."""
+    if PLAIN.fullmatch(name):
+        return name
+    # dlt takes a second to load, and hardly any table needs it
+    from dlt.common.normalizers.naming.snake_case import NamingConvention  # noqa: PLC0415
+
+    return str(NamingConvention().normalize_path(name))
 
 
 class StoredTable:

@@ -42,7 +42,9 @@ class Verification:
         stored = Stored(self.warehouse, schema_of(self.connection.slug))
         for kind in self.reading.scratch.kinds():
             spec = self.reading.connector.syncs()[kind]
-            judge = Judge(spec.key[0], changed_column(spec), self.refreshed.get(kind, NEVER_REFRESHED))
+            key = self.reading.connector.identified(kind).column
+            refreshed = self.refreshed.get(kind, NEVER_REFRESHED)
+            judge = Judge(key, changed_column(spec), refreshed, adds_members=spec.adds_members)
             chunks = self.reading.scratch.expected(kind)
             if judge.refreshed == NEVER_REFRESHED:
                 yield from (judge.judge(expected, None) for chunk in chunks for expected in chunk)

@@ -90,3 +90,21 @@ def test_the_same_in_another_form(sent: Any, found: Any) -> None:
 def test_another_value(sent: Any, found: Any) -> None:
     """Is another value."""
     assert not same(sent, found)
+
+
+@pytest.mark.parametrize(
+    ("sent", "found", "alike"),
+    [
+        ({"Name": "Acme"}, '{"ContactID": "1", "Name": "Acme"}', True),
+        ({"Name": "Acme"}, {"Name": "Other"}, False),
+        ([{"Quantity": 10}], [{"Quantity": 10.0, "LineAmount": 5}], True),
+        ([{"Quantity": 10}], [{"Quantity": 10}, {"Quantity": 1}], False),
+        ([{"Quantity": 10}, {}], [{"Quantity": 10}], False),
+        ({"Name": None}, {"ContactID": "1"}, False),
+        ("2026-01-31", "/Date(1769817600000+0000)/", True),
+        ("2026-01-30", "/Date(1769817600000+0000)/", False),
+    ],
+)
+def test_a_vendor_that_adds_members(sent: Any, found: Any, alike: bool) -> None:
+    """What was sent of a document's parts is what is compared; a line more or less is a difference."""
+    assert same(sent, found, adds_members=True) is alike
