@@ -23,8 +23,9 @@ demo: $(VENV)/.runtime ## The main job at work, in a minute and a half: 1,000 co
 # A Kafka of its own per process; the one that KAFKA_BOOTSTRAP_SERVERS names can serve only one at a time.
 JOBS   ?= $(if $(KAFKA_BOOTSTRAP_SERVERS),0,3)
 
+# Files in the order of their names: the slow ones of tests/acceptance and tests/benchmarks begin first, and none is left for the end.
 test: $(VENV)/.dev ## All tests, a real Kafka and PostgreSQL included where this machine can have them (ARGS="-k lane")
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SEEDS  ?= 20000
 

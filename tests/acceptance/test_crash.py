@@ -33,7 +33,7 @@ def test_ten_kills_during_five_thousand_events(engine: str, tmp_path: Path, requ
     with rig.stage_on(engine, tmp_path, request) as stage:
         crm = stage.sandbox("--latency", "0.2", name="crm")
         chat = stage.sandbox("--slack-rate", "0", "--open-channels", name="chat")
-        rig.connect(stage, "hubspot", crm, "--rate", "4", "--concurrency", "4")
+        rig.connect(stage, "hubspot", crm, "--rate", "7", "--concurrency", "4")
         rig.connect(stage, "slack", chat)
         work = rig.days_work(7, EVENTS, rig.existing_contacts(crm, 200), messages=400)
         rig.emit(stage, work.events)

@@ -44,10 +44,10 @@ def test_a_second_worker_joins_and_leaves(engine: str, tmp_path: Path, request: 
         chat = stage.sandbox("--slack-rate", "0", "--open-channels", name="chat")
         rig.connect(stage, "hubspot", crm, "--rate", "4", "--concurrency", "4")
         rig.connect(stage, "slack", chat)
-        work = rig.days_work(9, 4_000, rig.existing_contacts(crm, 100), messages=300)
+        work = rig.days_work(9, 3_000, rig.existing_contacts(crm, 100), messages=300)
         rig.emit(stage, work.events)
         first = stage.worker("worker", name="first")
-        rig.wait_until("the first works", lambda: rig.left(stage) < 3_900, within=60)
+        rig.wait_until("the first works", lambda: rig.left(stage) < 2_900, within=60)
         second = stage.worker("worker", name="second")
         time.sleep(5)
         assert stage.stop(first) == 0
@@ -71,21 +71,21 @@ def test_a_signal_under_load(
     with rig.stage_on(engine, tmp_path, request) as stage:
         crm = stage.sandbox("--latency", "0.4", name="crm")
         rig.connect(stage, "hubspot", crm, "--rate", "6", "--concurrency", "4")
-        work = rig.days_work(10, 2_000, rig.existing_contacts(crm, 100))
+        work = rig.days_work(10, 1_200, rig.existing_contacts(crm, 100))
         rig.emit(stage, work.events)
         worker = stage.worker("worker")
-        rig.wait_until("the worker moves", lambda: rig.left(stage) < 1_900, within=60)
+        rig.wait_until("the worker moves", lambda: rig.left(stage) < 1_100, within=60)
         began = time.monotonic()
         code = stage.stop(worker, number, within=25)
         took = time.monotonic() - began
         performed = len(rig.ledger_of(crm))
-        done = 2_000 - rig.left(stage)
+        done = 1_200 - rig.left(stage)
         second = stage.worker("worker")
         rig.wait_done(stage)
         stage.stop(second)
 
         assert code == 0
         assert took < 20
-        assert done + 100 <= performed + 100  # what was performed was committed
+        assert done <= performed  # what was performed was committed
         rig.reckon(stage, work, crm)
         rig.no_traceback(stage)

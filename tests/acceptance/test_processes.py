@@ -52,7 +52,7 @@ def test_a_killed_worker_is_started_again(engine: str, tmp_path: Path, request: 
     with rig.stage_on(engine, tmp_path, request) as stage:
         crm = stage.sandbox("--latency", "0.2", name="crm")
         rig.connect(stage, "hubspot", crm, "--rate", "8", "--concurrency", "4", "--partitions", "4")
-        work = rig.days_work(11, 3_000, rig.existing_contacts(crm, 100))
+        work = rig.days_work(11, 2_000, rig.existing_contacts(crm, 100))
         rig.emit(stage, work.events)
         supervisor = supervise(stage, engine)
         for kill in range(3):

@@ -133,7 +133,7 @@ def check(reckoning: Reckoning, policy: str, concurrency: int) -> None:
         assert reckoning.answered_long_before == 0
 
 
-@pytest.mark.parametrize("policies", [["dead_letter"], ["retry"], ["dead_letter", "retry"]], ids="+".join)
+@pytest.mark.parametrize("policies", [["dead_letter"], ["dead_letter", "retry"]], ids="+".join)
 @pytest.mark.parametrize("partitions", [1, 8])
 @pytest.mark.parametrize("engine", rig.ENGINES)
 def test_a_kill_suspects_what_was_out_and_one_window(

@@ -60,4 +60,5 @@ TINY = Sizes(
     quiet=0.2,
     refreshed=200,
     fetched=3_000,
+    paced=1.0,
 )

@@ -33,7 +33,7 @@ from topics.kafka.producer import KafkaProducer
 from topics.log import Commit, Consumer, Log, Partition
 from topics.names import TopicSpec
 
-ROUNDS = int(os.environ.get("KAFKA_TEST_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("KAFKA_TEST_ROUNDS", "10"))
 A_DAY_MS = 24 * 3_600 * 1_000
 
 
