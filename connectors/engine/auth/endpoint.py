@@ -26,6 +26,8 @@ TOKEN_SECONDS: Final = 30.0
 """Longest wait for a token endpoint."""
 FETCH_SECONDS: Final = 2 * TOKEN_SECONDS
 """Longest time for a token: where the clocks differ it is asked for twice."""
+FOR_GOOD: Final = frozenset({"invalid_client", "invalid_grant", "unauthorized_client"})
+"""Errors of RFC 6749, 5.2, that no waiting ends."""
 MAX_ANSWER: Final = 262_144
 EARLY: Final = 60.0
 """A token is renewed this long before it ends, so that none ends on the way."""
@@ -141,13 +143,13 @@ class TokenEndpoint:
 
     def _mend(self, code: str) -> str:
         """What an operator has to do about a refusal that no waiting ends."""
+        if code not in FOR_GOOD:
+            return ""
         if isinstance(self.auth, ServiceAccount):
-            return f"the service account is refused: {self._set(self.auth.key)}" if code == "invalid_grant" else ""
-        if code in {"invalid_client", "unauthorized_client"}:
+            return f"the service account is refused: {self._set(self.auth.key)}"
+        if code != "invalid_grant" or self.auth.grant == "client_credentials":
             secret = self.auth.private_key if self.auth.grant == "jwt_bearer" else self.auth.client_secret
             return f"the client is refused: {self._set(secret)}"
-        if code != "invalid_grant" or self.auth.grant == "client_credentials":
-            return ""
         if self.auth.grant == "jwt_bearer":
             return f"the key, or the user it acts for, is refused: {self._set(self.auth.private_key)}"
         ended = "the refresh token has expired or was revoked"
