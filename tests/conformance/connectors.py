@@ -23,7 +23,7 @@ from connectors.contract import (
 )
 from connectors.engine.manifest import Manifest
 from connectors.engine.runner.runner import HttpConnector
-from connectors.errors import CallFailed, Unreachable
+from connectors.errors import CallFailed, UnknownFunction, Unreachable
 from connectors.registry import manifest
 from tests.conformance.vendor import Told, Vendor, refused_port
 from topics.event.event import Event, Operation, Options
@@ -51,6 +51,25 @@ NOT_ACCOUNTED_FOR = [
     Told(201, b'{"id"', behaviour="break_body"),
 ]
 """Answers with a good status in which no vendor says that it has done something."""
+NO_ANSWERS = [
+    Told(400, b'{"message": "no such field"}'),
+    Told(401),
+    Told(403),
+    Told(404, PAGE.body, PAGE.headers),
+    Told(429, headers=(("Retry-After", "60"),)),
+    Told(500),
+    Told(503, b"", (("Retry-After", "60"),)),
+    Told(302, headers=(("Location", "/elsewhere"),)),
+    PAGE,
+    Told(200, b'{"results": ['),
+    Told(200, LARGE),
+    Told(200, b"[]", behaviour="break_body"),
+    Told(behaviour="reset_read"),
+    Told(behaviour="garble"),
+]
+"""None of them says that there is no record."""
+TELLS_NOTHING = [Told(200, b""), Told(204), Told(200, b"null"), Told(200, b'"ok"'), Told(200, b"{}")]
+"""Nor does any of these, of a vendor whose answers are known."""
 
 
 class ConnectorContract:
@@ -67,6 +86,8 @@ class ConnectorContract:
     """The answer to a deletion, where it is another."""
     sure: ClassVar[bool] = False
     """Adding twice under the same idempotency key is the same as once."""
+    queries: ClassVar[tuple[dict[str, Any], ...]] = ({"id": "42"}, {"searchfield": "email", "searchterm": "x"}, {})
+    """Of a script: get, findone and list; what the connector cannot be asked is passed over."""
     trusting: ClassVar[bool] = False
     """A 2xx is a success whatever it holds, but for a web page: nothing is known of this API."""
 
@@ -357,6 +378,28 @@ class ConnectorContract:
             with pytest.raises(Unreachable):
                 await connector.find([event])
 
+    @pytest.mark.parametrize("told", [*NO_ANSWERS, *TELLS_NOTHING], ids=lambda told: f"{told.status}{told.body[:12]!r}")
+    async def test_reads_that_get_no_answer(self, vendor: Vendor, connector: Connector, told: Told) -> None:
+        """An error is never mistaken for "not found", and a redirect is not followed."""
+        if self.trusting and told in TELLS_NOTHING:
+            return
+        assert isinstance(connector, HttpConnector)
+        assert connector.sender.pace is not None
+        connector.sender.pace.sleep = _at_once
+        vendor.told = told
+        refused = 0
+        for query in self.queries:
+            try:
+                page = await connector.read(self.object, query)
+            except UnknownFunction:
+                continue
+            except CallFailed:
+                refused += 1
+            else:
+                pytest.fail(f"{query} found {page}")
+        assert refused
+        assert "/elsewhere" not in [request.path for request in vendor.received]
+
     async def test_rate_headers(self, vendor: Vendor, connector: Connector) -> None:
         """Rate headers are handed out once per answer."""
         headers = (("X-RateLimit-Remaining", "3"), ("X-RateLimit-Reset", "20"), ("X-RateLimit-Limit", "100"))
@@ -385,3 +428,7 @@ class ConnectorContract:
         """Closing twice is closing, before the first call and after it."""
         await connector.close()
         await connector.close()
+
+
+async def _at_once(_seconds: float) -> None:
+    """The pace of a vendor that is not there."""

@@ -26,6 +26,7 @@ class TestContract(ConnectorContract):
     add: ClassVar = {"path": "/parties", "body": {"name": "Acme"}}
     update: ClassVar = {"path": "/parties/1", "body": {"name": "Acme"}}
     delete: ClassVar = {"path": "/parties/1"}
+    queries: ClassVar = ({"path": "/parties/42"},)
     trusting = True
 
     def made(self, url: str, **settings: Any) -> Connector:
