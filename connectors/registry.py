@@ -33,6 +33,7 @@ NATIVE: Final = {"email": "EmailConnector", "sql": "SqlConnector"}
 """Connectors that do not speak HTTP: the class in the ``connector.py`` beside the manifest."""
 OWN_CLASS: Final = {
     "google_sheets": "GoogleSheetsConnector",
+    "hubspot": "HubSpotConnector",
     "http": "RawConnector",
     "odoo": "OdooConnector",
     "salesforce": "SalesforceConnector",

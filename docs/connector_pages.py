@@ -56,6 +56,8 @@ def _page(one: Manifest, generated: str) -> Iterator[str]:
         + (f" (also here: {older})." if older else ".")
         + (f" The vendor's own words: <{one.docs}>\n" if one.docs else "\n")
     )
+    if one.about:
+        yield from (one.about, "")
     yield from ("```console", f"$ writeback connections add {one.title.split()[0]} --connector {one.name}", "```", "")
     yield from ("## Settings", "")
     rows = described.settings(one)

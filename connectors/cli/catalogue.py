@@ -72,9 +72,12 @@ def show(*, name: str, version: str | None, as_json: bool) -> None:
     settings, functions = described.settings(manifest), described.functions(manifest)
     if as_json:
         about = {"name": manifest.name, "version": manifest.version, "title": manifest.title, "docs": manifest.docs}
+        about |= {"about": manifest.about} if manifest.about else {}
         print_json({**about, "settings": settings, "functions": functions, "aliases": described.aliases(manifest)})
         return
     click.echo(f"{manifest.title} {manifest.version}  {manifest.docs}\n")
+    if manifest.about:
+        click.echo(f"{manifest.about}\n")
     print_table(
         ("setting", "type", "default", ""),
         [[row["name"], row["type"], row["default"] or "", row["help"]] for row in settings],

@@ -233,11 +233,13 @@ def ask_missing(
 
 
 def wants_authorization(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> bool:
-    """Asks a person at a terminal, where the vendor has a page for it and no other credentials are given."""
+    """Asks a person at a terminal, where the vendor's page is its first way in and no other credentials are given."""
     from connectors.engine.auth.person import asked_of_a_person  # noqa: PLC0415
 
     way = asked_of_a_person(manifest.auth)
-    if way is None or not sys.stdin.isatty() or set(secrets) - {way.client_secret} or settings.get("auth"):
+    if way is None or way is not manifest.auth[0] or not sys.stdin.isatty():
+        return False
+    if set(secrets) - {way.client_secret} or settings.get("auth"):
         return False
     return click.confirm(f"Open the page of {manifest.title} on which you let Writeback in?", default=True, err=True)
 

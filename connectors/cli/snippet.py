@@ -19,6 +19,7 @@ from topics.cli.context import CommandContext
 if TYPE_CHECKING:
     from connectors.engine.manifest import Manifest
     from connectors.engine.manifest.model import ObjectSpec
+    from connectors.engine.manifest.requests import Operation
 
 AN_ID = 101
 ANY_TABLE = "customers"
@@ -96,7 +97,7 @@ def snippets(manifest: Manifest, called: str, unique: Mapping[str, str]) -> Iter
             needs = needed(spec, how, unique.get(kind))
             if UNIQUE in needs:  # the connection has to name a unique property first
                 continue
-            fields = _fields(spec, str(operation), needs)
+            fields = _fields(spec, str(operation), needs, _not_for(spec, how))
             python = (
                 f"{variable}.{_method(str(operation))}({', '.join([json.dumps(object_name), *_arguments(fields)])})"
             )
@@ -124,7 +125,7 @@ def example_of(manifest: Manifest, settings: Mapping[str, Any], operation: str, 
     if how is None:
         return {"id": AN_ID} if operation == "get" else {}
     needs = needed(spec, how, unique_of(manifest, settings).get(object_name))
-    return _fields(spec, operation, [name for name in needs if name != UNIQUE])
+    return _fields(spec, operation, [name for name in needs if name != UNIQUE], _not_for(spec, how))
 
 
 def _raw(called: str, variable: str) -> Iterator[Snippet]:
@@ -155,15 +156,24 @@ def _reads(object_name: str, spec: ObjectSpec, variable: str, unique: str | None
             yield Snippet(object_name, kind, found, None)
 
 
-def _fields(spec: ObjectSpec, operation: str, needs: list[str]) -> dict[str, Any]:
+def _fields(spec: ObjectSpec, operation: str, needs: list[str], without: frozenset[str]) -> dict[str, Any]:
     """What the event must have, and of an add, a message and an upsert the whole example."""
+    example = {name: value for name, value in spec.example.items() if name not in without}
     if operation in {"add", "message", "upsert"}:
-        given = {name: "..." for name in needs if name not in spec.example}
-        return {**given, **spec.example}
-    fields = {name: spec.example.get(name, AN_ID if name == "id" else "...") for name in needs}
+        given = {name: "..." for name in needs if name not in example}
+        return {**given, **example}
+    fields = {name: example.get(name, AN_ID if name == "id" else "...") for name in needs}
     if operation == "update":
-        fields |= {name: value for name, value in spec.example.items() if name not in fields}
+        fields |= {name: value for name, value in example.items() if name not in fields}
     return fields
+
+
+def _not_for(spec: ObjectSpec, how: Operation) -> frozenset[str]:
+    """Fields that other operations of the object have a place of their own for, and this one has not."""
+    from connectors.engine.manifest.needs import named  # noqa: PLC0415
+
+    elsewhere = {name for one in spec.operations.values() for name in named(one)}
+    return frozenset(elsewhere.difference(named(how), how.needs, how.optional))
 
 
 def _arguments(fields: Mapping[str, Any]) -> list[str]:

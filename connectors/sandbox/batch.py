@@ -13,7 +13,7 @@ from typing import Any
 from connectors.sandbox.call import Answer, Call, answer
 from connectors.sandbox.ledger import Entry
 from connectors.sandbox.portal import NOT_SET, Portal, Refused, Stored
-from connectors.sandbox.properties import SINGULAR
+from connectors.sandbox.properties import singular
 
 MAX_INPUTS = 100
 
@@ -27,7 +27,7 @@ class Batch:
 
     def perform(self, call: Call, kind: str, operation: str, entries: list[Entry]) -> Answer:
         """Raises ``Refused`` when the batch is refused as a whole."""
-        inputs = _inputs(call)
+        inputs = inputs_of(call)
         if operation == "read":
             return self._read(call, kind, inputs, entries)
         if operation == "archive":
@@ -54,11 +54,11 @@ class Batch:
                     self._take_back(kind, undo, entries)
                     raise
                 entry.outcome = str(refused.status)
-                errors.append(_error(item, refused))
+                errors.append(item_error(item, refused))
                 continue
             entry.performed, entry.record_id, entry.outcome = True, record.id, str(good)
             results.append(self._result(record, item, new if operation == "upsert" else None))
-        return _answer(call, good, results, errors)
+        return multi_status(call, good, results, errors)
 
     def _one(self, call: Call, kind: str, operation: str, item: dict[str, Any], undo: _Undo) -> tuple[Stored, bool]:
         properties = item.get("properties")
@@ -72,7 +72,7 @@ class Batch:
             return record, False
         if operation == "upsert":
             properties = {str(item["idProperty"]): item["id"], **properties}
-        record = self._portal.create(kind, properties, call.now, call.at)
+        record = self._portal.create(kind, properties, call.now, call.at, item.get("associations"))
         undo.append((record, None))
         return record, True
 
@@ -101,7 +101,7 @@ class Batch:
                 found[record.id] = record
         entries[0].performed = True
         results = [self._portal.shown(kind, record, names) for record in found.values()]
-        return _answer(call, 200, results, [_error({}, _missing(kind, absent))] if absent else [], len(absent))
+        return multi_status(call, 200, results, [item_error({}, _missing(kind, absent))] if absent else [], len(absent))
 
     def _is_partial(self, operation: str, inputs: list[dict[str, Any]]) -> bool:
         if operation == "update":
@@ -126,12 +126,13 @@ class Batch:
         return result
 
 
-def _inputs(call: Call) -> list[dict[str, Any]]:
+def inputs_of(call: Call, maximum: int = MAX_INPUTS) -> list[dict[str, Any]]:
+    """Raises ``Refused``."""
     inputs = call.json().get("inputs")
     if not isinstance(inputs, list) or not inputs or not all(isinstance(item, dict) for item in inputs):
         raise Refused(400, "VALIDATION_ERROR", f"{NOT_SET}: [inputs]")
-    if len(inputs) > MAX_INPUTS:
-        raise Refused(400, "VALIDATION_ERROR", f"A batch has at most {MAX_INPUTS} inputs; this one has {len(inputs)}")
+    if len(inputs) > maximum:
+        raise Refused(400, "VALIDATION_ERROR", f"A batch has at most {maximum} inputs; this one has {len(inputs)}")
     return inputs
 
 
@@ -148,12 +149,12 @@ def _missing(kind: str, ids: list[str]) -> Refused:
     return Refused(
         404,
         "OBJECT_NOT_FOUND",
-        f"Could not get some {SINGULAR[kind]} objects, they may be deleted or not exist. Check that ids are valid.",
+        f"Could not get some {singular(kind)} objects, they may be deleted or not exist. Check that ids are valid.",
         {"ids": ids},
     )
 
 
-def _error(item: dict[str, Any], refused: Refused) -> dict[str, Any]:
+def item_error(item: dict[str, Any], refused: Refused) -> dict[str, Any]:
     context = dict(refused.context)
     if item.get("id"):
         context.setdefault("ids", [str(item["id"])])
@@ -169,7 +170,7 @@ def _error(item: dict[str, Any], refused: Refused) -> dict[str, Any]:
     }
 
 
-def _answer(
+def multi_status(
     call: Call, good: int, results: list[dict[str, Any]], errors: list[dict[str, Any]], count: int | None = None
 ) -> Answer:
     when = datetime.fromtimestamp(call.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -39,6 +39,10 @@ class Call:
             self._json = value
         return self._json
 
+    def json_value(self) -> Any:
+        """The body as any JSON value; raises ``ValueError`` for what is none."""
+        return from_json(self.body) if self.body else None
+
     def form(self) -> dict[str, Any]:
         return {name: values[-1] for name, values in parse_qs(self.body.decode(), keep_blank_values=True).items()}
 

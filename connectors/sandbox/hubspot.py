@@ -11,20 +11,22 @@ from typing import Any
 
 from connectors.sandbox.batch import Batch
 from connectors.sandbox.call import Answer, Call, answer
+from connectors.sandbox.custom import PORTAL, CustomObjects
 from connectors.sandbox.faults import Fate, Faults
 from connectors.sandbox.ledger import Entry
+from connectors.sandbox.links import Links
 from connectors.sandbox.portal import NOT_SET, Portal, Refused
 from connectors.sandbox.quota import Quota
 from connectors.sandbox.routes import Route, route_of
 from connectors.sandbox.search import search
 
-_READS = frozenset({"read", "list", "search", "properties", "associations", "account"})
+_READS = frozenset({"read", "list", "search", "properties", "associations", "labels", "linked", "schemas", "account"})
+_PAIRS = frozenset({"associate", "associate_default", "dissociate", "unlabel"})
 _CREDENTIALS = (
     "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more details at "
     "https://developers.hubspot.com/docs/methods/auth/oauth-overview"
 )
 WINDOW_SECONDS = 10.0
-ASSOCIATIONS_SHOWN = 100
 
 
 class HubSpot:
@@ -47,6 +49,7 @@ class HubSpot:
         partial_email_upsert: bool = True,
     ) -> None:
         self.portal = Portal(faults)
+        self.custom = CustomObjects(self.portal)
         self._batch = Batch(self.portal, partial_email_upsert=partial_email_upsert)
         self.quotas: dict[str, Quota] = {}
         self._rate = rate
@@ -62,24 +65,28 @@ class HubSpot:
             "list": self._list,
             "search": self._search,
             "properties": self._properties,
-            "associations": self._associations,
+            "merge": self._merge,
+            "schemas": self.custom.serve,
             "account": self._account,
+            **Links(self.portal).actions,
         }
 
     @staticmethod
     def claims(path: str) -> bool:
-        return path.startswith(("/crm/", "/account-info/"))
+        return path.startswith(("/crm/", "/crm-object-schemas/", "/account-info/"))
 
     def describe(self, call: Call) -> tuple[list[Entry], bool]:
         """What is asked, record by record, and whether it only reads. Never raises."""
-        route = route_of(call.method, call.path)
+        route = self._route(call)
         if route is None:
             return [self._entry(call, "unknown", call.path)], False
+        if route.operation == "link":  # its body is a list
+            return [self._entry(call, route.operation, route.kind, None, route.record_id)], False
         try:
             body = call.json()
         except ValueError:
             return [self._entry(call, route.operation, route.kind)], False
-        inputs = body.get("inputs") if route.batch else None
+        inputs = body.get("inputs") if route.batch or route.operation in _PAIRS else None
         if not isinstance(inputs, list) or route.operation in _READS:
             entry = self._entry(call, route.operation, route.kind, body, route.record_id)
             if not route.batch and call.first("idProperty"):
@@ -146,15 +153,16 @@ class HubSpot:
         self.portal.faults = faults
 
     def _perform(self, call: Call, entries: list[Entry]) -> Answer:
-        route = route_of(call.method, call.path)
+        route = self._route(call)
         if route is None:
             return answer(
                 404, {"status": "error", "message": "resource not found", "correlationId": _correlation(call)}
             )
-        if route.kind not in self.portal.records and route.operation != "account":
-            raise Refused(400, "VALIDATION_ERROR", f"Unable to infer object type from: {route.kind}")
+        for kind in (route.kind, route.to):
+            if kind and kind not in self.portal.records and route.operation not in {"account", "schemas"}:
+                raise Refused(400, "VALIDATION_ERROR", f"Unable to infer object type from: {kind}")
         try:
-            call.json()
+            call.json_value()
         except ValueError as error:
             raise Refused(400, "VALIDATION_ERROR", f"Invalid input JSON on line 1: {error}") from error
         if route.batch:
@@ -163,8 +171,7 @@ class HubSpot:
 
     def _create(self, call: Call, route: Route, entries: list[Entry]) -> Answer:
         properties = _properties_of(call)
-        record = self.portal.create(route.kind, properties, call.now, call.at)
-        record.associations = call.json().get("associations") or []
+        record = self.portal.create(route.kind, properties, call.now, call.at, call.json().get("associations"))
         entries[0].performed, entries[0].record_id = True, record.id
         return answer(201, self.portal.written(record))
 
@@ -213,23 +220,23 @@ class HubSpot:
         entries[0].performed = True
         return answer(201, body)
 
-    def _associations(self, call: Call, route: Route, entries: list[Entry]) -> Answer:
-        """At most ``ASSOCIATIONS_SHOWN`` of each record; ``after`` in an input asks for the rest."""
-        results = []
-        for item in call.json().get("inputs") or []:
-            linked = self.portal.linked(route.kind, str(item.get("id")), route.record_id)
-            start = int(item.get("after") or 0)
-            shown = linked[start : start + ASSOCIATIONS_SHOWN]
-            if shown:
-                entry: dict[str, Any] = {"from": {"id": str(item["id"])}, "to": [_association(to) for to in shown]}
-                if start + len(shown) < len(linked):
-                    entry["paging"] = {"next": {"after": str(start + len(shown))}}
-                results.append(entry)
-        entries[0].performed = True
-        return answer(200, {"status": "COMPLETE", "results": results, "startedAt": "", "completedAt": ""})
+    def _merge(self, call: Call, route: Route, entries: list[Entry]) -> Answer:
+        ids = [str(call.json().get(name) or "") for name in ("primaryObjectId", "objectIdToMerge")]
+        primary, other = (self.portal.find(route.kind, given) for given in ids)
+        if primary is None or other is None or primary is other:
+            raise Refused(400, "VALIDATION_ERROR", f"{ids[0]} and {ids[1]} cannot be merged")
+        merged = self.portal.merge(route.kind, primary, other, call.now, call.at)
+        entries[0].performed, entries[0].record_id = True, merged.id
+        return answer(200, self.portal.written(merged))
 
     def _account(self, _call: Call, _route: Route, _entries: list[Entry]) -> Answer:
-        return answer(200, {"portalId": 7_007, "accountType": "STANDARD", "timeZone": "UTC", "companyCurrency": "EUR"})
+        return answer(200, {"portalId": PORTAL, "accountType": "STANDARD", "timeZone": "UTC", "companyCurrency": "EUR"})
+
+    def _route(self, call: Call) -> Route | None:
+        route = route_of(call.method, call.path)
+        if route is None or route.operation == "schemas":
+            return route
+        return route._replace(kind=self.custom.kind(route.kind), to=self.custom.kind(route.to))
 
     def _entry(
         self, call: Call, operation: str, kind: str, body: dict[str, Any] | None = None, record_id: str = ""
@@ -244,7 +251,8 @@ class HubSpot:
     def _input_entry(self, call: Call, route: Route, item: dict[str, Any]) -> Entry:
         entry = self._entry(call, route.operation, route.kind, item)
         entry.trace_id = item.get("objectWriteTraceId")
-        given = str(item.get("id", "")) or None
+        of = item.get("from")
+        given = str(of.get("id") if isinstance(of, dict) else item.get("id", "")) or None
         if given and item.get("idProperty"):
             entry.unique = given.lower()
         else:
@@ -293,11 +301,6 @@ def _properties_of(call: Call) -> dict[str, Any]:
 
 def _wanted(call: Call) -> Iterable[str]:
     return [name for value in call.query.get("properties", []) for name in value.split(",") if name]
-
-
-def _association(record_id: str) -> dict[str, Any]:
-    kind = {"category": "HUBSPOT_DEFINED", "typeId": 1, "label": None}
-    return {"toObjectId": record_id, "associationTypes": [kind]}
 
 
 def _correlation(call: Call) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.sandbox.associations import Associations
 from connectors.sandbox.faults import Faults
-from connectors.sandbox.properties import DEFAULT_SHOWN, SINGULAR, Schema, not_valid, texts
+from connectors.sandbox.properties import Schema, not_valid, singular, texts
 
 FIRST_ID = 101
 NOT_SET = "Invalid input JSON: some required fields were not set"
@@ -35,7 +36,6 @@ class Stored:
     updated_at: str
     changed: float
     archived: bool = False
-    associations: list[Any] = field(default_factory=list)
 
     def shown(self, names: Iterable[str]) -> dict[str, Any]:
         properties = self.properties
@@ -55,14 +55,24 @@ class Portal:
         self.schema = Schema()
         self.faults = faults
         self.records: dict[str, dict[str, Stored]] = {kind: {} for kind in self.schema.kinds()}
+        self.associations = Associations()
+        self.merged: dict[tuple[str, str], str] = {}
+        """By kind and the id of a record that is gone into another: that one's id."""
         self._index: dict[tuple[str, str, str], str] = {}
         self._next_id = FIRST_ID
 
-    def create(self, kind: str, properties: Mapping[str, Any], now: float, at: float) -> Stored:
+    def add_kind(self, kind: str, names: Iterable[str], required: Iterable[str]) -> None:
+        self.schema.add_kind(kind, names, required)
+        self.records[kind] = {}
+
+    def create(
+        self, kind: str, properties: Mapping[str, Any], now: float, at: float, associations: object = None
+    ) -> Stored:
         values = self._valid(kind, properties)
+        links = self._targets(kind, associations)
         if missing := self.schema.missing(kind, values):
             raise Refused(
-                400, "VALIDATION_ERROR", f"Error creating {SINGULAR[kind]}. Some required properties were not set.",
+                400, "VALIDATION_ERROR", f"Error creating {singular(kind)}. Some required properties were not set.",
                 {"properties": missing},
             )  # fmt: skip
         self._refuse_taken(kind, values, own_id="")
@@ -71,7 +81,26 @@ class Portal:
         record.properties["createdate"] = when
         self.records[kind][record.id] = record
         self._set(kind, record, values, now, when)
+        for there, other, type_ids in links:
+            self.associations.link(kind, record.id, there, other, type_ids)
         return record
+
+    def merge(self, kind: str, primary: Stored, other: Stored, now: float, at: float) -> Stored:
+        """``other`` goes into ``primary``: its id leads there from now on, and its email is a further one of it."""
+        values = {name: value for name, value in other.properties.items() if not primary.properties.get(name)}
+        emails = [other.properties.get("email"), *_split(other, "hs_additional_emails")]
+        self.archive(kind, other.id, now)
+        self._set(kind, primary, values, now, _iso(at))
+        further = dict.fromkeys([*_split(primary, "hs_additional_emails"), *filter(None, emails)])
+        further.pop(primary.properties.get("email", ""), None)
+        if kind == "contacts":
+            primary.properties["hs_additional_emails"] = ";".join(further)
+        self._index |= {(kind, "email", email): primary.id for email in further}
+        merged = [*_split(primary, "hs_merged_object_ids"), other.id]
+        primary.properties["hs_merged_object_ids"] = ";".join(merged)
+        self.merged |= {(kind, gone): primary.id for gone in (*merged, *_split(other, "hs_merged_object_ids"))}
+        self.associations.move(kind, other.id, primary.id)
+        return primary
 
     def update(self, kind: str, record: Stored, properties: Mapping[str, Any], now: float, at: float) -> Stored:
         values = self._valid(kind, properties)
@@ -106,20 +135,22 @@ class Portal:
             if id_property not in self.schema.unique(kind):
                 raise Refused(400, "VALIDATION_ERROR", f"The property {id_property} does not have unique values")
             value = self._index.get((kind, id_property, value.lower()), "")
-        record = self.records[kind].get(value)
+        record = self.records[kind].get(value if archived else self.merged.get((kind, value), value))
         return record if record is not None and record.archived == archived else None
 
-    def linked(self, kind: str, record_id: str, other: str) -> list[str]:
-        """The ids of the other kind's records that this one is associated with, whichever of the two says so."""
-        here = self.records[kind].get(record_id)
-        named = [] if here is None or here.archived else _targets(here)
-        back = [one.id for one in self.records[other].values() if not one.archived and record_id in _targets(one)]
-        ids = dict.fromkeys([*named, *back])
-        return [one for one in ids if one in self.records[other] and not self.records[other][one].archived]
+    def refuse_strangers(self, *records: tuple[str, str]) -> None:
+        """What is to be associated has to be there."""
+        for kind, record_id in records:
+            if self.find(kind, record_id) is None:
+                named = f"{singular(kind)}={record_id} is not valid"
+                raise Refused(
+                    400, "VALIDATION_ERROR", "One or more associations are invalid",
+                    {"INVALID_OBJECT_IDS": [named], "objectId": [record_id], "objectType": [singular(kind)]},
+                )  # fmt: skip
 
     def shown(self, kind: str, record: Stored, names: Iterable[str] = ()) -> dict[str, Any]:
         """As a read shows it: the default properties and the ones asked for."""
-        wanted = dict.fromkeys((*DEFAULT_SHOWN[kind], *names))
+        wanted = dict.fromkeys((*self.schema.shown(kind), *names))
         return record.shown(wanted)
 
     def written(self, record: Stored) -> dict[str, Any]:
@@ -137,6 +168,23 @@ class Portal:
             values["email"] = values["email"].lower()
         return values
 
+    def _targets(self, kind: str, associations: object) -> list[tuple[str, str, list[int]]]:
+        """``associations`` as a create has them: ``[{"to": {"id": ...}, "types": [...]}]``; the type says the kind."""
+        links = []
+        if not isinstance(associations, list | None):
+            raise Refused(400, "VALIDATION_ERROR", "Invalid input JSON: associations is not a list")
+        for one in associations or []:
+            try:
+                record_id, type_ids = str(one["to"]["id"]), [each["associationTypeId"] for each in one["types"]]
+                there = self.associations.target(kind, type_ids[0])
+            except (IndexError, KeyError, TypeError) as error:
+                raise Refused(400, "VALIDATION_ERROR", f"{NOT_SET}: [associations.to.id, types]") from error
+            if there is None or not all(self.associations.known(kind, there, each) for each in type_ids):
+                raise Refused(400, "VALIDATION_ERROR", f"No association type {type_ids} from {singular(kind)}")
+            self.refuse_strangers((there, record_id))
+            links.append((there, record_id, type_ids))
+        return links
+
     def _refuse_taken(self, kind: str, values: Mapping[str, str], own_id: str) -> None:
         for name in self.schema.unique(kind):
             value = values.get(name)
@@ -153,6 +201,12 @@ class Portal:
         for name in self.schema.unique(kind):
             if name in values and name in record.properties:
                 self._index.pop((kind, name, record.properties[name].lower()), None)
+        further = _split(record, "hs_additional_emails")
+        if values.get("email") in further:
+            # the contact has it already: the two change places
+            further[further.index(values["email"])] = record.properties["email"]
+            record.properties["hs_additional_emails"] = ";".join(further)
+            self._index[kind, "email", record.properties["email"]] = record.id
         record.properties.update(values)
         record.properties["hs_object_id"] = record.id
         record.properties["lastmodifieddate" if kind == "contacts" else "hs_lastmodifieddate"] = when
@@ -166,9 +220,8 @@ class Portal:
                 self._index[kind, name, value.lower()] = record.id
 
 
-def _targets(record: Stored) -> list[str]:
-    """``associations`` as a create sends them: ``[{"to": {"id": ...}, "types": [...]}]``."""
-    return [str(one["to"]["id"]) for one in record.associations if isinstance(one, dict) and "to" in one]
+def _split(record: Stored, name: str) -> list[str]:
+    return [part for part in record.properties.get(name, "").split(";") if part]
 
 
 def _iso(at: float) -> str:

@@ -24,7 +24,7 @@ from connectors.contract import (
 from connectors.engine.manifest import Manifest
 from connectors.engine.runner.runner import HttpConnector
 from connectors.errors import CallFailed, UnknownFunction, Unreachable
-from connectors.registry import manifest
+from connectors.registry import class_of, manifest
 from tests.conformance.vendor import Told, Vendor, refused_port
 from topics.event.event import Event, Operation, Options
 
@@ -93,7 +93,7 @@ class ConnectorContract:
 
     def made(self, url: str, **settings: Any) -> Connector:
         settings = {"base_url": url, "allow_private_addresses": True, **settings}
-        return HttpConnector(self.manifest(), settings, {"access_token": SECRET}, now=lambda: NOW)
+        return class_of(self.name)(self.manifest(), settings, {"access_token": SECRET}, now=lambda: NOW)
 
     def event(self, operation: str, **options: Any) -> Event:
         return Event.model_validate(

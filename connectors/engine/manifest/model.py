@@ -91,6 +91,7 @@ class Manifest(Part):
     )
     title: str = Field(description="What people call it.")
     docs: str = Field(default="", description="Where the vendor describes its API.")
+    about: str = Field(default="", description="What else a newcomer should know, in a few sentences.")
     settings: dict[str, Setting] = Field(default={}, description="What a connection says, secrets among it; by name.")
     protocol: Literal["http", "smtp", "sql"] = Field(
         default="http",

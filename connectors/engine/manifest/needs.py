@@ -8,18 +8,18 @@ from connectors.engine.manifest.model import ObjectSpec
 from connectors.engine.manifest.requests import Operation
 from connectors.engine.template.placeholders import UNIQUE, fields_needed, fields_taken
 
-__all__ = ["UNIQUE", "needed", "reads", "taken"]
+__all__ = ["UNIQUE", "named", "needed", "reads", "taken"]
 
 _QUERIES = {"get": ("id",), "list": (), "findone": ("searchfield", "searchterm")}
 
 
 def needed(spec: ObjectSpec, operation: Operation, unique: str | None = None) -> list[str]:
-    """The names, in the order of the request; ``unique``: the connection's own unique property, where it has one.
+    """The names, those of ``needs`` first; ``unique``: the connection's own unique property, where it has one.
 
     ``UNIQUE`` stands among them where a unique property is needed and nobody has named one.
     """
     named = (unique or spec.unique or UNIQUE if name == UNIQUE else name for name in fields_needed(*_shapes(operation)))
-    return list(dict.fromkeys((*named, *operation.needs)))
+    return list(dict.fromkeys((*operation.needs, *named)))
 
 
 def taken(spec: ObjectSpec, operation: Operation) -> tuple[list[str], bool]:
@@ -29,6 +29,11 @@ def taken(spec: ObjectSpec, operation: Operation) -> tuple[list[str], bool]:
     others = others or not (shapes or operation.optional)  # of a protocol of its own that says nothing more
     aliases = spec.aliases if others else {}
     return list(dict.fromkeys((*named, *aliases, *operation.optional))), others
+
+
+def named(operation: Operation) -> list[str]:
+    """The fields that its request has a place of their own for."""
+    return fields_taken(*_shapes(operation))[0]
 
 
 def reads(spec: ObjectSpec) -> dict[str, list[str]]:

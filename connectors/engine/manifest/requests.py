@@ -83,6 +83,11 @@ class Find(Request):
     maximum: int = Field(default=100, ge=1, le=10_000, description="Values in one question.")
     records: Path = Field(description="The records that exist.")
     value: Path = Field(description="In a record: where the properties are; the unique one is looked up there.")
+    others: str | None = Field(
+        default=None,
+        description="A property with further values that name the record, joined with semicolons: a contact's other "
+        "addresses.",
+    )
     created: Path | None = Field(
         default=None, description="In a record: when it was made. One made before the event is not the event's work."
     )

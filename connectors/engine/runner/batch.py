@@ -80,6 +80,8 @@ def _by_match(spec: ByMatch) -> Attribute:
     def attribute(items: Sequence[Any], body: Any, judges: Judges) -> list[Verdict]:
         results = [result for result in _list(results_at(body)) if judges.is_record(result)]
         errors = _list(errors_at(body)) if errors_at else []
+        if len(items) == 1 and errors and not results:
+            return [judges.refused(errors[0])]  # nobody else can be meant
         indexes = [_index(matcher, items) for matcher in matchers]
         verdicts: list[Verdict | None] = [None] * len(items)
         nameless = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from connectors.contract import Absent, CannotTell, Delivered, Finding, Found, Rejected
@@ -94,12 +94,18 @@ def _finding(how: FindPlan, body: Any, name: str | None, value: Any, event: Even
         properties = how.properties(record)
         # a vendor may answer with a name in its own case, which is not the case of the connection's setting
         properties = spelled(properties, name) if isinstance(properties, dict) else {}
-        if name is not None and name in properties and fold(properties[name]) == fold(value):
+        if name is not None and fold(value) in _names(how, properties, name):
             if how.created is not None and _older(how.created(record), event):
                 return Absent()  # somebody else's record: trying again lets the vendor say so
             record_id = how.call.id_at(record) if how.call.id_at else None
             return Found(record, None if record_id is None else str(record_id))
     return Absent()
+
+
+def _names(how: FindPlan, properties: Mapping[str, Any], name: str) -> set[Any]:
+    """The values that name this record: of its unique property, and the further ones where there are any."""
+    further = str(properties.get(how.others) or "").split(";") if how.others else []
+    return {fold(value) for value in (properties.get(name), *further) if value not in (None, "")}
 
 
 def _older(created: Any, event: Event) -> bool:

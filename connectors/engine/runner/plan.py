@@ -45,6 +45,7 @@ class FindPlan:
     maximum: int
     records: Look
     properties: Look
+    others: str | None
     created: Look | None
     errors: Look | None
     absent: frozenset[str]
@@ -177,6 +178,7 @@ class Compiler:
             maximum=find.maximum,
             records=compile_path(find.records),
             properties=compile_path(find.value),
+            others=find.others,
             created=compile_path(find.created) if find.created else None,
             errors=compile_path(find.errors) if find.errors else None,
             absent=frozenset(find.absent),

@@ -22,9 +22,9 @@ from connectors.contract import (
     Throttled,
     Unknown,
 )
-from connectors.engine.runner.runner import HttpConnector
 from connectors.errors import BadConnection, CallFailed, UnknownFunction
 from connectors.registry import manifest
+from connectors.saas.hubspot.connector import HubSpotConnector
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot import HubSpot as SandboxHubSpot
 from connectors.sandbox.server import Sandbox
@@ -78,7 +78,7 @@ class TestContract(ConnectorContract):
         assert [type(answer), type(nothing)] == [Rejected, Down]
 
 
-async def test_an_origin_that_was_not_reached(vendor: Vendor, hubspot: HttpConnector) -> None:
+async def test_an_origin_that_was_not_reached(vendor: Vendor, hubspot: HubSpotConnector) -> None:
     """What the proxy in front of HubSpot could not hand on was surely not done; a time-out may have been."""
     verdicts = []
     for status in (521, 523, 525, 526, 522, 524):
@@ -107,14 +107,14 @@ async def vendor() -> AsyncIterator[Vendor]:
 
 
 @pytest.fixture
-async def hubspot(vendor: Vendor) -> AsyncIterator[HttpConnector]:
+async def hubspot(vendor: Vendor) -> AsyncIterator[HubSpotConnector]:
     connector = made(vendor.url)
     yield connector
     await connector.close()
 
 
-def made(url: str, **settings: Any) -> HttpConnector:
-    return HttpConnector(
+def made(url: str, **settings: Any) -> HubSpotConnector:
+    return HubSpotConnector(
         manifest("hubspot"),
         {"base_url": url, "allow_private_addresses": True, **settings},
         {"access_token": "pat-test"},
@@ -129,7 +129,7 @@ def contacts(count: int) -> list[Event]:
     return [event("add", email=f"p{number}@acme.com") for number in range(count)]
 
 
-async def test_partial_success_is_attributed_by_trace_id(vendor: Vendor, hubspot: HttpConnector) -> None:
+async def test_partial_success_is_attributed_by_trace_id(vendor: Vendor, hubspot: HubSpotConnector) -> None:
     """In a 207 each event gets its own verdict, in whatever order the answer comes."""
     batch = contacts(4)
     vendor.told = Told(
@@ -163,7 +163,7 @@ async def test_partial_success_is_attributed_by_trace_id(vendor: Vendor, hubspot
     assert third.conflict
 
 
-async def test_what_a_207_leaves_unsaid_is_unknown(vendor: Vendor, hubspot: HttpConnector) -> None:
+async def test_what_a_207_leaves_unsaid_is_unknown(vendor: Vendor, hubspot: HubSpotConnector) -> None:
     """An error that names nobody is not given to anybody by its position."""
     vendor.told = Told(
         207,
@@ -191,14 +191,14 @@ async def test_what_a_207_leaves_unsaid_is_unknown(vendor: Vendor, hubspot: Http
         (Told(204, b""), Unknown),
     ],
 )
-async def test_batches_as_a_whole(vendor: Vendor, hubspot: HttpConnector, told: Told, verdict: type) -> None:
+async def test_batches_as_a_whole(vendor: Vendor, hubspot: HubSpotConnector, told: Told, verdict: type) -> None:
     """What holds for the whole batch holds for each of its events."""
     vendor.told = told
 
     assert [type(one) for one in await hubspot.deliver(contacts(3))] == [verdict] * 3
 
 
-async def test_a_refused_batch_asks_to_be_bisected(vendor: Vendor, hubspot: HttpConnector) -> None:
+async def test_a_refused_batch_asks_to_be_bisected(vendor: Vendor, hubspot: HubSpotConnector) -> None:
     """A batch refused as a whole says so; a batch of one has nothing to bisect."""
     vendor.told = Told(400, b'{"message": "one of them is bad"}')
     batch = await hubspot.deliver(contacts(2))
@@ -209,7 +209,7 @@ async def test_a_refused_batch_asks_to_be_bisected(vendor: Vendor, hubspot: Http
     assert not single.whole
 
 
-async def test_an_event_that_cannot_travel_stays_alone(vendor: Vendor, hubspot: HttpConnector) -> None:
+async def test_an_event_that_cannot_travel_stays_alone(vendor: Vendor, hubspot: HubSpotConnector) -> None:
     """An event without the field that names its record is refused; the others are delivered."""
     vendor.told = Told(204)
     first, second = await hubspot.deliver([event("delete", id=1), event("delete", key="x")])
@@ -220,7 +220,7 @@ async def test_an_event_that_cannot_travel_stays_alone(vendor: Vendor, hubspot: 
     assert json.loads(vendor.received[0].body) == {"inputs": [{"id": "1"}]}
 
 
-async def test_found_is_ours_or_not(vendor: Vendor, hubspot: HttpConnector) -> None:
+async def test_found_is_ours_or_not(vendor: Vendor, hubspot: HubSpotConnector) -> None:
     """A record that was there before the event is not the event's work."""
     now = datetime.now(UTC)
     old = {"id": "1", "properties": {"email": "p0@acme.com"}, "createdAt": "2020-01-01T00:00:00.000Z"}
@@ -233,7 +233,7 @@ async def test_found_is_ours_or_not(vendor: Vendor, hubspot: HttpConnector) -> N
     assert findings[1].id == "2"
 
 
-async def test_a_partial_answer_proves_nothing(vendor: Vendor, hubspot: HttpConnector) -> None:
+async def test_a_partial_answer_proves_nothing(vendor: Vendor, hubspot: HubSpotConnector) -> None:
     """Missing from an answer with an unrelated error is not absent."""
     vendor.told = Told(207, b'{"status": "COMPLETE", "results": [], "errors": [{"category": "INTERNAL_ERROR"}]}')
     unsure = await hubspot.find(contacts(1))
@@ -284,7 +284,7 @@ def test_functions() -> None:
 def test_bad_connections(settings: dict[str, Any], secrets: dict[str, str], words: str) -> None:
     """Settings that are not right are refused with their name."""
     with pytest.raises(BadConnection, match=words):
-        HttpConnector(manifest("hubspot"), settings, secrets)
+        HubSpotConnector(manifest("hubspot"), settings, secrets)
 
 
 @pytest.fixture

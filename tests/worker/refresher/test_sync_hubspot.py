@@ -41,7 +41,8 @@ def test_from_the_first_refresh_to_the_archived_record(rig: Rig, sandbox: Sandbo
     portal = sandbox.hubspot.portal
     people = [portal.create("contacts", {"email": f"{n}@acme.com"}, 0.0, LONG_AGO) for n in range(230)]
     deal = portal.create("deals", {"dealname": "Big", "amount": "1234567.25"}, 0.0, LONG_AGO)
-    deal.associations = [{"to": {"id": people[0].id}}, {"to": {"id": people[1].id}}]
+    for person in people[:2]:
+        portal.associations.link("deals", deal.id, "contacts", person.id, [3])
 
     first = rig.sync("Hubspot")
 
@@ -57,7 +58,8 @@ def test_from_the_first_refresh_to_the_archived_record(rig: Rig, sandbox: Sandbo
 
     portal.update("contacts", people[5], {"firstname": "New"}, 1.0, LONG_AGO + 86_400)
     portal.archive("contacts", people[0].id, 1.0)
-    deal.associations = [{"to": {"id": people[2].id}}]
+    portal.associations.unlink("deals", deal.id, "contacts", people[1].id)
+    portal.associations.link("deals", deal.id, "contacts", people[2].id, [3])
     portal.update("deals", deal, {"amount": ""}, 1.0, LONG_AGO + 86_400)
     before = sandbox.requests
     second = rig.sync("Hubspot", "contact", "deal")
