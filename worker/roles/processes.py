@@ -19,6 +19,7 @@ LOADED = (
     "concurrent.futures.thread",
     "connectors.saas.http.connector",
     "connectors.engine.runner.runner",
+    "connectors.engine.transport.sockets",
     "dead_letter.store.archive",
     "dead_letter.store.parking",
     "dead_letter.store.store",

@@ -88,13 +88,19 @@ async def _serve(
     try:
         if metrics_server is not None and port is not None:
             await metrics_server.start(settings.metrics_host, port)
-        loading = asyncio.create_task(asyncio.to_thread(import_module, "connectors.engine.runner.runner"))
+        loading = asyncio.create_task(asyncio.to_thread(_load_for_calls))
         await run_until_signalled(parts, supervised=supervised)
         await loading  # it was, while the log let us in; the first connection would have waited for it
     finally:
         watchdog.stop()
         if metrics_server is not None:
             metrics_server.stop()
+
+
+def _load_for_calls() -> None:
+    """What the first call of a connection needs."""
+    for name in ("connectors.engine.runner.runner", "connectors.engine.transport.sockets"):
+        import_module(name)
 
 
 async def _serve_alone(
