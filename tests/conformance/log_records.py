@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.conformance.log_harness import PATIENCE, child, read_all
-from topics.errors import LogError, RecordRefused
-from topics.log import Headers, Log, Partition, Record
+from topics.errors import LogError, LogUnavailable, RecordRefused, RecordTooLarge
+from topics.log import Content, Headers, Log, Partition, Record
 from topics.names import TopicSpec
 
 HOSTILE = b"\x00\xff\xfe\xed\xa0\x80'\";--\r\n\x1b[2J" + bytes(range(256))
@@ -144,6 +144,53 @@ class LogRecords:
         producer.close()
         records = read_all(log.reader({Partition(small, 0): 0}), 101)
         assert [record.value for record in records] == [b"%d" % n for n in range(101)]
+
+    def test_many_at_once(self, log: Log, topic: Callable[..., str]) -> None:
+        """They land between what was sent before and behind them, in their order; headers and all."""
+        name = topic()
+        producer = log.producer()
+        producer.send(name, key=b"a", value=b"0")
+        contents = [Content(b"%d" % (n % 7), b"%d" % n, (("h", b"%d" % n),)) for n in range(1, 2_001)]
+        sent = [producer.send_all(name, part) for part in (contents[:1_500], [], contents[1_500:])]
+        producer.send(name, key=b"a", value=b"2001")
+
+        assert [dict(one.result(PATIENCE)) for one in sent] == [{}] * 3
+        producer.close()
+        records = read_all(log.reader({Partition(name, 0): 0}), 2_002)
+        assert [record.value for record in records] == [b"%d" % n for n in range(2_002)]
+        assert [Content(one.key, one.value, tuple(one.headers)) for one in records[1:-1]] == contents
+        with pytest.raises(LogUnavailable):
+            producer.send_all(name, contents)
+
+    def test_refused_among_many(self, log: Log, topic: Callable[..., str]) -> None:
+        """Too large for the topic, for the producer, and a topic that is not there: those fail, the others land."""
+        small = topic(max_record_bytes=10_000)
+        producer = log.producer(max_record_bytes=200_000)
+        contents = [Content(b"a", b"%d" % n) for n in range(1_000)]
+        contents[3] = contents[700] = Content(b"a", b"\x00\xff" * 50_000)
+        contents[999] = Content(b"a", b"x" * 200_001)
+        sent, missing = producer.send_all(small, contents), producer.send_all(f"{small}.missing", contents[:2])
+
+        failed = sent.result(PATIENCE)
+        assert {place: type(error) for place, error in failed.items()} == dict.fromkeys([3, 700, 999], RecordTooLarge)
+        assert list(missing.result(2 * PATIENCE)) == [0, 1]
+        assert dict(producer.send_all(small, contents[:2]).result(PATIENCE)) == {}
+        producer.close()
+        records = read_all(log.reader({Partition(small, 0): 0}), 999)
+        left = [n for n in range(1_000) if n not in failed]
+        assert [record.value for record in records] == [b"%d" % n for n in (*left, 0, 1)]
+
+    def test_many_at_once_to_their_partitions(self, log: Log, topic: Callable[..., str]) -> None:
+        """The same as those to which ``send`` takes their keys."""
+        name = topic(partitions=4)
+        producer = log.producer()
+        keys = [b"key-%d" % n for n in range(50)]
+        homes = [producer.send(name, key=key, value=b"1").result(PATIENCE).partition for key in keys]
+        assert dict(producer.send_all(name, [Content(key, b"2") for key in keys]).result(PATIENCE)) == {}
+        producer.close()
+
+        records = read_all(log.reader({Partition(name, number): 0 for number in range(4)}), 100)
+        assert {(record.key, record.partition) for record in records} == set(zip(keys, homes, strict=True))
 
     def test_unknown_topic(self, log: Log, topic: Callable[..., str]) -> None:
         """A send to a topic that does not exist fails and makes no topic; the producer goes on."""

@@ -40,7 +40,7 @@ from topics import names
 from topics.event import codec
 from topics.event.event import Event, Operation
 from topics.event.result import Result, unpack
-from topics.log import Commit, Headers, Partition, Position, Record
+from topics.log import Commit, Content, Failures, Headers, Partition, Position, Record
 from worker.clock import FakeClock
 from worker.engine.decide.decide import Bury
 from worker.engine.decide.retry import RetryPolicy
@@ -270,6 +270,13 @@ class SimProducer:
             self._vendor.dead_lettered.add(letter.event_id or "")
         future: Future[Position] = Future()
         future.set_result(Position(Partition(topic, partition or 0), len(self.records) - 1))
+        return future
+
+    def send_all(self, topic: str, contents: Sequence[Content]) -> Future[Failures]:
+        for content in contents:
+            self.send(topic, **content._asdict())
+        future: Future[Failures] = Future()
+        future.set_result({})
         return future
 
     def flush(self, timeout: float | None = None) -> None:

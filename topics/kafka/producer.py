@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from time import monotonic
@@ -14,11 +15,11 @@ import kafka
 from kafka import errors
 
 from topics.errors import LogError, LogUnavailable, RecordRefused, RecordTooLarge
-from topics.kafka import guards
+from topics.kafka import bulk, guards
 from topics.kafka.batches import Packed, write_quickly
 from topics.kafka.client import Address, is_refusal, send_error
 from topics.kafka.partitioner import KeyPartitioner
-from topics.log import Headers, Partition, Position
+from topics.log import Content, Failures, Headers, Partition, Position
 from topics.log.log_events import logger
 
 log = logger()
@@ -45,6 +46,12 @@ class Sent(Future[Position]):
         self.born = monotonic()
         self.resends = 0
         self.flying = False
+
+    def hand_over(self, raw: Any) -> None:
+        """To the library. Raises its errors."""
+        written = raw.send(*self.record)
+        written.add_callback(self.acknowledged)
+        written.add_errback(self.failed)
 
     @property
     def topic(self) -> str:
@@ -95,9 +102,9 @@ class KafkaProducer:
         self._raw: Any = None
         self._lock = threading.RLock()
         self._numbers = itertools.count()
-        self._unresolved: dict[int, Sent] = {}
-        self._backlog: list[Sent] = []
-        self._dead: list[Sent] = []
+        self._unresolved: dict[int, Sent | bulk.SentTogether] = {}
+        self._backlog: list[Sent | bulk.SentTogether] = []
+        self._dead: list[Sent | bulk.SentTogether] = []
         self._feeder: threading.Thread | None = None
         self._sent_bytes = self._resolved_bytes = 0
         self._partitions: dict[Any, Partition] = {}
@@ -114,12 +121,7 @@ class KafkaProducer:
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> Future[Position]:
-        packed = _packed(topic, headers)
-        size = (len(key) if key else 0) + (len(value) if value else 0) + len(packed.block)
-        if size > self._limit and (size := _exactly(key, value, headers)) > self._limit:
-            raise RecordTooLarge(f"a record of {size} bytes for {topic}; this producer takes {self._limit} at the most")
-        if key is None and value is None:
-            raise RecordRefused(f"a record for {topic} with neither key nor value; Kafka's client sends none")
+        packed, size = self._checked(topic, key, value, headers)
         if self._sent_bytes - self._resolved_bytes > MAX_BUFFERED_BYTES:
             self._wait_for_room()
         with self._lock:
@@ -127,15 +129,50 @@ class KafkaProducer:
                 raise LogUnavailable("this producer is closed")
             record = (topic, value, key, packed, partition, timestamp_ms)
             sent = Sent(self, next(self._numbers), size, record)
-            self._unresolved[sent.number] = sent
-            self._sent_bytes += size
-            raw = self._raw
-            if raw is not None and not self._backlog and not self._dead and guards.knows_topic(raw, topic):
-                self._hand_over(raw, sent)
-            else:
-                self._backlog.append(sent)
-                self._feed()
+            self._start(sent)
         return sent
+
+    def send_all(self, topic: str, contents: Sequence[Content]) -> Future[Failures]:
+        if self._sent_bytes - self._resolved_bytes > MAX_BUFFERED_BYTES:
+            self._wait_for_room()
+        taken, failures = list[bulk.Content](), dict[int, LogError]()
+        for place, (key, value, headers) in enumerate(contents):
+            try:
+                packed, size = self._checked(topic, key, value, headers)
+            except RecordRefused as error:
+                failures[place] = error
+            else:
+                taken.append(bulk.Content(place, key, value, packed, size))
+        with self._lock:
+            if self._closed:
+                raise LogUnavailable("this producer is closed")
+            sent = bulk.SentTogether(self, next(self._numbers), topic, taken, failures)
+            if taken:
+                self._start(sent)
+            else:
+                sent.set_result(failures)
+        return sent
+
+    def _checked(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> tuple[Packed, int]:
+        """The headers as the record has them, and its size. Raises ``RecordRefused``."""
+        packed = _packed(topic, headers)
+        size = (len(key) if key else 0) + (len(value) if value else 0) + len(packed.block)
+        if size > self._limit and (size := _exactly(key, value, headers)) > self._limit:
+            raise RecordTooLarge(f"a record of {size} bytes for {topic}; this producer takes {self._limit} at the most")
+        if key is None and value is None:
+            raise RecordRefused(f"a record for {topic} with neither key nor value; Kafka's client sends none")
+        return packed, size
+
+    def _start(self, sent: Sent | bulk.SentTogether) -> None:
+        """At once where nothing is in its way, else behind what waits."""
+        self._unresolved[sent.number] = sent
+        self._sent_bytes += sent.size
+        raw = self._raw
+        if raw is not None and not self._backlog and not self._dead and guards.knows_topic(raw, sent.topic):
+            self._hand_over(raw, sent)
+        else:
+            self._backlog.append(sent)
+            self._feed()
 
     def flush(self, timeout: float | None = None) -> None:
         deadline = None if timeout is None else monotonic() + timeout
@@ -170,7 +207,7 @@ class KafkaProducer:
             known = self._partitions[raw] = Partition(raw.topic, raw.partition)
         return known
 
-    def resolved(self, sent: Sent) -> None:
+    def resolved(self, sent: Sent | bulk.SentTogether) -> None:
         if self._unresolved.pop(sent.number, None) is not None:
             self._resolved_bytes += sent.size
         if not self._unresolved:
@@ -178,7 +215,7 @@ class KafkaProducer:
                 if not self._unresolved:  # sums of two threads may have drifted
                     self._sent_bytes = self._resolved_bytes = 0
 
-    def resend(self, sent: Sent, error: BaseException) -> bool:
+    def resend(self, sent: Sent | bulk.SentTogether, error: BaseException) -> bool:
         """The library's producer died under this record: it goes to the next one, in its place in the order."""
         with self._lock:
             if self._raw is None or self._closed or not guards.is_dead(self._raw) or sent.resends >= MAX_RESENDS:
@@ -193,17 +230,14 @@ class KafkaProducer:
 
     # --- the backlog --------------------------------------------------------------------------------------------------
 
-    def _hand_over(self, raw: Any, sent: Sent) -> None:
+    def _hand_over(self, raw: Any, sent: Sent | bulk.SentTogether) -> None:
         sent.flying = True
         try:
-            written = raw.send(*sent.record)
+            sent.hand_over(raw)
         except (ValueError, TypeError, AssertionError) as error:
             sent.give_up(RecordRefused(f"a record for {sent.topic} cannot be sent: {error}"))
         except errors.KafkaError as error:
             sent.give_up(send_error(error, f"a record for {sent.topic}"))
-        else:
-            written.add_callback(sent.acknowledged)
-            written.add_errback(sent.failed)
 
     def _feed(self) -> None:
         if self._feeder is None:
@@ -247,7 +281,7 @@ class KafkaProducer:
             self._raw = None
         raw.close(timeout=0)
 
-    def _obstacle(self, sent: Sent) -> LogError | None:
+    def _obstacle(self, sent: Sent | bulk.SentTogether) -> LogError | None:
         """Wait until the library can take this record at once; what it failed for if it cannot."""
         topic = sent.topic
         before = 0.0

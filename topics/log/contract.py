@@ -116,6 +116,21 @@ class Lag(NamedTuple):
         return max(0, self.end - (self.committed or 0))
 
 
+class Content(NamedTuple):
+    """What a producer writes into a record."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+Failures = Mapping[int, LogError]
+"""Of records that were handed over together those that failed: the place, counted from 0, and what it failed with.
+
+``RecordRefused``: never; ``LogUnavailable``: gave up for now.
+"""
+
+
 class Producer(Protocol):
     def send(
         self,
@@ -134,6 +149,13 @@ class Producer(Protocol):
         partition land in the order of the calls. A refused record does not stop the ones behind it. Records with the
         same key go to the same partition unless ``partition`` is given. Never blocks longer than the engine's own
         buffer bound; raises ``RecordRefused`` directly when the record is larger than this producer was made for.
+        """
+
+    def send_all(self, topic: str, contents: Sequence[Content]) -> Future[Failures]:
+        """Append these records in their order, as ``send`` would one after the other, for a fraction of its cost.
+
+        The future resolves when each of them is in the log durably or has failed; it fails with ``LogUnavailable``
+        when the producer is closed before that. Raises ``LogUnavailable`` when it is closed already.
         """
 
     def flush(self, timeout: float | None = None) -> None:

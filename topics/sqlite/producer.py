@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 
 from sqlalchemy import Connection
 
-from topics.errors import LogUnavailable, RecordRefused, RecordTooLarge
-from topics.log import Headers, Position
+from topics.errors import LogError, LogUnavailable, RecordRefused, RecordTooLarge
+from topics.log import Content, Failures, Headers, Position
 from topics.sqlite.file import LogFile
 from topics.sqlite.records import Append, pack_headers
 
@@ -48,6 +50,20 @@ class SqliteProducer:
         self._writable().writer.append(Append(topic, partition, timestamp_ms, key, value, packed, size, future))
         return future
 
+    def send_all(self, topic: str, contents: Sequence[Content]) -> Future[Failures]:
+        """The writer commits what waits in one transaction as it is: this is ``send``, with one future for all."""
+        if self._closed:
+            raise LogUnavailable("this producer is closed")
+        together = _Together(len(contents))
+        for place, (key, value, headers) in enumerate(contents):
+            try:
+                sent = self.send(topic, key=key, value=value, headers=headers)
+            except RecordRefused as error:
+                together.ended(place, error)
+            else:
+                sent.add_done_callback(partial(together.answered, place))
+        return together
+
     def flush(self, timeout: float | None = None) -> None:
         if self._file is None:
             return
@@ -67,6 +83,33 @@ class SqliteProducer:
         if self._file is None:
             self._file = self._open_file()
         return self._file
+
+
+class _Together(Future[Failures]):
+    """Resolves with the last of so many records."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._left = count
+        self._failures: dict[int, LogError] = {}
+        self._lock = threading.Lock()
+        if not count:
+            self.set_result({})
+
+    def answered(self, place: int, sent: Future[Position]) -> None:
+        error = sent.exception()
+        if error is not None and not isinstance(error, LogError):
+            error = LogUnavailable(str(error))
+        self.ended(place, error)
+
+    def ended(self, place: int, error: LogError | None) -> None:
+        with self._lock:
+            self._left -= 1
+            if error is not None:
+                self._failures[place] = error
+            last = not self._left
+        if last:
+            self.set_result(self._failures)
 
 
 def _nothing(_: Connection) -> None:

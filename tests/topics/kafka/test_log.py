@@ -30,7 +30,7 @@ from topics.kafka import poller as kafka_poller
 from topics.kafka.consumer import KafkaConsumer
 from topics.kafka.log import KafkaLog
 from topics.kafka.producer import KafkaProducer
-from topics.log import Commit, Consumer, Log, Partition
+from topics.log import Commit, Consumer, Content, Log, Partition
 from topics.names import TopicSpec
 
 ROUNDS = int(os.environ.get("KAFKA_TEST_ROUNDS", "10"))
@@ -165,6 +165,25 @@ class TestKafka(LogContract):
         numbers = [int(record.value or b"") for record in read_all(log.reader({Partition(name, 0): 0}), end)]
         first_seen = list(dict.fromkeys(numbers))
         assert first_seen == list(range(3_000))
+
+    def test_many_at_once_when_the_producer_dies(self, log: Log, topic: Callable[..., str]) -> None:
+        """They are repeated in order, by the next one, with those that came behind them."""
+        name = topic()
+        producer = log.producer()
+        assert isinstance(producer, KafkaProducer)
+        contents = [Content(b"a", b"%d" % n) for n in range(3_000)]
+        producer.send_all(name, contents[:1]).result(PATIENCE)
+        dead = producer._raw
+        sent = [producer.send_all(name, contents[1:2_000])]
+        dead._transaction_manager.transition_to_fatal_error(LogError("as a broker would have it"))
+        sent.append(producer.send_all(name, contents[2_000:]))
+
+        assert [dict(one.result(PATIENCE)) for one in sent] == [{}, {}]
+        assert producer._raw is not dead
+        producer.close()
+        end = log.end_offsets([Partition(name, 0)])[Partition(name, 0)]
+        numbers = [int(record.value or b"") for record in read_all(log.reader({Partition(name, 0): 0}), end)]
+        assert list(dict.fromkeys(numbers)) == list(range(3_000))
 
     def test_a_topic_that_is_made_later(self, log: Log, topic: Callable[..., str]) -> None:
         """A topic that is not there is refused by its name, within seconds, and works once it is made."""
