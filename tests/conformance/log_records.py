@@ -11,7 +11,8 @@ import pytest
 
 from tests.conformance.log_harness import PATIENCE, child, read_all
 from topics.errors import LogError, LogUnavailable, RecordRefused, RecordTooLarge
-from topics.log import Content, Headers, Log, Partition, Record
+from topics.event.codec import Encoded
+from topics.log import Headers, Log, Partition, Record
 from topics.names import TopicSpec
 
 HOSTILE = b"\x00\xff\xfe\xed\xa0\x80'\";--\r\n\x1b[2J" + bytes(range(256))
@@ -150,7 +151,7 @@ class LogRecords:
         name = topic()
         producer = log.producer()
         producer.send(name, key=b"a", value=b"0")
-        contents = [Content(b"%d" % (n % 7), b"%d" % n, (("h", b"%d" % n),)) for n in range(1, 2_001)]
+        contents = [Encoded(b"%d" % (n % 7), b"%d" % n, (("h", b"%d" % n),)) for n in range(1, 2_001)]
         sent = [producer.send_all(name, part) for part in (contents[:1_500], [], contents[1_500:])]
         producer.send(name, key=b"a", value=b"2001")
 
@@ -158,7 +159,7 @@ class LogRecords:
         producer.close()
         records = read_all(log.reader({Partition(name, 0): 0}), 2_002)
         assert [record.value for record in records] == [b"%d" % n for n in range(2_002)]
-        assert [Content(one.key, one.value, tuple(one.headers)) for one in records[1:-1]] == contents
+        assert [(one.key, one.value, tuple(one.headers)) for one in records[1:-1]] == contents
         with pytest.raises(LogUnavailable):
             producer.send_all(name, contents)
 
@@ -166,9 +167,9 @@ class LogRecords:
         """Too large for the topic, for the producer, and a topic that is not there: those fail, the others land."""
         small = topic(max_record_bytes=10_000)
         producer = log.producer(max_record_bytes=200_000)
-        contents = [Content(b"a", b"%d" % n) for n in range(1_000)]
-        contents[3] = contents[700] = Content(b"a", b"\x00\xff" * 50_000)
-        contents[999] = Content(b"a", b"x" * 200_001)
+        contents = [Encoded(b"a", b"%d" % n, ()) for n in range(1_000)]
+        contents[3] = contents[700] = Encoded(b"a", b"\x00\xff" * 50_000, ())
+        contents[999] = Encoded(b"a", b"x" * 200_001, ())
         sent, missing = producer.send_all(small, contents), producer.send_all(f"{small}.missing", contents[:2])
 
         failed = sent.result(PATIENCE)
@@ -186,7 +187,7 @@ class LogRecords:
         producer = log.producer()
         keys = [b"key-%d" % n for n in range(50)]
         homes = [producer.send(name, key=key, value=b"1").result(PATIENCE).partition for key in keys]
-        assert dict(producer.send_all(name, [Content(key, b"2") for key in keys]).result(PATIENCE)) == {}
+        assert dict(producer.send_all(name, [Encoded(key, b"2", ()) for key in keys]).result(PATIENCE)) == {}
         producer.close()
 
         records = read_all(log.reader({Partition(name, number): 0 for number in range(4)}), 100)

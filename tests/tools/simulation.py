@@ -273,8 +273,8 @@ class SimProducer:
         return future
 
     def send_all(self, topic: str, contents: Sequence[Content]) -> Future[Failures]:
-        for content in contents:
-            self.send(topic, **content._asdict())
+        for key, value, headers in contents:
+            self.send(topic, key=key, value=value, headers=headers)
         future: Future[Failures] = Future()
         future.set_result({})
         return future

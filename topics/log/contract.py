@@ -116,13 +116,8 @@ class Lag(NamedTuple):
         return max(0, self.end - (self.committed or 0))
 
 
-class Content(NamedTuple):
-    """What a producer writes into a record."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-
+Content = tuple[bytes | None, bytes | None, Headers]
+"""What a producer writes into a record: key, value, headers."""
 
 Failures = Mapping[int, LogError]
 """Of records that were handed over together those that failed: the place, counted from 0, and what it failed with.

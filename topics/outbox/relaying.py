@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -30,6 +31,10 @@ LOCK_SUFFIX = "-writeback-relay"
 """Beside a SQLite file: the file whose lock the relay holds. The system releases it with the process."""
 
 
+LOOKED_UP = 50_000
+"""Ids that one query asks for."""
+
+
 class Row(NamedTuple):
     """An event as the trigger wrote it; ``payload`` is a JSON object, ``timestamp`` ISO 8601 with an offset."""
 
@@ -43,6 +48,8 @@ class Row(NamedTuple):
     trigger: str
     backfill: bool
     refused: str | None
+    sent: str | None = None
+    """What was sent last for its record, as JSON, where that was asked for (``topics/outbox/sent``)."""
 
 
 class OutboxReader:
@@ -58,6 +65,8 @@ class OutboxReader:
         self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._select = _SELECT_POSTGRES if self._postgres else _SELECT_SQLITE
         self.sent = Sent(self._connection)
+        same = "s.aggregatetype = o.aggregatetype AND s.aggregateid = o.aggregateid"
+        self._join_sent = f" LEFT JOIN {self._tables.sent.fullname} AS s ON {same}"
 
     def acquire(self) -> bool:
         """Whether this relay is now the one that works: until ``close``, or until its process or connection ends."""
@@ -97,9 +106,26 @@ class OutboxReader:
         """Whatever is in the log is not here any more."""
         self._mark(open_=False, ends={})
 
-    def fetch(self, limit: int) -> list[Row]:
-        """The first rows, by position; those of paused triggers stay."""
-        return [Row(*row) for row in self._connection.exec_driver_sql(self._select.format(limit=limit))]
+    def fetch(self, limit: int, *, behind: int = 0, sent: bool = False) -> list[Row]:
+        """The first rows, by position, behind that one; those of paused triggers stay.
+
+        ``sent``: each with what was sent last for its record.
+        """
+        fields, join = (_FIELDS[self._postgres], self._join_sent) if sent else ("NULL", "")
+        select = self._select.format(limit=limit, behind=behind, sent=fields, join=join)
+        return [Row(*row) for row in self._connection.exec_driver_sql(select)]
+
+    def last_of(self, ids: Collection[str]) -> int:
+        """The highest position of the rows with these ids; 0 without any."""
+        last, table = 0, self._tables.outbox.fullname
+        those = "id IN (SELECT value FROM json_each(:ids))"
+        if self._postgres:
+            those = "id::text IN (SELECT json_array_elements_text(CAST(:ids AS json)))"
+        query = text(f"SELECT coalesce(max(position), 0) FROM {table} WHERE {those}")  # noqa: S608 - our own names
+        left = iter(ids)
+        while some := list(islice(left, LOOKED_UP)):
+            last = max(last, self._connection.scalar(query, {"ids": json.dumps(some)}) or 0)
+        return last
 
     def settle(self, rows: Sequence[Row], states: Mapping[Record, Fields | None], day: int) -> None:
         """Remove them, and note what was sent for their records; both or neither."""
@@ -195,18 +221,21 @@ def fields_of(row: Row, *, sqlite: bool) -> bytes:
     return exact_json.dumps(value_of(row.payload))
 
 
+_FIELDS = {True: "s.fields::text", False: "s.fields"}
 _SELECT_POSTGRES = """\
 SELECT o.position, o.id::text, o.aggregatetype, o.aggregateid, o.type, o.payload::text,
-to_char(o."timestamp" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), o.trigger_name, o.backfill, o.refused
-FROM writeback.outbox AS o
+to_char(o."timestamp" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), o.trigger_name, o.backfill, o.refused,
+{sent}
+FROM writeback.outbox AS o{join}
 WHERE NOT EXISTS (SELECT FROM writeback.triggers AS t WHERE t.name = o.trigger_name AND t.paused)
-ORDER BY o.position LIMIT {limit}"""
+AND o.position > {behind} ORDER BY o.position LIMIT {limit}"""
 
 _SELECT_SQLITE = """\
 SELECT o.position, o.id, o.aggregatetype, o.aggregateid, o.type, o.payload, o.timestamp,
-o.trigger_name, o.backfill, o.refused
-FROM writeback_outbox AS o
+o.trigger_name, o.backfill, o.refused,
+{sent}
+FROM writeback_outbox AS o{join}
 WHERE o.trigger_name NOT IN (SELECT t.name FROM writeback_triggers AS t WHERE t.paused)
-ORDER BY o.position LIMIT {limit}"""
+AND o.position > {behind} ORDER BY o.position LIMIT {limit}"""
 
 _REMOVE_POSTGRES = text("DELETE FROM writeback.outbox WHERE position = ANY(:positions)")

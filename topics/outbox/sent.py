@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
 from topics.outbox.tables import tables
@@ -36,6 +36,9 @@ class Sent:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._postgres = connection.dialect.name == "postgresql"
+        self._each = (
+            "json_array_elements(CAST(:records AS json)) AS one" if self._postgres else "json_each(:records) AS one"
+        )
         known = tables(connection.engine)
         self._sent, self._loaded, self._triggers = (
             known.sent.fullname,
@@ -49,10 +52,14 @@ class Sent:
         found = self._connection.execute(text(f"SELECT name FROM {self._triggers} WHERE {said} = '{COMPARED}'"))  # noqa: S608
         return frozenset(name for (name,) in found)
 
-    def forget_loaded(self) -> None:
-        """Take the triggers' notes into account. To be called after the rows to compare were read, never before."""
+    def forget_loaded(self) -> Collection[tuple[str, str]]:
+        """Take the triggers' notes into account: of which slugs and objects (with the slash) nothing is known any more.
+
+        To be called after the rows to compare were read, never before.
+        """
         marks = self._connection.execute(text(f"SELECT position, aggregatetype, object FROM {self._loaded}")).all()  # noqa: S608
-        for slug, prefix in {(mark.aggregatetype, f"{mark.object}/") for mark in marks}:
+        forgotten = {(mark.aggregatetype, f"{mark.object}/") for mark in marks}
+        for slug, prefix in forgotten:
             self._connection.execute(
                 text(
                     f"DELETE FROM {self._sent} WHERE aggregatetype = :slug"  # noqa: S608
@@ -63,57 +70,36 @@ class Sent:
         if marks:
             positions = [{"position": mark.position} for mark in marks]
             self._connection.execute(text(f"DELETE FROM {self._loaded} WHERE position = :position"), positions)  # noqa: S608
-
-    def known(self, records: Collection[Record]) -> dict[Record, Fields]:
-        """What was sent last for those of which anything is known."""
-        text_of = "s.fields::text" if self._postgres else "s.fields"
-        rows = self._connection.execute(
-            text(f"SELECT s.aggregatetype, s.aggregateid, {text_of} FROM {self._sent} AS s JOIN {self._given()}"),  # noqa: S608
-            {"records": _json(list(records))},
-        )
-        return {Record(row[0], row[1]): from_json(row[2]) for row in rows}
+        return forgotten
 
     def note(self, states: Mapping[Record, Fields | None], day: int) -> None:
         """What was sent now; None: nothing is known of that record any more."""
         gone = [record for record, fields in states.items() if not fields]
         if gone:
-            same = "sent.aggregatetype = g.aggregatetype AND sent.aggregateid = g.aggregateid"
+            same = " AND ".join(f"sent.{name} = {self._member(n)}" for n, name in enumerate(Record._fields))
             self._connection.execute(
-                text(
-                    f"DELETE FROM {self._sent} AS sent WHERE EXISTS (SELECT 1 FROM {self._rows('g')} WHERE {same})"  # noqa: S608
-                ),
+                text(f"DELETE FROM {self._sent} AS sent WHERE EXISTS (SELECT 1 FROM {self._each} WHERE {same})"),  # noqa: S608
                 {"records": _json(gone)},
             )
-        kept = [(*record, _json(fields), day) for record, fields in states.items() if fields]
+        kept = [(*record, _json(fields)) for record, fields in states.items() if fields]
         if kept:
+            fields = f"CAST({self._member(2)} AS json)" if self._postgres else self._member(2)
             self._connection.execute(
                 text(
                     f"INSERT INTO {self._sent} (aggregatetype, aggregateid, fields, day)"  # noqa: S608
-                    f" SELECT {', '.join(self._member(n) for n in range(4))} FROM {self._each()} WHERE true"
+                    f" SELECT {self._member(0)}, {self._member(1)}, {fields}, :day FROM {self._each} WHERE true"
                     " ON CONFLICT (aggregatetype, aggregateid)"
                     " DO UPDATE SET fields = excluded.fields, day = excluded.day"
                 ),
-                {"records": _json(kept)},
+                {"records": _json(kept), "day": day},
             )
 
     def purge(self, before: int) -> None:
         """Records for which nothing was sent since that day."""
         self._connection.execute(text(f"DELETE FROM {self._sent} WHERE day < :day"), {"day": before})  # noqa: S608
 
-    def _given(self) -> str:
-        return f"{self._rows('g')} ON s.aggregatetype = g.aggregatetype AND s.aggregateid = g.aggregateid"
-
-    def _rows(self, name: str) -> str:
-        columns = f"{self._member(0)} AS aggregatetype, {self._member(1)} AS aggregateid"
-        return f"(SELECT {columns} FROM {self._each()}) AS {name}"  # noqa: S608
-
-    def _each(self) -> str:
-        return "json_array_elements(CAST(:records AS json)) AS one" if self._postgres else "json_each(:records) AS one"
-
     def _member(self, number: int) -> str:
-        if not self._postgres:
-            return f"json_extract(one.value, '$[{number}]')"
-        return f"(one.value->>{number})" + {2: "::json", 3: "::integer"}.get(number, "")
+        return f"(one.value->>{number})" if self._postgres else f"json_extract(one.value, '$[{number}]')"
 
 
 def _json(value: object) -> str:

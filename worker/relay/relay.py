@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from pydantic_core import from_json
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from topics.backlog import event_ids
-from topics.errors import LogUnavailable, RecordRefused, StoreUnavailable
+from topics.errors import LogError, LogUnavailable, RecordRefused, StoreUnavailable
 from topics.event.codec import TYPE_PREFIX, Encoded, Stamp
 from topics.event.event import Operation, Options
-from topics.log import Log, Partition, Position
+from topics.log import Log, Partition, Producer
 from topics.outbox.errors import WarehouseUnavailable
 from topics.outbox.outbox import Outbox
 from topics.outbox.relaying import OutboxReader, Row, fields_of
@@ -47,12 +47,12 @@ PartitionsOf = Callable[[str], int | None]
 
 @dataclass(slots=True)
 class _Batch:
-    """Rows that are ``new`` and go to the log; those that say what was sent for their record before (``unchanged``).
+    """Rows that are ``new`` and go to the log, by connection; those that say what was sent before (``unchanged``).
 
     ``repeated`` say what an event of this very batch says: they may go when it has got through. ``refused``: and why.
     """
 
-    new: list[tuple[Row, Encoded]] = field(default_factory=list)
+    new: dict[str, list[tuple[Row, Encoded]]] = field(default_factory=dict)
     unchanged: list[Row] = field(default_factory=list)
     repeated: list[Row] = field(default_factory=list)
     refused: list[tuple[Row, str]] = field(default_factory=list)
@@ -115,7 +115,8 @@ class Relay:
             logger().info("relay.started", warehouse=self._engine.url.render_as_string())
             marked: float | None = None
             while not self._stop.is_set():
-                rows = reader.fetch(BATCH)
+                comparing = reader.sent.comparing()
+                rows = reader.fetch(BATCH, sent=bool(comparing))
                 if not rows:
                     self._wait(reader)
                     continue
@@ -123,7 +124,7 @@ class Relay:
                 if marked is None or now - marked > MARK_S:
                     reader.begin(self._ends())
                     marked = now
-                self._publish(reader, producer.send, rows)
+                self._publish(reader, producer, rows, comparing)
             reader.finish()
             return 0.0
         finally:
@@ -151,40 +152,34 @@ class Relay:
         if starts is None or self._stop.wait(SETTLE_S):
             return
         found = event_ids(self._log, {partition: starts.get(partition, 0) for partition in self._ends()})
-        while rows := [row for row in reader.fetch(BATCH) if row.id in found]:
-            reader.settle(rows, dict.fromkeys(map(record_of, rows)), self._today())  # None: their fields were not noted
+        behind, missing, last = 0, set[Record](), reader.last_of(found)
+        while rows := reader.fetch(BATCH, behind=behind) if behind < last else []:
+            published = []
+            for row in rows:
+                if row.id in found and record_of(row) not in missing:
+                    published.append(row)
+                elif not row.refused:
+                    missing.add(record_of(row))  # what the topics have of it behind this goes once more, to be last
+            reader.settle(published, dict.fromkeys(map(record_of, published)), self._today())  # no fields were noted
+            behind = rows[-1].position
         logger().info("relay.recovered", looked_through=len(found))
         reader.finish()
 
-    def _publish(self, reader: OutboxReader, send: Callable[..., Future[Position]], rows: Sequence[Row]) -> None:
+    def _publish(
+        self, reader: OutboxReader, producer: Producer, rows: Sequence[Row], comparing: Collection[str]
+    ) -> None:
         """Hand to the log what is new, and remove it when the log has it.
 
         What says only what was sent before is gone before anything is sent: a crash behind the sending makes the relay
         forget what it knew, and an old value would then go out behind a newer one.
         """
-        memory = self._memory(reader, rows)
+        memory = self._memory(reader, rows, comparing)
         batch = self._judged(rows, memory)
         reader.remove(batch.unchanged)
         self.unchanged += len(batch.unchanged)
-        refused, failure = batch.refused, None
-        sent: list[tuple[Row, Future[Position]]] = []
-        for row, encoded in batch.new:
-            try:
-                sent.append((row, send(self._log.names.events_topic(row.aggregatetype), **encoded._asdict())))
-            except RecordRefused as error:
-                refused.append((row, str(error)))
-        done, lost = [], {record_of(row) for row, _ in refused}
-        for row, future in sent:
-            problem = future.exception()
-            if problem is None:
-                done.append(row)
-                continue
-            lost.add(record_of(row))
-            if isinstance(problem, RecordRefused):
-                refused.append((row, str(problem)))
-            else:
-                failure = problem
+        done, refused, stuck, failure = self._sent(producer, batch)
         # what was compared with an event that did not get through is compared anew
+        lost = stuck | {record_of(row) for row, _ in refused}
         repeated = [row for row in batch.repeated if record_of(row) not in lost]
         states = memory.states(lost) if memory is not None else {}
         reader.settle([*done, *repeated], states, self._today())
@@ -196,6 +191,34 @@ class Relay:
             logger().warning("relay.rejected", trigger=row.trigger, row=row.position, reason=reason)
         if failure is not None:
             raise failure
+
+    def _sent(
+        self, producer: Producer, batch: _Batch
+    ) -> tuple[list[Row], list[tuple[Row, str]], set[Record], LogError | None]:
+        """What the log has; what can never be an event and why; of which records something has not got through.
+
+        What came behind that, of the same record, is not among what the log has: it goes once more, to be last.
+        """
+        sent = [
+            (slug, producer.send_all(self._log.names.events_topic(slug), [encoded for _, encoded in news]))
+            for slug, news in batch.new.items()
+        ]
+        done, refused, stuck, failure = list[Row](), [*batch.refused], set[Record](), None
+        for slug, future in sent:
+            failures, rows = future.result(), [row for row, _ in batch.new[slug]]
+            if not failures:
+                done += rows
+                continue
+            for place, row in enumerate(rows):
+                error = failures.get(place)
+                if isinstance(error, RecordRefused):
+                    refused.append((row, str(error)))
+                elif error is not None:
+                    stuck.add(record_of(row))
+                    failure = error
+                elif record_of(row) not in stuck:
+                    done.append(row)
+        return done, refused, stuck, failure
 
     def _judged(self, rows: Sequence[Row], memory: Memory | None) -> _Batch:
         """So many of the rows, from the first on, as may be in the log together before any of them is removed."""
@@ -213,7 +236,7 @@ class Relay:
                     memory.forget(record)
                 continue
             if memory is None or memory.is_new(row, value):
-                batch.new.append((row, encoded))
+                batch.new.setdefault(row.aggregatetype, []).append((row, encoded))
             elif memory.has_sent(record):
                 batch.repeated.append(row)
                 repeating.add(record)
@@ -221,16 +244,22 @@ class Relay:
                 batch.unchanged.append(row)
         return batch
 
-    def _memory(self, reader: OutboxReader, rows: Sequence[Row]) -> Memory | None:
+    def _memory(self, reader: OutboxReader, rows: Sequence[Row], comparing: Collection[str]) -> Memory | None:
         """None where no trigger's events are compared."""
-        comparing, today = reader.sent.comparing(), self._today()
+        today = self._today()
         if not comparing:
             return None
         if self._purged != today:
             reader.sent.purge(today - DAYS)
             self._purged = today
-        reader.sent.forget_loaded()
-        return Memory(reader.sent.known({record_of(row) for row in rows}), comparing, today)
+        known = {record_of(row): row.sent for row in rows if row.sent is not None}
+        for slug, prefix in reader.sent.forget_loaded():
+            known = {
+                record: fields
+                for record, fields in known.items()
+                if record.aggregatetype != slug or not record.aggregateid.startswith(prefix)
+            }
+        return Memory({record: from_json(fields) for record, fields in known.items()}, comparing, today)
 
     def _today(self) -> int:
         return int(self._clock.now() // DAY_S)

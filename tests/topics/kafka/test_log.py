@@ -25,12 +25,13 @@ from tests.conformance.log_groups import fill
 from tests.conformance.log_harness import PATIENCE, ROOT, Member, child, read_all
 from tests.kafka_broker import Broker
 from topics.errors import LogError, LogUnavailable, RecordRefused, SettingsError
+from topics.event.codec import Encoded
 from topics.kafka import guards as kafka_guards
 from topics.kafka import poller as kafka_poller
 from topics.kafka.consumer import KafkaConsumer
 from topics.kafka.log import KafkaLog
 from topics.kafka.producer import KafkaProducer
-from topics.log import Commit, Consumer, Content, Log, Partition
+from topics.log import Commit, Consumer, Log, Partition
 from topics.names import TopicSpec
 
 ROUNDS = int(os.environ.get("KAFKA_TEST_ROUNDS", "10"))
@@ -171,7 +172,7 @@ class TestKafka(LogContract):
         name = topic()
         producer = log.producer()
         assert isinstance(producer, KafkaProducer)
-        contents = [Content(b"a", b"%d" % n) for n in range(3_000)]
+        contents = [Encoded(b"a", b"%d" % n, ()) for n in range(3_000)]
         producer.send_all(name, contents[:1]).result(PATIENCE)
         dead = producer._raw
         sent = [producer.send_all(name, contents[1:2_000])]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from tests.topics.outbox.conftest import Warehouse
 from topics.errors import LogUnavailable
 from topics.event.codec import decode
 from topics.event.event import Event
-from topics.log import Log, Partition
+from topics.log import Content, Failures, Log, Partition
 from topics.names import DEFAULT
 from topics.open import open_log
+from topics.sqlite.producer import SqliteProducer
 from topics.store import open_store
 from worker.clock import SystemClock
 from worker.relay.relay import Relay
@@ -218,3 +220,58 @@ async def test_a_warehouse_without_triggers_is_waited_for(warehouse: Warehouse, 
             warehouse.run(insert(1, 1))
             await until(lambda: len(events_in(log)) == 1)
     store.dispose()
+
+
+async def test_what_came_behind_a_failure_goes_once_more(warehouse: Warehouse, log: Log) -> None:
+    """The log has not taken the first row of a record and has the second: the second is last, and others are alone."""
+    warehouse.create()
+    warehouse.run(insert(1, 2))
+    warehouse.run("UPDATE contacts SET score = 5 WHERE id = 1")
+    real = SqliteProducer.send_all
+
+    def send_all(self: SqliteProducer, topic: str, contents: Sequence[Content]) -> Future[Failures]:
+        real(self, topic, contents[1:]).result(PATIENCE)
+        failed: Future[Failures] = Future()
+        failed.set_result({0: LogUnavailable("gave up")})
+        return failed
+
+    relay = relay_of(warehouse, log)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqliteProducer, "send_all", send_all)
+        async with running(relay):
+            await until(lambda: relay.failures)
+            patch.undo()
+            await until(lambda: not warehouse.rows())
+    assert [(event.key, event.operation) for event in events_in(log)] == [
+        ("2", "add"),
+        ("1", "update"),
+        ("1", "add"),
+        ("1", "update"),
+    ]
+    assert len({event.id for event in events_in(log)}) == 3
+
+
+async def test_published_rows_are_found_behind_many_that_are_not(warehouse: Warehouse, log: Log) -> None:
+    """After a crash they are removed, although a page of rows that a paused trigger had kept lies before them."""
+    warehouse.create()
+    warehouse.create(name="above", connection="other")  # its rows come first
+    warehouse.outbox.pause("above", paused=True)
+    warehouse.run(insert(1, 6))
+    relay = relay_of(warehouse, log)
+
+    def die(*_: object) -> None:
+        raise LogUnavailable("killed here")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("worker.relay.relay.BATCH", 2)
+        patch.setattr("topics.outbox.relaying.OutboxReader.settle", die)
+        async with running(relay):
+            await until(lambda: len(events_in(log)) == 2)
+        patch.undo()
+        patch.setattr("worker.relay.relay.BATCH", 2)
+        warehouse.run(insert(7, 8))
+        warehouse.outbox.pause("above", paused=False)
+        async with running(relay_of(warehouse, log, {"crm": 1, "other": 1})):
+            await until(lambda: not warehouse.rows())
+    for slug in ("crm", "other"):
+        assert [event.key for event in events_in(log, slug)] == [str(n) for n in range(1, 9)]
