@@ -14,6 +14,7 @@ from worker.clock import SystemClock
 from worker.process.gc import collect_rarely
 from worker.process.malloc import share_one_arena
 from worker.process.open_files import raise_limit
+from worker.process.tls import use_small_buffers
 from worker.process.watchdog import Watchdog
 from worker.roles.running import Later, Part, run_until_signalled
 
@@ -73,6 +74,7 @@ async def _serve(
 
     settings, clock = context.settings, SystemClock()
     share_one_arena()
+    use_small_buffers()
     working = worker.build(context)
     refreshing, relaying = Later(partial(_refresher, context)), Later(partial(_relays, context))
     scheduling = Later(partial(_scheduler, context))
