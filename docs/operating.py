@@ -73,6 +73,7 @@ def events_page() -> str:
 
 {GENERATED}A worker logs to standard error, as JSON lines unless a person reads it on a terminal
 (`WRITEBACK_LOG_FORMAT`). The names are fixed, so that alerts can be made from them. Never a payload, never a secret.
+Warnings of the libraries below come in the same form, with the library's name under `logger`.
 
 ## The worker and the refresher
 

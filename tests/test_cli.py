@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -475,6 +476,21 @@ def test_doctor_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 def _boom(_secret: str) -> None:
     raise ValueError("boom")
+
+
+def test_what_a_library_logs_is_json_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the library's name: whoever reads JSON lines finds nothing else in them."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+    configure_logging(Settings())
+    try:
+        logging.getLogger("kafka.coordinator").warning("Marking %s dead", "the coordinator")
+    finally:
+        structlog.reset_defaults()
+
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"]) == ("Marking the coordinator dead", "warning")
+    assert line["logger"] == "kafka.coordinator"
+    assert line["timestamp"]
 
 
 def test_logs_are_json_without_locals(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,20 +27,25 @@ def configure_logging(settings: Settings) -> None:
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     )
     level = getattr(logging, settings.log_level.upper())
+    every: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *last,
-        ],
+        processors=[*every, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
+    # What libraries log: in the same form, so that whoever reads JSON lines finds nothing else.
+    of_libraries = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*every, structlog.stdlib.add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(of_libraries)
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
 
 
 @contextmanager
