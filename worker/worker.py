@@ -38,6 +38,7 @@ from worker.log_events import logger
 from worker.observe.announce import StateAnnouncer
 from worker.observe.observer import CachedProbe, Observer
 from worker.observe.reporter import StoreReporter
+from worker.passes import PassLimit
 
 POLL_SECONDS = 0.25
 PASS_SECONDS = 0.25
@@ -103,7 +104,7 @@ class Worker:
         outcomes = Outcomes(self._ledger, letters, replies, clock, group)
         self._committer = Committer(self._consumer, self._ledger, clock, self._committed)
 
-        context = DispatchContext(self, outcomes, clock, policy or RetryPolicy())
+        context = DispatchContext(self, outcomes, clock, policy or RetryPolicy(), PassLimit(clock.monotonic))
         opener = ConnectionOpener(
             connections, build, context, after_writeback, parking=parking, orders=orders, reads=reads
         )

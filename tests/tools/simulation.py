@@ -53,6 +53,7 @@ from worker.engine.settlement.committer import begin_round
 from worker.engine.settlement.ledger import Ledger
 from worker.engine.settlement.outcomes import Outcomes
 from worker.engine.settlement.publisher import RetryingPublisher
+from worker.passes import PassLimit
 
 SLUG = "sim"
 TOPIC = names.DEFAULT.events_topic(SLUG)
@@ -378,7 +379,7 @@ class World:
         park = KeyPark(SLUG, self.parked_keys, self.parked_keys.rows.values()) if self.parked_keys else None
         policy = {"coalesce": self.coalesce}
         connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, policy, len(self.records), "active", "", 1)
-        context = DispatchContext(self, outcomes, self.clock, RetryPolicy())
+        context = DispatchContext(self, outcomes, self.clock, RetryPolicy(), PassLimit(self.clock.monotonic))
         self.dispatcher = Dispatcher(connection, self.connector, context, park)  # type: ignore[arg-type]
         self.to_commit: dict[Assignment, None] = {}
         self.assignments: dict[Partition, Assignment] = {}

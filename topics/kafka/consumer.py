@@ -22,6 +22,8 @@ log = logger()
 CLOSE_SECONDS = 1.0
 """After this a close interrupts a poll that is in the middle of a rebalance."""
 ABORT_SECONDS = 10.0
+AT_ONCE = 250
+"""Records of one poll: whoever takes them up does so in one pass of the event loop, and commits wait meanwhile."""
 
 
 class KafkaConsumer:
@@ -48,6 +50,7 @@ class KafkaConsumer:
     async def poll(self, timeout: float) -> list[Record]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
+        await asyncio.sleep(0)  # a backlog must not keep the loop from everything else
         while True:
             while self._batches:
                 if records := self._take():
@@ -167,17 +170,25 @@ class KafkaConsumer:
         return number
 
     def _take(self) -> list[Record]:
-        batch = self._batches.popleft()
-        self._poller.taken()
+        """Of the oldest batch at most ``AT_ONCE``; what is left of it belongs to the consumer, as before."""
+        batch = self._batches[0]
         records: list[Record] = []
-        for partition, some in batch.records.items():
-            if self._is_from_before_seek(batch, partition):
-                continue
-            self._positions[partition] = some[-1].offset + 1
-            records = records + some if records else some
-        for partition, offset in batch.passed.items():
+        while batch.records and len(records) < AT_ONCE:
+            partition, some = next(iter(batch.records.items()))
+            part, rest = some[: AT_ONCE - len(records)], some[AT_ONCE - len(records) :]
+            if rest:
+                batch.records[partition] = rest
+            else:
+                del batch.records[partition]
             if not self._is_from_before_seek(batch, partition):
-                self._positions[partition] = offset
+                self._positions[partition] = part[-1].offset + 1
+                records += part
+        if not batch.records:
+            self._batches.popleft()
+            self._poller.taken()
+            for partition, offset in batch.passed.items():
+                if not self._is_from_before_seek(batch, partition):
+                    self._positions[partition] = offset
         return records
 
     def _is_from_before_seek(self, batch: Batch, partition: Partition) -> bool:

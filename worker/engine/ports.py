@@ -10,6 +10,7 @@ from worker.counters import Counters
 from worker.engine.decide.retry import RetryPolicy
 from worker.engine.lane.assignment import Assignment, Delivery
 from worker.engine.settlement.outcomes import Outcomes
+from worker.passes import PassLimit
 
 
 class WorkerPort(Protocol):
@@ -49,6 +50,7 @@ class DispatchContext:
     outcomes: Outcomes
     clock: Clock
     policy: RetryPolicy
+    passes: PassLimit
     counters: Counters = field(default_factory=Counters)
 
 

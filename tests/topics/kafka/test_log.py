@@ -28,7 +28,7 @@ from topics.errors import LogError, LogUnavailable, RecordRefused, SettingsError
 from topics.event.codec import Encoded
 from topics.kafka import guards as kafka_guards
 from topics.kafka import poller as kafka_poller
-from topics.kafka.consumer import KafkaConsumer
+from topics.kafka.consumer import AT_ONCE, KafkaConsumer
 from topics.kafka.log import KafkaLog
 from topics.kafka.producer import KafkaProducer
 from topics.log import Commit, Consumer, Log, Partition
@@ -51,6 +51,25 @@ class TestKafka(LogContract):
     @pytest.fixture
     def log_url(self, kafka: Broker) -> str:
         return f"kafka://{kafka.bootstrap}"
+
+    async def test_a_poll_hands_out_a_portion(self, log: Log, topic: Callable[..., str], group: str) -> None:
+        """What is left of what was fetched comes with the next polls, in order, or not at all after a seek."""
+        name = topic()
+        place = Partition(name, 0)
+        fill(log, name, 900)
+        async with Member(log, group, re.escape(name)) as member:
+            while len(member.records) < 500:
+                assert len(await member.poll(10)) <= AT_ONCE
+            read = member.read(place)
+            assert member.consumer.position(place) == len(read)
+            member.consumer.seek(place, 100)
+            assert member.consumer.position(place) == 100
+            while len(member.records) < len(read) + 800:
+                assert len(await member.poll(10)) <= AT_ONCE
+
+        assert read == list(range(len(read)))
+        assert len(read) < 900
+        assert member.read(place)[len(read) :] == list(range(100, 900))
 
     async def test_paused_a_thousand_times(
         self, log: Log, topic: Callable[..., str], group: str, monkeypatch: pytest.MonkeyPatch

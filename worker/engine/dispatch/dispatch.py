@@ -59,6 +59,7 @@ class Dispatcher:
         )
         self._worker = context.worker
         self._clock = context.clock
+        self._passes = context.passes
         self._call_seconds = context.counters.calls[connection.slug]
         self._timer: Timer | None = None
         self._timer_at = float("inf")
@@ -259,10 +260,13 @@ class Dispatcher:
             verdicts = self._bug(bug, len(events))
         ended = self._clock.monotonic()
         self._call_seconds.observe(ended - started)
-        self._returned(batch)
-        if not batch.assignment.closed:
-            trial = self.destination.called(verdicts, ended, self.out)
-            self._settler.verdicts(batch, verdicts, Call(at, ended, (ended - started) * 1_000, trial))
+        try:
+            await self._passes.turn()
+        finally:  # cut off while it waited or not: what the vendor has said is known
+            self._returned(batch)
+            if not batch.assignment.closed:
+                trial = self.destination.called(verdicts, ended, self.out)
+                self._settler.verdicts(batch, verdicts, Call(at, ended, (ended - started) * 1_000, trial))
 
     async def _find(self, batch: Batch) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
