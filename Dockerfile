@@ -18,7 +18,7 @@ RUN apt-get update \
 COPY --from=build /opt/writeback /opt/writeback
 ENV PATH=/opt/writeback/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    WRITEBACK_DEBUG=true
+    WRITEBACK_REPORTS=stderr
 # What fails inside a container is read in its log: a report in its file system goes when it does.
 USER 10001
 WORKDIR /home/writeback

@@ -165,6 +165,26 @@ def test_a_report_that_cannot_be_kept(
     )
 
 
+def test_a_report_where_files_do_not_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """WRITEBACK_REPORTS=stderr, as in a container: the whole report is there to read, and no file; what is told stays a line."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WRITEBACK_REPORTS", "stderr")
+    assert run(failing(ZeroDivisionError("Bearer abcdefgh")), CommandContext(), ["up"]) == 1
+    unforeseen = capsys.readouterr().err
+    assert command("emit", "nobody", "add", "contact", "{}") == 1
+    told = capsys.readouterr().err
+
+    assert unforeseen.startswith("command: writeback up\npython: 3.")
+    assert "in buggy\n    raise error\nZeroDivisionError: Bearer [redacted]" in unforeseen
+    assert unforeseen.endswith(
+        "\nwriteback: unexpected ZeroDivisionError: Bearer [redacted]; the full report is above\n"
+    )
+    assert not (tmp_path / ".writeback").exists()
+    assert len(told.splitlines()) == 1
+
+
 def test_an_error_while_closing_is_no_traceback_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -173,6 +173,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: for people on a terminal, else JSON"
     )
+    reports: Literal["file", "stderr"] = Field(
+        default="file",
+        description="Where the full report of an unexpected failure goes: into a file whose place is told, or, where "
+        "files do not last, to standard error",
+    )
     debug: bool = Field(default=False, description="Show the traceback of whatever fails, as --debug does")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] | None = Field(
         default=None, description="How the broker is spoken to"

@@ -164,7 +164,7 @@ def status_line(description: str) -> Iterator[Callable[[str], None]]:
 def run(command: click.Command, context: CommandContext, args: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code; whatever happens is one message, never a traceback.
 
-    What nobody foresaw is written into a report, whose place is told. A reader that has gone away (``| head``) ends the
+    What nobody foresaw is written into a report, whose place is told (or to standard error: ``WRITEBACK_REPORTS``). A reader that has gone away (``| head``) ends the
     command without a word, code 1; Ctrl-C gives 130. With ``--debug`` the traceback of any failure is shown.
     """
     try:
@@ -206,6 +206,9 @@ def _unforeseen(error: Exception, context: CommandContext, args: Sequence[str]) 
 
     _show_traceback(error, context)
     report = Report(error, args, secrets=context.secrets())
+    if context.reports_to_stderr():
+        note(f"{report.text()}writeback: {report.line()}; the full report is above")
+        return FAILED
     path = report.write()
     where = f"the full report is in {path}" if path else "it cannot be written down; --debug shows where it happened"
     note(f"writeback: {report.line()}; {where}")

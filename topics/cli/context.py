@@ -91,6 +91,13 @@ class CommandContext:
         except Exception:  # noqa: BLE001 - it is asked when something has failed already
             return False
 
+    def reports_to_stderr(self) -> bool:
+        """``WRITEBACK_REPORTS=stderr``; never raises, as the settings may be what is wrong."""
+        try:
+            return self.settings.reports == "stderr"
+        except Exception:  # noqa: BLE001 - it is asked when something has failed already
+            return False
+
     def secrets(self) -> tuple[str, ...]:
         """What no report may hold; never raises."""
         try:

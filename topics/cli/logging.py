@@ -45,6 +45,8 @@ def configure_logging(settings: Settings) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(of_libraries)
+    # Says on a busy machine every few seconds that a task of kafka-python's own took a tenth of a second.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
 
 

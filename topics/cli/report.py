@@ -38,12 +38,15 @@ class Report:
         said = self._without_secrets(" ".join(str(self._error).split()))[:300]
         return f"unexpected {type(self._error).__name__}{f': {said}' if said else ''}"
 
+    def text(self) -> str:
+        """Command, versions and traceback."""
+        return self._without_secrets("\n".join(_lines(self._error, self._args)))
+
     def write(self) -> Path | None:
-        """Traceback, versions and command, for the user's eyes only; where they are, or None if nothing can be kept."""
-        text = self._without_secrets("\n".join(_lines(self._error, self._args)))
+        """Into a file for the user's eyes only; where it is, or None if nothing can be kept."""
         now = datetime.now(UTC)  # noqa: TID251 - the edge: a file's name, nothing is decided by it
         name = f"writeback-{now:%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
-        return next(filter(None, (_kept(folder, name, text) for folder in FOLDERS)), None)
+        return next(filter(None, (_kept(folder, name, self.text()) for folder in FOLDERS)), None)
 
     def _without_secrets(self, text: str) -> str:
         for secret in self._hidden:

@@ -51,6 +51,7 @@ def check_needs(context: CommandContext, trigger: Trigger) -> None:
     """Raises ``BadTrigger`` when an event of the trigger would lack a field without which it cannot be delivered."""
     from connectors import capabilities  # noqa: PLC0415
     from connectors.connections.store import Connections  # noqa: PLC0415
+    from topics.event.event import Operation  # noqa: PLC0415
     from topics.outbox.errors import BadTrigger  # noqa: PLC0415
 
     connection = Connections(context.store(), context.settings.secret_key).get(trigger.connection)
@@ -60,9 +61,10 @@ def check_needs(context: CommandContext, trigger: Trigger) -> None:
             sent |= set(trigger.fields_of(change))
         lacks = capabilities.lacking(connection, trigger.object, operation, sent)
         if lacks:
+            upsert = ", give --upsert if a field tells the record" if operation is Operation.UPDATE else ""
             raise BadTrigger(
                 f"{lacks}, and that is what the {change} becomes; the event would have "
-                f"{', '.join(sorted(sent)) or 'nothing'}. Add the column to --key, or leave {change} out of --on"
+                f"{', '.join(sorted(sent)) or 'nothing'}. Add the column to --key{upsert}, or leave {change} out of --on"
             )
 
 

@@ -90,6 +90,11 @@ def test_paused_backfilled_and_dropped_with_rows_that_wait(triggers: Command) ->
         (("--map", "email=email", "--table", "shop.contacts"), 2, "the warehouse has no schema 'shop'"),
         (("--map", "email=email", "--connection", "Crn"), 1, "no connection 'Crn'; there are: Crm"),
         (("--map", "email=email", "--object", "nothing"), 1, "unknown function nothing.add"),
+        (
+            ("--map", "email=email", "--on", "update"),
+            1,
+            "Add the column to --key, give --upsert if a field tells the record",
+        ),
         (("--map", "email=email", "--upsert"), 1, "delete contact needs id, and that is what the delete becomes"),
         (
             ("--map", "email=email", "--upsert", "--object", "company"),
