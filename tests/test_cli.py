@@ -168,7 +168,7 @@ def test_a_report_that_cannot_be_kept(
 def test_a_report_where_files_do_not_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """WRITEBACK_REPORTS=stderr, as in a container: the whole report is there to read, and no file; what is told stays a line."""
+    """WRITEBACK_REPORTS=stderr, as in a container: no file; what is told in a line stays a line."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WRITEBACK_REPORTS", "stderr")
     assert run(failing(ZeroDivisionError("Bearer abcdefgh")), CommandContext(), ["up"]) == 1

@@ -164,8 +164,8 @@ def status_line(description: str) -> Iterator[Callable[[str], None]]:
 def run(command: click.Command, context: CommandContext, args: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code; whatever happens is one message, never a traceback.
 
-    What nobody foresaw is written into a report, whose place is told (or to standard error: ``WRITEBACK_REPORTS``). A reader that has gone away (``| head``) ends the
-    command without a word, code 1; Ctrl-C gives 130. With ``--debug`` the traceback of any failure is shown.
+    What nobody foresaw is written into a report, whose place is told (or to standard error: ``WRITEBACK_REPORTS``).
+    A reader that has gone away (``| head``) ends the command without a word, code 1; Ctrl-C gives 130. With ``--debug`` the traceback of any failure is shown.
     """
     try:
         return _run(command, context, args)

@@ -61,10 +61,12 @@ def check_needs(context: CommandContext, trigger: Trigger) -> None:
             sent |= set(trigger.fields_of(change))
         lacks = capabilities.lacking(connection, trigger.object, operation, sent)
         if lacks:
+            has = ", ".join(sorted(sent)) or "nothing"
+            changed = ", and what has changed" if trigger.only_changed(change) else ""
             upsert = ", give --upsert if a field tells the record" if operation is Operation.UPDATE else ""
             raise BadTrigger(
-                f"{lacks}, and that is what the {change} becomes; the event would have "
-                f"{', '.join(sorted(sent)) or 'nothing'}. Add the column to --key{upsert}, or leave {change} out of --on"
+                f"{lacks}, and that is what the {change} becomes; the event would have {has}{changed}. "
+                f"Add the column to --key{upsert}, or leave {change} out of --on"
             )
 
 
