@@ -165,7 +165,8 @@ def run(command: click.Command, context: CommandContext, args: Sequence[str] | N
     """Run a command and give its exit code; whatever happens is one message, never a traceback.
 
     What nobody foresaw is written into a report, whose place is told (or to standard error: ``WRITEBACK_REPORTS``).
-    A reader that has gone away (``| head``) ends the command without a word, code 1; Ctrl-C gives 130. With ``--debug`` the traceback of any failure is shown.
+    A reader that has gone away (``| head``) ends the command without a word, code 1; Ctrl-C gives 130. With ``--debug``
+    the traceback of any failure is shown.
     """
     try:
         return _run(command, context, args)
