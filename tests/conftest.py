@@ -8,7 +8,9 @@ from importlib.util import find_spec
 import pytest
 
 pytest_plugins = [
-    name for name in ("tests.kafka_broker", "tests.postgres_server", "tests.warehouses") if find_spec(name) is not None
+    name
+    for name in ("tests.kafka_broker", "tests.postgres_server", "tests.mariadb_server", "tests.warehouses")
+    if find_spec(name) is not None
 ]
 
 

@@ -27,6 +27,7 @@ BUSY_TIMEOUT_S: Final = 30.0
 
 _EXTRAS: Final = {
     "psycopg": "postgres",
+    "pymysql": "mysql",
     "duckdb": "duckdb",
     "duckdb_engine": "duckdb",
     "snowflake": "snowflake",
@@ -53,6 +54,8 @@ def warehouse_url(url: str, environ: Mapping[str, str] = os.environ) -> URL:
         ) from error
     if parsed.drivername in {"postgresql", "postgres"}:
         return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in {"mysql", "mariadb"}:
+        return parsed.set(drivername=f"{parsed.drivername}+pymysql")
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         return parsed.set(database=str(Path(parsed.database).expanduser()))
     return parsed

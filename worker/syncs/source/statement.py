@@ -32,7 +32,8 @@ class Rows:
             return table_clause(
                 named, *[column(self._name(name)) for name in columns], schema=schema and self._name(schema)
             )
-        written = text(_BIND.sub(r"\\:", (self.query or "").strip().rstrip(";")))
+        # a line of its own, since the query may end with a comment
+        written = text(_BIND.sub(r"\\:", (self.query or "").strip().rstrip(";")) + "\n")
         return written.columns(*[column(self._name(name)) for name in columns]).subquery("rows_of_sync")
 
     def look(self) -> Select[Any]:
