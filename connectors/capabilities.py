@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from connectors import registry
 from connectors.connections.table import Connection
 from connectors.engine.functions import with_synonyms
+from connectors.engine.manifest.auth import Webhook
 from connectors.engine.manifest.model import Manifest, ObjectSpec
 from connectors.engine.manifest.needs import UNIQUE, needed, reads
 from connectors.engine.manifest.requests import Operation
@@ -59,10 +60,11 @@ def lacking(connection: Connection, object_name: str, operation: str, sent: Coll
     found = known.by_unique and (names >= SEARCH or known.instead in names)
     spell = str if cased else str.casefold
     there = {spell(name) for name in names}
+    stood_for = _stood_for(connection, manifest)
     missing = [
         name
         for name in needed(spec, how, unique)
-        if spell(name) not in there and not (found and name in {UNIQUE, known.name})
+        if name not in stood_for and spell(name) not in there and not (found and name in {UNIQUE, known.name})
     ]
     if UNIQUE in missing:
         return no_unique(connection, object_name, operation)
@@ -112,6 +114,12 @@ def _function(
     spec, cased = registry.kind(connection, object_name)
     known = with_synonyms(spec.operations) if spec is not None else {}
     return manifest, spec, known.get(OperationName(operation)), cased
+
+
+def _stood_for(connection: Connection, manifest: Manifest) -> Collection[str]:
+    """Fields that the connection's way in says already: a webhook has one channel."""
+    ways = (way for way in manifest.auth if way.type == connection.settings.get("auth"))
+    return next((way.instead_of for way in ways if isinstance(way, Webhook)), ())
 
 
 def _own_unique(connection: Connection, manifest: Manifest, object_name: str) -> str | None:

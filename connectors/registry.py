@@ -37,6 +37,7 @@ OWN_CLASS: Final = {
     "http": "RawConnector",
     "odoo": "OdooConnector",
     "salesforce": "SalesforceConnector",
+    "slack": "SlackConnector",
     "xero": "XeroConnector",
 }
 """The same for connectors that speak HTTP and need more than a manifest."""

@@ -20,6 +20,7 @@ from connectors.cli.options import (
     secrets_of,
     settings_of,
     wants_authorization,
+    way_by_address,
 )
 from connectors.cli.trial import tried
 from topics.cli.console import json_option, note, pass_context
@@ -85,6 +86,7 @@ def add(
     if authorize:
         held = {key: follow(value) if is_reference(value) else value for key, value in secrets.items()}
         secrets |= asked(manifest, settings, held, Browser(browser, port), name)
+    settings |= way_by_address(manifest, settings, secrets)
     store = current_connections(context)
     made = store.add(
         name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -230,6 +230,15 @@ def ask_missing(
             "stop here (Ctrl-C) and set the key first: `writeback connections new-key` makes one."
         )
     return {name: ask(name) for name in names}
+
+
+def way_by_address(manifest: Manifest, settings: Mapping[str, Any], secrets: Collection[str]) -> dict[str, Any]:
+    """What says that a webhook is the way in: who asks what an event needs does not read secrets."""
+    from connectors.engine.manifest import auth  # noqa: PLC0415 - help needs none of it
+
+    given = {*settings, *secrets}
+    way = next((way for way in manifest.auth if given.issuperset(auth.settings_of(way))), None)
+    return {"auth": way.type} if isinstance(way, auth.Webhook) and "auth" not in settings else {}
 
 
 def wants_authorization(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> bool:

@@ -51,6 +51,16 @@ class Authorize(Part):
     params: dict[str, Text] = Field(default={}, description="More parameters of that page.")
 
 
+class Webhook(Part):
+    """An address that is itself the secret: whoever knows it may send there. A connector's own code does that."""
+
+    type: Literal["webhook"]
+    url: str = Field(default="webhook_url", description="The setting that holds the address.")
+    instead_of: list[str] = Field(
+        default=[], description="Fields that no event needs: the address stands for them, as for a channel."
+    )
+
+
 class OAuth2(Part):
     """A short-lived token, fetched from the vendor's token endpoint and shared by all workers of a connection."""
 
@@ -103,7 +113,7 @@ class ServiceAccount(Part):
     token_url: Text = Field(default="", description="None given: the token_uri of the key file.")
 
 
-Auth = Annotated[NoAuth | Bearer | Basic | ApiKey | OAuth2 | ServiceAccount, Field(discriminator="type")]
+Auth = Annotated[NoAuth | Bearer | Basic | ApiKey | Webhook | OAuth2 | ServiceAccount, Field(discriminator="type")]
 
 
 def settings_of(auth: Auth) -> tuple[str, ...]:
@@ -115,10 +125,10 @@ def settings_of(auth: Auth) -> tuple[str, ...]:
             return (auth.token,)
         case Basic():
             return (auth.username, auth.password)
-        case ApiKey():
+        case ApiKey() | ServiceAccount():
             return (auth.key,)
-        case ServiceAccount():
-            return (auth.key,)
+        case Webhook():
+            return (auth.url,)
         case OAuth2():
             return (*_client_of(auth), *_grant_of(auth), *(name for _, name in references(auth.token_url)))
 

@@ -15,7 +15,7 @@ from connectors.engine.transport.addresses import AddressGuard
 from connectors.errors import BadConnection
 
 EVERYWHERE: Final = {
-    "auth": Setting(help="Which of the connector's ways in to use: bearer, basic, api_key, oauth2, none."),
+    "auth": Setting(help="Which of the connector's ways in to use: bearer, basic, api_key, oauth2, webhook, none."),
     "timeout_seconds": Setting(type="number", help="Longest wait for the vendor's answer."),
     "allow_private_addresses": Setting(
         type="object", help="true, or a list of networks: lets this connection go to addresses that are not public."

@@ -73,6 +73,13 @@ class Sender:
             reply = await self._exchange(prepared, auth, seconds or self._seconds, limit)
         return reply
 
+    async def send_bare(self, prepared: Prepared, seconds: float | None = None, limit: int = MAX_DELIVERY) -> Reply:
+        """One request without this connection's credentials, to an address that is a secret of its own.
+
+        Raises ``TransportFailure``.
+        """
+        return await self._exchange(prepared, {}, seconds or self._seconds, limit)
+
     async def _exchange(self, prepared: Prepared, auth: Mapping[str, str], seconds: float, limit: int) -> Reply:
         method, url, headers, body = prepared
         reply = await self._transport.exchange(method, url, {**headers, **auth}, body, seconds=seconds, limit=limit)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.contract import Delivered, Down, Evidence, Rejected, Retry, Throttled, Unknown, UnknownPolicy, Verdict
+from connectors.engine.attachments import read_attachments
 from connectors.engine.manifest.model import Manifest
 from connectors.engine.native import NativeConnector
 from connectors.errors import BadConnection
-from connectors.saas.email.attachments import read_attachments
 from connectors.saas.email.message import Message, compose
 from connectors.saas.email.smtp import PORTS, CannotConnect, Mailer, MaybeTaken, NotTaken, Refused, Server, Taken, told
 from topics.event.event import Event

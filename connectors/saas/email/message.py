@@ -22,7 +22,7 @@ from email.utils import format_datetime
 from hashlib import sha256
 from typing import Any
 
-from connectors.saas.email.attachments import Attachment
+from connectors.engine.attachments import Attachment
 from topics.event.event import Event
 
 FIELDS = frozenset({"to", "cc", "bcc", "subject", "text", "html", "attachments", "from", "reply_to", "headers", "only"})

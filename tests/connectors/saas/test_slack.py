@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.contract import Connector, Delivered, Down, Rejected, Retry, Throttled, Unknown
-from connectors.engine.runner.runner import HttpConnector
 from connectors.registry import manifest
+from connectors.saas.slack.connector import SlackConnector
 from connectors.sandbox.server import Sandbox
 from tests.conformance.connectors import ConnectorContract
 from tests.conformance.vendor import Told, Vendor
@@ -22,8 +22,8 @@ class TestContract(ConnectorContract):
     name = "slack"
     object = "message"
     add: ClassVar = {"channel": "QA", "text": "Data quality alert"}
-    update: ClassVar = {"channel": "QA", "ts": "1.2", "text": "better"}
-    delete: ClassVar = {"channel": "QA", "ts": "1.2"}
+    update: ClassVar = {"channel": "C0123ABCD", "ts": "1.2", "text": "better"}
+    delete: ClassVar = {"channel": "C0123ABCD", "ts": "1.2"}
     done = b'{"ok": true, "ts": "1.2"}'
 
     @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-async def slack(sandbox: Sandbox) -> AsyncIterator[HttpConnector]:
+async def slack(sandbox: Sandbox) -> AsyncIterator[SlackConnector]:
     settings = {"base_url": f"{sandbox.url}/api", "allow_private_addresses": True}
-    connector = HttpConnector(manifest("slack"), settings, {"access_token": "xoxb-test"})
+    connector = SlackConnector(manifest("slack"), settings, {"access_token": "xoxb-test"})
     yield connector
     await connector.close()
 
@@ -123,7 +123,7 @@ def message(operation: str, **fields: Any) -> Event:
     return Event(operation=Operation(operation), connection="slack", object="message", fields=fields)
 
 
-async def test_every_function_against_the_sandbox(sandbox: Sandbox, slack: HttpConnector) -> None:
+async def test_every_function_against_the_sandbox(sandbox: Sandbox, slack: SlackConnector) -> None:
     """A message is posted, changed, read back and deleted."""
     (posted,) = await slack.deliver([message("add", channel="QA", text="one")])
     (same,) = await slack.deliver([message("message", channel="QA", text="two")])
@@ -142,9 +142,9 @@ async def test_every_function_against_the_sandbox(sandbox: Sandbox, slack: HttpC
 
 def test_order_and_pace() -> None:
     """Messages of a channel keep their order, one a second; an unknown outcome is tried again."""
-    slack = HttpConnector(manifest("slack"), {}, {"access_token": "xoxb-test"})
+    slack = SlackConnector(manifest("slack"), {}, {"access_token": "xoxb-test"})
     function = slack.function("message", Operation.MESSAGE)
 
-    assert slack.record_key("message", Operation.MESSAGE, {"channel": "QA", "text": "x"}) == "QA"
+    assert slack.record_key("message", Operation.MESSAGE, {"channel": "QA", "text": "x"}) == "qa"
     assert (function.key_interval, function.on_unknown, function.idempotent) == (1.0, "retry", False)
     assert slack.function("message", Operation.UPDATE).idempotent

@@ -8,10 +8,11 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from slack_sdk.models.metadata import Metadata
+from slack_sdk.webhook import WebhookClient
 
 from connectors.sandbox.faults import Fate, Faults
 from connectors.sandbox.server import Sandbox
-from connectors.sandbox.slack import Slack
+from connectors.sandbox.slack import HOOK, Slack
 from tests.connectors.sandbox_thread import running
 
 TOKENS = frozenset({"xoxb-1"})
@@ -160,3 +161,70 @@ def test_an_internal_error_may_have_posted(client: Any, sandbox: Sandbox) -> Non
 
     assert error_of(client.chat_postMessage, channel="qa", text="x") == "internal_error"
     assert len(sandbox.slack.state()["channels"]["qa"]) == 1
+
+
+def test_a_file_in_three_steps(client: Any, sandbox: Sandbox) -> None:
+    """The SDK's own upload: shared in its channel, with words; deleted once."""
+    channel = client.chat_postMessage(channel="qa", text="x")["channel"]
+    done = client.files_upload_v2(
+        channel=channel, filename="failed.csv", content="n,why\n1,x\n", initial_comment="Failed", title="Failed orders"
+    )
+    file = sandbox.slack.workspace.files[done["file"]["id"]]
+    client.files_delete(file=file.id)
+
+    assert (file.content, file.title, file.shared_in) == (b"n,why\n1,x\n", "Failed orders", channel)
+    assert client.conversations_history(channel=channel)["messages"][0]["text"] == "Failed"
+    assert error_of(client.files_delete, file=file.id) == "file_deleted"
+    assert error_of(client.files_completeUploadExternal, files=[{"id": "F9"}], channel_id=channel) == "file_not_found"
+
+
+def test_names_are_for_posting_only(client: Any) -> None:
+    """Every other method wants an id."""
+    posted = client.chat_postMessage(channel="qa", text="x")
+    known = {"channel": "qa", "ts": posted["ts"]}
+
+    assert error_of(client.chat_update, **known, text="y") == "channel_not_found"
+    assert error_of(client.chat_delete, **known) == "channel_not_found"
+    assert error_of(client.conversations_history, channel="qa") == "channel_not_found"
+
+
+def test_a_thread_stands_apart(client: Any) -> None:
+    """Answers are in the thread; in the channel only those that are broadcast."""
+    parent = client.chat_postMessage(channel="qa", text="parent")
+    channel, thread = parent["channel"], parent["ts"]
+    for loud in (False, True):
+        client.chat_postMessage(channel=channel, text=str(loud), thread_ts=thread, reply_broadcast=loud)
+    replies = client.conversations_replies(channel=channel, ts=thread)["messages"]
+    history = client.conversations_history(channel=channel)["messages"]
+
+    assert [message["text"] for message in replies] == ["parent", "False", "True"]
+    assert [message["text"] for message in history] == ["True", "parent"]
+    assert error_of(client.conversations_replies, channel=channel, ts="1.2") == "thread_not_found"
+
+
+def test_a_webhook_posts_to_its_channel(sandbox: Sandbox) -> None:
+    """The SDK's client for webhooks: ``ok``, or a word and a status."""
+    good, gone = WebhookClient(sandbox.url + HOOK), WebhookClient(sandbox.url + "/services/T1/B1/x")
+    answers = [good.send(text="x"), good.send(), gone.send(text="x")]
+
+    assert [(answer.status_code, answer.body) for answer in answers] == [
+        (200, "ok"),
+        (400, "no_text"),
+        (404, "no_service"),
+    ]
+    assert len(sandbox.slack.state()["channels"]["alerts"]) == 1
+
+
+def test_twenty_listings_a_minute_and_scopes() -> None:
+    """Tier 2, and private channels for those who may see them."""
+    vendor = Slack(Faults(), without=frozenset({"groups:read"}))
+    with running(Sandbox(latency=0, slack=vendor)) as sandbox:
+        client: Any = WebClient(token="x", base_url=f"{sandbox.url}/api/", retry_handlers=[])
+
+        assert error_of(client.conversations_list, types="public_channel,private_channel") == "missing_scope"
+        for _ in range(19):
+            client.conversations_list()
+        with pytest.raises(SlackApiError) as error:
+            client.conversations_list()
+    assert error.value.response.status_code == 429
+    assert int(error.value.response.headers["Retry-After"]) > 50

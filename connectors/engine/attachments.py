@@ -1,8 +1,8 @@
-"""What goes along with a message: text, bytes, a file of a folder that is set aside for this, or rows as a table.
+"""Files that an event sends: text, bytes, a file of a folder that is set aside for this, or rows as a table.
 
 {"filename": "a.txt", "content": "text"}
 {"filename": "a.pdf", "content_base64": "JVBERi0..."}
-{"path": "2026/a.pdf"}                      in the folder of the setting ``attachments``; ``filename`` renames it
+{"path": "2026/a.pdf"}                      in the connection's folder for it; ``filename`` renames it
 {"filename": "a.csv", "rows": [{...}, ...]}     or .xlsx; ``columns``: which, and in which order
 """
 
@@ -41,14 +41,15 @@ def read_attachments(given: object, folder: str | None) -> list[Attachment]:
     left = MAX_BYTES
     for number, one in enumerate(given, 1):
         try:
-            made.append(_attachment(one, folder, left))
+            made.append(read_attachment(one, folder, left, MAX_BYTES))
         except (ValueError, OSError) as error:
             raise ValueError(f"attachment {number}: {error}") from error
         left -= len(made[-1].content)
     return made
 
 
-def _attachment(one: object, folder: str | None, left: int) -> Attachment:
+def read_attachment(one: object, folder: str | None, left: int, maximum: int) -> Attachment:
+    """One; it has at most ``left`` bytes of ``maximum``. Raises as ``read_attachments``, and ``OSError``."""
     if not isinstance(one, Mapping):
         raise ValueError("it is not an object")  # noqa: TRY004 - see read_attachments
     if unknown := set(one) - _NAMES:
@@ -61,7 +62,7 @@ def _attachment(one: object, folder: str | None, left: int) -> Attachment:
         raise ValueError(f"filename is {filename!r}; it is the name that the reader sees, without a folder")
     content = _content(one, path, filename, left)
     if len(content) > left:
-        raise ValueError(f"all together are larger than {MAX_BYTES // 2**20} MiB")
+        raise ValueError(f"{'it is' if left == maximum else 'all together are'} larger than {maximum // 2**20} MiB")
     guessed = mimetypes.guess_type(filename)[0] or _DEFAULT_TYPE
     return Attachment(filename, content, _content_type(one.get("content_type", guessed)))
 
