@@ -11,7 +11,7 @@ import itertools
 import random
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,9 +54,6 @@ from worker.engine.settlement.ledger import Ledger
 from worker.engine.settlement.outcomes import Outcomes
 from worker.engine.settlement.publisher import RetryingPublisher
 from worker.passes import PassLimit
-
-SLUG = "sim"
-TOPIC = names.DEFAULT.events_topic(SLUG)
 
 FUNCTIONS = {
     # an upsert may be repeated; an add can be asked about; a note cannot, and is not tried twice; a message and an
@@ -249,10 +246,10 @@ def _poison(event: Event) -> bool:
 
 
 class SimProducer:
-    """Takes everything, at once."""
+    """Takes everything, at once. ``vendors``: by slug, who is told of letters."""
 
-    def __init__(self, vendor: Vendor) -> None:
-        self._vendor = vendor
+    def __init__(self, vendors: Mapping[str, Vendor]) -> None:
+        self._vendors = vendors
         self.records: list[tuple[str, bytes | None, bytes | None, Headers]] = []
 
     def send(
@@ -268,7 +265,7 @@ class SimProducer:
         self.records.append((topic, key, value, headers))
         if topic == names.DEFAULT.dead_letter:
             letter = decode(Record(Partition(topic, 0), 0, 0, key, value, headers))
-            self._vendor.dead_lettered.add(letter.event_id or "")
+            self._vendors[letter.connection].dead_lettered.add(letter.event_id or "")
         future: Future[Position] = Future()
         future.set_result(Position(Partition(topic, partition or 0), len(self.records) - 1))
         return future
@@ -305,9 +302,33 @@ class SimParkedKeyStore:
         return False
 
 
+class SimConnection:
+    """One of a world's connections: how it is set, its destination, and what carries it in this life of the worker."""
+
+    def __init__(self, slug: str, dice: random.Random, odds: Odds) -> None:
+        self.slug = slug
+        self.coalesce = dice.random() < 0.5
+        self.parked_keys = SimParkedKeyStore() if dice.random() < 0.4 else None
+        self.concurrency = dice.choice([1, 2, 6])
+        self.keys = dice.choice([6, 40])
+        topic = names.DEFAULT.events_topic(slug)
+        self.partitions = [Partition(topic, number) for number in range(dice.choice([1, 1, 8]))]
+        self.vendor = Vendor(dice, odds)
+        self.connector: SimConnector
+        self.dispatcher: Dispatcher
+
+    def open(self, context: DispatchContext, clock: FakeClock) -> None:
+        self.vendor.life += 1
+        self.connector = SimConnector(self.vendor, clock, self.concurrency)
+        park = KeyPark(self.slug, self.parked_keys, self.parked_keys.rows.values()) if self.parked_keys else None
+        policy = {"coalesce": self.coalesce}
+        connection = Connection(1, self.slug, "Sim", "sim", "1", {}, {}, policy, len(self.partitions), "active", "", 1)
+        self.dispatcher = Dispatcher(connection, self.connector, context, park)  # type: ignore[arg-type]
+
+
 @dataclass
 class World:
-    """One connection, its partitions, their committed state, and whoever owns them now.
+    """One connection or two, their partitions, the committed state of these, and whoever owns them now.
 
     ``crash_at``: the one step at which the worker dies; without it, it does so at random ones.
     """
@@ -326,48 +347,44 @@ class World:
         self.odds = Odds(lost, transient, throttled, down, crash=0.004 * chance(), revoke=0.004 * chance())
         if self.crash_at is not None:
             self.odds.crash = self.odds.revoke = 0.0
-        self.coalesce = self.dice.random() < 0.5
-        self.parked_keys = SimParkedKeyStore() if self.dice.random() < 0.4 else None
-        self.concurrency = self.dice.choice([1, 2, 6])
-        self.keys = self.dice.choice([6, 40])
         self.clock = FakeClock(seed=self.seed)
-        self.vendor = Vendor(self.dice, self.odds)
-        self.records: dict[Partition, list[Record]] = {
-            Partition(TOPIC, number): [] for number in range(self.dice.choice([1, 1, 8]))
-        }
+        slugs = ["sim", "sum"][: self.dice.choice([1, 1, 2])]
+        self.connections = [SimConnection(slug, self.dice, self.odds) for slug in slugs]
+        self.of = {partition: one for one in self.connections for partition in one.partitions}
+        self.records: dict[Partition, list[Record]] = {partition: [] for partition in self.of}
         for number in range(self.events):
             self._emit(number)
         self.committed: dict[Partition, Commit] = {}
         self.durable = 0
         self.suspects: set[str] = set()
         self.cut_off: set[str] = set()
-        self.producer = SimProducer(self.vendor)
+        self.producer = SimProducer({one.slug: one.vendor for one in self.connections})
         self.crashes = 0
         self.steps = 0
         self._start()
 
     def _emit(self, number: int) -> None:
+        of = self.dice.choice(self.connections)
         object_name, operation = self.dice.choice(list(FUNCTIONS))
         fields: dict[str, Any] = {f"e{number}": True}
         if self.dice.random() < 0.05:
             fields["poison"] = True
         elif self.dice.random() < 0.1:
             fields["moody"] = True
-        key = self.dice.randrange(self.keys)
+        key = self.dice.randrange(of.keys)
         event = Event(
             id=f"e{number}",
             operation=operation,
-            connection=SLUG,
+            connection=of.slug,
             object=object_name,
             key=f"k{key}",
             fields=fields,
         )
-        partition = Partition(TOPIC, zlib.crc32(event.record_key.encode()) % len(self.records))
+        partition = of.partitions[zlib.crc32(event.record_key.encode()) % len(of.partitions)]
         log = self.records[partition]
         log.append(Record(partition, len(log), 0, *codec.encode(event)))
 
     def _start(self) -> None:
-        self.vendor.life += 1
         ours = names.DEFAULT
         letters, replies, results = (
             RetryingPublisher(self.producer, topic, self.clock)
@@ -375,12 +392,9 @@ class World:
         )
         self.ledger = Ledger(results)
         self.outcomes = outcomes = Outcomes(self.ledger, letters, replies, self.clock, ours.worker_group)
-        self.connector = SimConnector(self.vendor, self.clock, self.concurrency)
-        park = KeyPark(SLUG, self.parked_keys, self.parked_keys.rows.values()) if self.parked_keys else None
-        policy = {"coalesce": self.coalesce}
-        connection = Connection(1, SLUG, "Sim", "sim", "1", {}, {}, policy, len(self.records), "active", "", 1)
         context = DispatchContext(self, outcomes, self.clock, RetryPolicy(), PassLimit(self.clock.monotonic))
-        self.dispatcher = Dispatcher(connection, self.connector, context, park)  # type: ignore[arg-type]
+        for one in self.connections:
+            one.open(context, self.clock)
         self.to_commit: dict[Assignment, None] = {}
         self.assignments: dict[Partition, Assignment] = {}
         self.position: dict[Partition, int] = {}
@@ -390,7 +404,10 @@ class World:
     def _own(self, assignment: Assignment) -> None:
         self.assignments[assignment.partition] = assignment
         self.position[assignment.partition] = assignment.progress.start
-        self.dispatcher.adopt(assignment)
+        self._dispatcher(assignment).adopt(assignment)
+
+    def _dispatcher(self, assignment: Assignment) -> Dispatcher:
+        return self.of[assignment.partition].dispatcher
 
     # -- ports.WorkerPort ----------------------------------------------------------------------------------------------
 
@@ -419,7 +436,7 @@ class World:
 
     def reread(self, assignment: Assignment) -> None:
         fresh = assignment.again()
-        self.dispatcher.disown(assignment)
+        self._dispatcher(assignment).disown(assignment)
         assignment.closed = True
         self._own(fresh)
         self.dirty(fresh)
@@ -432,11 +449,14 @@ class World:
                 break
             await self._step()
         else:
-            raise AssertionError(
-                f"seed {self.seed}: stuck at {self.committed}, {self.dispatcher.destination.breaker.state}"
-            )
-        await self.dispatcher.close()
+            breakers = {one.slug: one.dispatcher.destination.breaker.state for one in self.connections}
+            raise AssertionError(f"seed {self.seed}: stuck at {self.committed}, {breakers}")
+        await self._close()
         self._read()
+
+    async def _close(self) -> None:
+        for one in self.connections:
+            await one.dispatcher.close()
 
     def _committed(self, partition: Partition) -> int:
         commit = self.committed.get(partition)
@@ -452,7 +472,7 @@ class World:
         elif roll < 0.3:
             self._feed()
         elif roll < 0.7:
-            self.connector.answer_one()
+            self.dice.choice(self.connections).connector.answer_one()
         elif roll < 0.85:
             self.clock.advance(self.dice.choice([0.01, 0.1, 1.0]))
         else:
@@ -464,6 +484,7 @@ class World:
         assignment = self.dice.choice(list(self.assignments.values()))
         if assignment.holds:
             return
+        dispatcher = self._dispatcher(assignment)
         position = self.position[assignment.partition]
         for record in self.records[assignment.partition][position : position + self.dice.randrange(1, 6)]:
             self.position[assignment.partition] += 1
@@ -471,13 +492,13 @@ class World:
                 self.dirty(assignment)
                 continue
             event = codec.decode(record)
-            function = self.dispatcher.function(event)
-            end = self.dispatcher.announced_letter(record, function, assignment)
+            function = dispatcher.function(event)
+            end = dispatcher.announced_letter(record, function, assignment)
             if end is not None:
                 self._letter_again(assignment, record, event, end)
             else:
-                self.dispatcher.accept(record, event, function, assignment)
-        self.dispatcher.pump()
+                dispatcher.accept(record, event, function, assignment)
+        dispatcher.pump()
 
     def _letter_again(self, assignment: Assignment, record: Record, event: Event, end: Bury) -> None:
         assignment.progress.announce_letter(record.offset, end.cause)
@@ -493,14 +514,16 @@ class World:
                 self.dirty(assignment)
 
         assignment.settling += 1
-        self.dispatcher._tasks.spawn(bury())
+        self._dispatcher(assignment)._tasks.spawn(bury())
 
     async def _commit(self) -> None:
         """A round of the committer."""
         assignments = [assignment for assignment in self.to_commit if not assignment.closed]
         self.to_commit = {}
-        self.vendor.commits += 1
-        begun = self.vendor.commits
+        begun = 0
+        for one in self.connections:
+            one.vendor.commits += 1
+            begun = one.vendor.commits
         begin_round(assignments)
         results = self.ledger.take()
         commits = [(assignment, assignment.progress.snapshot(), assignment.round) for assignment in assignments]
@@ -509,23 +532,26 @@ class World:
             self.to_commit.update(dict.fromkeys(assignments))
             return
         self.durable = begun
-        released = False
+        released: dict[Dispatcher, None] = {}
         for assignment, commit, number in commits:
             self.committed[assignment.partition] = commit
             assignment.confirmed(number)
-            released |= self.dispatcher.lane.committed(assignment)
+            dispatcher = self._dispatcher(assignment)
+            if dispatcher.lane.committed(assignment):
+                released[dispatcher] = None
             if assignment.wants_commit:
                 self.dirty(assignment)
-        if released:
-            self.dispatcher.pump()
+        for dispatcher in released:
+            dispatcher.pump()
 
     async def _crash(self) -> None:
         self.crashes += 1
         self._check_suspects()
-        self.connector.cut_off()
+        for one in self.connections:
+            one.connector.cut_off()
         self._cancel()
         self.ledger.take()
-        await self.dispatcher.close()
+        await self._close()
         self.clock.advance(self.dice.uniform(0, 10))
         self._start()
 
@@ -541,12 +567,13 @@ class World:
         self.crashes += 1
         assignments = list(self.assignments.values())
         for assignment in assignments:
-            self.dispatcher.disown(assignment)
+            self._dispatcher(assignment).disown(assignment)
         for _ in range(self.dice.randrange(5)):
-            self.connector.answer_one()
+            self.dice.choice(self.connections).connector.answer_one()
             await asyncio.sleep(0)
-        self.cut_off |= self.connector.under_way()
-        self.connector.cut_off()
+        for one in self.connections:
+            self.cut_off |= one.connector.under_way()
+            one.connector.cut_off()
         for assignment in assignments:
             for task in list(assignment.calls.values()):
                 task.cancel()
@@ -555,7 +582,7 @@ class World:
             assignment.closed = True
         await self.ledger.publish(self.ledger.take())
         self.committed = {assignment.partition: assignment.progress.last() for assignment in assignments}
-        await self.dispatcher.close()
+        await self._close()
         self._start()
 
     def _read(self) -> None:
@@ -571,75 +598,93 @@ class World:
     def _check_suspects(self) -> None:
         """The worker dies now. What the next one suspects is what was out and one window, both of this worker.
 
-        Beside what nobody heard the end of, and what an earlier crash has left. Never what was heard to be done
-        before the last commit began.
+        Of each connection, beside what nobody heard the end of, and what an earlier crash has left. Never what was
+        heard to be done before the last commit began.
         """
-        suspects = {event.id: event for event in self._suspected() if event.id not in self.suspects}
-        known = {name for name in suspects if self.vendor.answered.get(name, self.durable) < self.durable}
-        assert not known, f"answered before the last commit, and suspected: {known}"
-        new = [event for name, event in suspects.items() if name not in self.vendor.unanswered | self.cut_off]
-        calls = sum(1 / FUNCTIONS[event.object, event.operation].batch_max for event in new)
-        assert calls < 2 * self.concurrency + 1, f"{calls} calls are suspected, {self.concurrency} at once"
-        self.suspects |= suspects.keys()
+        for one in self.connections:
+            suspects = {event.id: event for event in self._suspected(one) if event.id not in self.suspects}
+            known = {name for name in suspects if one.vendor.answered.get(name, self.durable) < self.durable}
+            assert not known, f"answered before the last commit, and suspected: {known}"
+            new = [event for name, event in suspects.items() if name not in one.vendor.unanswered | self.cut_off]
+            calls = sum(1 / FUNCTIONS[event.object, event.operation].batch_max for event in new)
+            assert calls < 2 * one.concurrency + 1, f"{calls} calls are suspected, {one.concurrency} at once"
+            self.suspects |= suspects.keys()
 
-    def _suspected(self) -> Iterator[Event]:
-        for partition, log in self.records.items():
+    def _suspected(self, of: SimConnection) -> Iterator[Event]:
+        for partition in of.partitions:
             heir = Progress(self.committed.get(partition))
-            for record in log[heir.start :]:
+            for record in self.records[partition][heir.start :]:
                 event = codec.decode(record)
                 repeatable = FUNCTIONS[event.object, event.operation].idempotent
                 if heir.receive(record.offset) and heir.suspected(record.offset) and not repeatable:
                     yield event
 
     def check(self) -> None:
+        expected = {f"e{number}" for number in range(self.events)}
         ended = {result.id for result in self.results}
-        expected = {f"e{offset}" for offset in range(self.events)}
         assert ended == expected, f"silent: {expected - ended}"
-        delivered = {r.id for r in self.results if r.outcome == "delivered"}
-        dead_lettered = {letter.event_id for letter in self.letters}
-        assert delivered <= self.vendor.known, f"claimed but never done: {delivered - self.vendor.known}"
-        superseded = {r.id for r in self.results if r.outcome == "superseded"}
-        assert expected <= delivered | dead_lettered | superseded
+        for one in self.connections:
+            Reckoning(self, one).check()
+
+
+class Reckoning:
+    """What became of one connection's events, beside what its vendor has done."""
+
+    def __init__(self, world: World, of: SimConnection) -> None:
+        self._of, self._vendor = of, of.vendor
+        decoded = (codec.decode(record) for partition in of.partitions for record in world.records[partition])
+        self._events = {event.id: event for event in decoded}
+        self._results = [result for result in world.results if result.connection == of.slug]
+        self._letters = [letter for letter in world.letters if letter.connection == of.slug]
+        self._doubted = of.vendor.unanswered | world.suspects | world.cut_off
+
+    def check(self) -> None:
+        delivered = {r.id for r in self._results if r.outcome == "delivered"}
+        dead_lettered = {letter.event_id for letter in self._letters}
+        assert delivered <= self._vendor.known, f"claimed but never done: {delivered - self._vendor.known}"
+        superseded = {r.id for r in self._results if r.outcome == "superseded"}
+        assert self._events.keys() == delivered | dead_lettered | superseded
         self._check_superseded(superseded, delivered)
         self._check_doubles()
         self._check_crashes()
-        unknown = {letter.event_id for letter in self.letters if letter.verdict == "unknown-outcome"}
-        assert unknown <= self.vendor.unanswered | self.suspects | self.cut_off, "dead-lettered, and never in doubt"
-        assert not self.vendor.after_letter, f"dead-lettered, and done all the same: {self.vendor.after_letter}"
-        if self.parked_keys and not self.coalesce:  # one call for several has an end for all, also an unknown one
+        unknown = {letter.event_id for letter in self._letters if letter.verdict == "unknown-outcome"}
+        assert unknown <= self._doubted, "dead-lettered, and never in doubt"
+        after_letter = self._vendor.after_letter
+        assert not after_letter, f"dead-lettered, and done all the same: {after_letter}"
+        if (
+            self._of.parked_keys and not self._of.coalesce
+        ):  # one call for several has an end for all, an unknown one too
             self._check_parked()
         self._check_order()
 
     def _check_parked(self) -> None:
         """Behind the first letter of a key nothing is done any more."""
         first: dict[str, int] = {}
-        for letter in self.letters:
+        for letter in self._letters:
             assert letter.event_id is not None
             key, number = codec.decode(letter.record).record_key, int(letter.event_id[1:])
             first[key] = min(first.get(key, number), number)
-        for _, event in self.vendor.performed:
+        for _, event in self._vendor.performed:
             number = int(event.id[1:])
             assert number <= first.get(event.record_key, number), f"{event.id} went past the letter of its key"
 
     def _check_superseded(self, superseded: set[str], delivered: set[str]) -> None:
         """Only a deletion makes a change superfluous, one that was made."""
-        decoded = (codec.decode(record) for log in self.records.values() for record in log)
-        events = {event.id: event for event in decoded}
         for event_id in superseded - delivered:
-            event = events[event_id]
+            event = self._events[event_id]
             assert any(
                 other.operation is Operation.DELETE
                 and other.record_key == event.record_key
                 and int(other.id[1:]) > int(event_id[1:])
-                for other in (events[one] for one in delivered)
+                for other in (self._events[one] for one in delivered)
             ), event_id
 
     def _check_doubles(self) -> None:
         times: dict[str, int] = defaultdict(int)
-        for _, event in self.vendor.performed:
+        for _, event in self._vendor.performed:
             times[event.id] += 1
-        told = {r.id for r in self.results if r.possible_duplicate}
-        for _, event in self.vendor.performed:
+        told = {r.id for r in self._results if r.possible_duplicate}
+        for _, event in self._vendor.performed:
             if times[event.id] > 1 and not FUNCTIONS[event.object, event.operation].idempotent:
                 assert event.object in TOLD, f"{event.id} ({event.object}) was done {times[event.id]} times"
                 assert event.id in told, f"{event.id} was doubled and nobody was told"
@@ -647,25 +692,27 @@ class World:
     def _check_crashes(self) -> None:
         """A crash repeats no more calls that count than could be in flight."""
         repeated: dict[int, set[int]] = defaultdict(set)
-        for life, event in self.vendor.performed:
-            first, call = self.vendor.calls[event.id]
-            if event.object in TOLD and life > first and event.id not in self.vendor.unanswered:
+        for life, event in self._vendor.performed:
+            first, call = self._vendor.calls[event.id]
+            if event.object in TOLD and life > first and event.id not in self._vendor.unanswered:
                 repeated[first].add(call)
         for life, calls in repeated.items():
-            assert len(calls) <= self.concurrency, f"life {life}: {len(calls)} calls, {self.concurrency} at once"
+            assert len(calls) <= self._of.concurrency, (
+                f"life {life}: {len(calls)} calls, {self._of.concurrency} at once"
+            )
 
     def _check_order(self) -> None:
         """Within an owner's life a key only goes forward; the next may repeat what can be repeated, but nothing from
         before a call that cannot, and what was last stays last.
         """
         by_key: dict[str, list[tuple[int, int, bool]]] = defaultdict(list)
-        for life, event in self.vendor.performed:
+        for life, event in self._vendor.performed:
             repeatable = FUNCTIONS[event.object, event.operation].idempotent
             by_key[event.record_key].append((life, int(event.id[1:]), repeatable))
         for key, calls in by_key.items():
             for (life, offset, _), (next_life, next_offset, _) in itertools.pairwise(calls):
                 forward = life < next_life or offset <= next_offset
-                assert forward or self.coalesce, f"{key}: {calls}"  # a merged call, repeated one by one, goes back
+                assert forward or self._of.coalesce, f"{key}: {calls}"  # a merged call, repeated one by one, goes back
             for place, (_, offset, repeatable) in enumerate(calls):
                 later = [o for _, o, _ in calls[place:]]
                 assert repeatable or min(later) == offset, f"{key}: {calls}"
