@@ -21,9 +21,8 @@ from connectors.saas.google_sheets.layout import (
     Layout,
     Sheet,
     columns_of,
-    first_cell,
     header_of,
-    place_of,
+    title_in,
     whole_column,
 )
 from topics.event import exact_json
@@ -96,11 +95,11 @@ class Book:
         answer = await self._ask("POST", f"{self.url}/values:batchGetByDataFilter", _VALUES, self._rules, body)
         if not isinstance(answer, dict):
             return answer  # type: ignore[no-any-return]  # a verdict
-        found = [one["valueRange"] for one in answer["valueRanges"]]
-        places = [place_of(one["range"]) for one in found]
-        if any(title != sheet.title for title, _ in places):
+        places = [one["valueRange"]["range"] for one in answer["valueRanges"]]
+        if any(title_in(place) != sheet.title for place in places):
             return RENAMED
-        if [first for _, first in places] != [first_cell(area) for area in areas]:
+        found = _of_areas(answer["valueRanges"], areas)
+        if found is None:
             return Retry(f"{len(areas)} ranges were asked for, and the answer has others: {places}")
         return [one.get("values") or [] for one in found]
 
@@ -138,6 +137,22 @@ class Book:
         found = expected.body_of(reply)
         refused = refusal(reply, found, rules, expected, self._sender.now())
         return found if refused is None else refused
+
+
+def _of_areas(matched: Sequence[Mapping[str, Any]], areas: Sequence[Area]) -> list[Mapping[str, Any]] | None:
+    """Of each area its range: the answer says which filters a range matched, one or several, and promises no order."""
+    known = {
+        _told(one.get("gridRange") or {}): each["valueRange"]
+        for each in matched
+        for one in each.get("dataFilters") or ()
+    }
+    found = [known[_told(area)] for area in areas if _told(area) in known]
+    return found if len(found) == len(areas) else None
+
+
+def _told(area: Mapping[str, int]) -> frozenset[tuple[str, int]]:
+    """Without the zeros, which may be left out."""
+    return frozenset((name, at) for name, at in area.items() if at and name != "sheetId")
 
 
 def failed(verdict: Verdict) -> CallFailed:

@@ -89,16 +89,6 @@ def key_text(value: Any) -> str:
     return "" if value is None else str(as_text(value)).strip()
 
 
-def letters(column: int) -> str:
-    """The letters of a column that is counted from 0: A, B, ..., Z, AA."""
-    text = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        text = chr(ord("A") + rest) + text
-    return text
-
-
 def whole_column(column: int) -> Area:
     return {"startColumnIndex": column, "endColumnIndex": column + 1}
 
@@ -108,17 +98,10 @@ def rows_between(first: int, last: int) -> Area:
     return {"startRowIndex": first - 1, "endRowIndex": last}
 
 
-def first_cell(area: Area) -> str:
-    """As the address of an area begins: ``B1``."""
-    return f"{letters(area.get('startColumnIndex', 0))}{area.get('startRowIndex', 0) + 1}"
-
-
-def place_of(address: str) -> tuple[str, str]:
-    """The title of the sheet and the first cell of an address of Google's: ``'It''s'!B1:B9`` is (It's, B1)."""
-    title, _, cells = address.rpartition("!")
-    if title.startswith("'"):
-        title = title[1:-1].replace("''", "'")
-    return title, cells.partition(":")[0]
+def title_in(address: str) -> str:
+    """The sheet of an address of Google's: ``'It''s'!B1:B9`` is one of It's."""
+    title = address.rpartition("!")[0]
+    return title[1:-1].replace("''", "'") if title.startswith("'") else title
 
 
 def header_of(values: Sequence[Any]) -> tuple[str, ...]:

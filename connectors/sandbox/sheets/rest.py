@@ -124,10 +124,7 @@ class Sheets:
             return answer(200, {"spreadsheetId": book.id, "valueRanges": ranges})
         body = call.json()
         if verb == "batchGetByDataFilter":
-            return answer(
-                200,
-                {"spreadsheetId": book.id, "valueRanges": [_filtered(book, one, body) for one in body["dataFilters"]]},
-            )
+            return answer(200, {"spreadsheetId": book.id, "valueRanges": _matched(book, body)})
         if verb == "batchClear":
             for where in body["ranges"]:
                 grid, area = book.place(where)
@@ -177,9 +174,16 @@ def _asks(call: Call) -> bool:
     return call.method == "GET" or call.path.endswith(":batchGetByDataFilter")
 
 
-def _filtered(book: Book, one: dict[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a GridRange, with their address."""
-    where = one["gridRange"]
+def _matched(book: Book, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The values of each GridRange, once for all filters that mean the same, in no order that anybody has promised."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in reversed(asked["dataFilters"]):
+        values = _filtered(book, one["gridRange"], asked)
+        found.setdefault(values["range"], {"valueRange": values, "dataFilters": []})["dataFilters"].append(one)
+    return list(found.values())
+
+
+def _filtered(book: Book, where: Mapping[str, int], asked: Mapping[str, Any]) -> dict[str, Any]:
     grid = book.by_number(where.get("sheetId", 0))
     top, left = where.get("startRowIndex", 0), where.get("startColumnIndex", 0)
     bottom, right = where.get("endRowIndex", grid.rows), where.get("endColumnIndex", grid.columns)
@@ -189,8 +193,7 @@ def _filtered(book: Book, one: dict[str, Any], asked: Mapping[str, Any]) -> dict
     found = grid.values(Area(top, left, bottom, right), formatted=formatted)
     title = grid.title if grid.title.isalnum() else "'" + grid.title.replace("'", "''") + "'"
     address = f"{title}!{name(left)}{top + 1}:{name(min(right, grid.columns) - 1)}{min(bottom, grid.rows)}"
-    values = {"range": address, "majorDimension": "ROWS", **({"values": found} if found else {})}
-    return {"valueRange": values, "dataFilters": [one]}
+    return {"range": address, "majorDimension": "ROWS", **({"values": found} if found else {})}
 
 
 def _values(call: Call, book: Book, where: str) -> dict[str, Any]:

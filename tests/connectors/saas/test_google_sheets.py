@@ -29,7 +29,7 @@ from connectors.errors import BadConnection, CallFailed, UnknownFunction
 from connectors.registry import manifest
 from connectors.saas.google_sheets.cells import cell
 from connectors.saas.google_sheets.connector import GoogleSheetsConnector
-from connectors.saas.google_sheets.layout import Layout, Sheet, letters
+from connectors.saas.google_sheets.layout import Layout, Sheet, title_in
 from connectors.sandbox.faults import Fate, Faults
 from connectors.sandbox.server import Sandbox
 from connectors.sandbox.sheets.grid import Grid
@@ -316,6 +316,17 @@ async def test_a_sheet_that_is_renamed(sandbox: Sandbox, sheets: GoogleSheetsCon
     assert [read.detail, again.detail] == [[{"email": "b@x.com", "name": name}] for name in ("B", "B2")]
 
 
+async def test_one_cell(sandbox: Sandbox, sheets: GoogleSheetsConnector) -> None:
+    """In the smallest sheet there is the first row is the key column too: Google answers once for both."""
+    one = grid(sandbox)
+    one.rows = one.columns = 1
+    filled(sandbox, ["email"])
+    verdicts = [await sheets.deliver([event("upsert", email=f"{name}@x.com")]) for name in "ab"]
+
+    assert kinds([*verdicts[0], *verdicts[1]]) == [Delivered] * 2
+    assert rows_of(sandbox) == [["email"], ["a@x.com"], ["b@x.com"]]
+
+
 async def test_a_sheet_that_is_made_anew(sandbox: Sandbox, sheets: GoogleSheetsConnector) -> None:
     """One that was deleted and made again under its name has another number: it is looked for once more."""
     filled(sandbox, ["email"])
@@ -489,9 +500,11 @@ def test_the_address_of_a_spreadsheet() -> None:
 
 
 def test_names_in_addresses() -> None:
-    """Columns have letters, and a quote in a title is doubled."""
-    assert [letters(number) for number in (0, 25, 26, 701, 702)] == ["A", "Z", "AA", "ZZ", "AAA"]
+    """A quote in a title is doubled, and a title may have what separates it from the cells."""
+    addresses = {"'It''s'!A1:B9": "It's", "Leads!A1": "Leads", "'a!b'!C1:C9": "a!b"}
+
     assert Sheet("It's", 0, 1, 1).at("A:A") == "'It''s'!A:A"
+    assert [title_in(address) for address in addresses] == list(addresses.values())
 
 
 def test_keys(sheets: GoogleSheetsConnector) -> None:
