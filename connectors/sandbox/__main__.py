@@ -15,8 +15,11 @@ from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot import HubSpot
 from connectors.sandbox.odoo.wires import Odoo
 from connectors.sandbox.outage import Outage
+from connectors.sandbox.salesforce.rest import Salesforce
 from connectors.sandbox.server import Sandbox
+from connectors.sandbox.sheets.rest import Sheets
 from connectors.sandbox.slack import Slack
+from connectors.sandbox.xero.wires import Xero
 
 
 @click.command()
@@ -37,6 +40,10 @@ from connectors.sandbox.slack import Slack
 @click.option("--open-channels", is_flag=True, help="Slack: any name is a channel.")
 @click.option("--odoo-version", default=18, help="Odoo: JSON-2 is there from 19 on.", show_default=True)
 @click.option("--odoo-database", default="odoo", show_default=True)
+@click.option("--sheets-rate", default=0, help="Google Sheets: reads, and writes, per minute; 0: no limit.")
+@click.option("--xero-rate", default=0, help="Xero: requests per minute; 0: no limit.")
+@click.option("--xero-at-once", default=0, help="Xero: requests at once; 0: no limit.")
+@click.option("--salesforce-daily", default=0, help="Salesforce: requests per day; 0: no limit.")
 @click.option("--token", "tokens", multiple=True, help="The tokens that are good; none given: any is.")
 @click.option("--journal", type=click.Path(path_type=Path), help="Append each ledger entry to this file.")
 @click.option("--no-ledger", is_flag=True, help="Count only: for millions of requests.")
@@ -68,6 +75,14 @@ def _sandbox(options: dict[str, Any]) -> Sandbox:
             burst=options["slack_burst"],
             tokens=tokens,
             open_channels=options["open_channels"],
+        ),
+        salesforce=Salesforce(hubspot, daily=options["salesforce_daily"], tokens=tokens),
+        sheets=Sheets(hubspot, rate=options["sheets_rate"], tokens=tokens),
+        xero=Xero(
+            hubspot,
+            per_minute=options["xero_rate"],
+            at_once=options["xero_at_once"],
+            latency=options["latency"] if options["xero_at_once"] else 0.0,
         ),
         odoo=Odoo(hubspot, version=options["odoo_version"], database=options["odoo_database"]),
         journal=options["journal"],

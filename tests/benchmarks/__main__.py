@@ -31,6 +31,7 @@ from tests.benchmarks import (
     scaling,
     single,
     syncs,
+    vendors,
 )
 from tests.benchmarks.figures import Figure, show, write
 from tests.benchmarks.sizes import BIG, FULL, TINY, Sizes
@@ -58,6 +59,7 @@ CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "peers": peers_case.figures,
     "killed": killed.figures,
     "syncs": syncs.figures,
+    "vendors": vendors.figures,
 }
 ALONE = [case for case in CASES if case not in {"far-ends", "scaling", "keys", "peers", "refresh"}]
 """What needs nothing that must be downloaded first, and shows that all of it still runs: the rest is the same code, or

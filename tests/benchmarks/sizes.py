@@ -35,6 +35,8 @@ class Sizes:
     quiet: float = 1.0
     refreshed: int = 100_000
     fetched: int = 1_000_000
+    at_quota: float = 40.0
+    """Seconds that a vendor's quota takes for the events of each connector."""
     paced: float = 6.0
     """Seconds of steady load in which latencies are taken."""
 
@@ -60,5 +62,6 @@ TINY = Sizes(
     quiet=0.2,
     refreshed=200,
     fetched=3_000,
+    at_quota=2.0,
     paced=1.0,
 )
