@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from kafka.errors import KafkaTimeoutError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
 from kafka.util import Timer
@@ -191,6 +192,19 @@ def survive_refusals(producer: Any) -> None:
 def leave_exit_to_owner(producer: Any) -> None:
     """The library's own exit handler runs first and gives up after a second; who made the producer closes it."""
     producer._unregister_cleanup()
+
+
+def close_producer(producer: Any, timeout: float) -> None:
+    """Close it within about twice these seconds, and give up what is on its way.
+
+    The library's own close raises when that does not get through, and leaves its thread and connections behind.
+    """
+    try:
+        producer.close(timeout=timeout)
+    except KafkaTimeoutError:
+        producer._sender.force_close()
+        producer._sender.join(timeout)
+        producer._closed = True
 
 
 def is_dead(producer: Any) -> bool:

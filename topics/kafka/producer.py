@@ -35,6 +35,7 @@ BATCH_BYTES = 131_072
 ENVELOPE_BYTES = 16_384
 """What the wire adds to a record at the most (lengths, a batch's header): a topic's limit counts it, ours does not."""
 MAX_RESENDS = 3
+CLOSE_SECONDS = 1.0
 
 
 class Sent(Future[Position]):
@@ -195,7 +196,7 @@ class KafkaProducer:
             with self._lock:
                 raw, self._raw = self._raw, None
             if raw is not None:
-                raw.close(timeout=1.0)
+                guards.close_producer(raw, CLOSE_SECONDS)
             for sent in tuple(self._unresolved.values()):
                 sent.give_up(LogUnavailable("the producer was closed before the record was acknowledged"))
 

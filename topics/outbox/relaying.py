@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from topics.log import Partition
 from topics.outbox import postgres
@@ -172,7 +173,8 @@ class OutboxReader:
         try:
             yield
         except BaseException:
-            self._connection.execute(text("ROLLBACK"))
+            with suppress(DBAPIError, WarehouseUnavailable):  # SQLite has rolled back already when its disk is full
+                self._connection.execute(text("ROLLBACK"))
             raise
         self._connection.execute(text("COMMIT"))
 

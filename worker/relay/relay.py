@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ from topics.backlog import event_ids
 from topics.errors import LogError, LogUnavailable, RecordRefused, StoreUnavailable
 from topics.event.codec import TYPE_PREFIX, Encoded, Stamp
 from topics.event.event import Operation, Options
-from topics.log import Log, Partition, Producer
+from topics.log import Failures, Log, Partition, Producer
 from topics.outbox.errors import WarehouseUnavailable
 from topics.outbox.outbox import Outbox
 from topics.outbox.relaying import OutboxReader, Row, fields_of
@@ -33,6 +34,8 @@ MARK_S = 30.0
 STANDBY_S = 1.0
 SETTLE_S = 1.0
 """What a killed relay had handed to the network may still arrive: it is waited for before the topics are read."""
+STOP_S = 2.0
+"""For this long, at least, a relay that is to stop waits for the log's answer."""
 IDLE_S = 0.5
 """A notification wakes a relay on PostgreSQL; this is the fallback, and how long a stop waits."""
 POLL_S = 0.02
@@ -205,7 +208,7 @@ class Relay:
         ]
         done, refused, stuck, failure = list[Row](), [*batch.refused], set[Record](), None
         for slug, future in sent:
-            failures, rows = future.result(), [row for row, _ in batch.new[slug]]
+            failures, rows = self._answer(future), [row for row, _ in batch.new[slug]]
             if not failures:
                 done += rows
                 continue
@@ -219,6 +222,15 @@ class Relay:
                 elif record_of(row) not in stuck:
                     done.append(row)
         return done, refused, stuck, failure
+
+    def _answer(self, future: Future[Failures]) -> Failures:
+        """Raises ``LogUnavailable`` when the log is silent for so long that a relay which is to stop waits no more."""
+        while True:
+            try:
+                return future.result(timeout=STOP_S)
+            except TimeoutError:
+                if self._stop.is_set():
+                    raise LogUnavailable("stopped before the log had confirmed what was sent") from None
 
     def _judged(self, rows: Sequence[Row], memory: Memory | None) -> _Batch:
         """So many of the rows, from the first on, as may be in the log together before any of them is removed."""
