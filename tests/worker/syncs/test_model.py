@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import text
 
 from tests.worker.syncs.conftest import World, sync_of
 from topics.log import Position
+from worker.clock import SystemClock
 from worker.syncs.definition.model import Sync
 from worker.syncs.plan import maker
 from worker.syncs.run import sending
@@ -74,6 +76,16 @@ class Crashes:
             self.happened[where] += 1
             raise Killed(where)
         self.left -= self.left > 0
+
+
+class Skewed(SystemClock):
+    """Runs take place on machines that do not agree on the time: up to a day apart."""
+
+    def __init__(self, dice: Random) -> None:
+        self._dice = dice
+
+    def now(self) -> float:
+        return super().now() + self._dice.uniform(-86_400, 86_400)
 
 
 class _Producer:
@@ -147,6 +159,7 @@ def test_the_destination_is_what_the_query_says(
     """Nothing is lost and nothing is in the log twice, wherever runs are cut off and whatever is refused meanwhile."""
     dice = Random(seed)
     crashes = Crashes(dice, monkeypatch)
+    world.runner = replace(world.runner, clock=Skewed(Random(seed)))
     refusing = sync.mode != "full"
     seen: list[str] = []
     world.people(10, 40)
