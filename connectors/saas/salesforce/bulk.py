@@ -79,7 +79,10 @@ class Bulk:
         if not isinstance(made, Mapping):
             return made  # type: ignore[no-any-return]  # a verdict
         filled = await self._ask("PUT", f"/{made['id']}/batches", _TAKEN, self.asking, sheet.csv())
-        return str(made["id"]) if filled is None or isinstance(filled, str | Mapping) else filled
+        if filled is None or isinstance(filled, str | Mapping):
+            return str(made["id"])
+        await self._aborted(str(made["id"]), None)  # it would stay open for days
+        return filled  # type: ignore[no-any-return]  # a verdict
 
     async def _finished(self, job: str) -> Any:
         """The job as it ended, or as it stands open because its closing never came; or the verdict on not knowing."""

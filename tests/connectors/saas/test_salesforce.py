@@ -557,6 +557,7 @@ async def test_answers_that_a_job_loses(  # noqa: PLR0917
         )
 
         assert kinds(verdicts) == [wanted] * 3
+    assert "Open" not in {job.state for job in sandbox.salesforce.ingest.jobs.values()}
 
 
 @pytest.mark.parametrize(("performed", "expected"), [(True, Delivered), (False, Retry)])

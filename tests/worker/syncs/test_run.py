@@ -461,3 +461,30 @@ def test_a_destination_that_cannot_be_looked_at(  # noqa: PLR0917
 
     with pytest.raises(SourceFailed, match=f"Real cannot be looked at.*{said}"):
         world.runner.at_the_destination(plan, target, 3)
+
+
+def test_a_plan_that_removes_beside_the_destination(world: World, tmp_path: Path) -> None:
+    """A record that is to be removed differs as long as it is there; one that is gone is as the sync wants it."""
+    world.people(1, 3)
+    with running(Sandbox(latency=0.0)) as sandbox:
+        settings = {"base_url": sandbox.url, "allow_private_addresses": True, "spreadsheet_id": "sandbox"}
+        store = Connections(world.store, world.settings.secret_key, check=registry.check)
+        store.add(
+            "Real",
+            "google_sheets",
+            settings={**settings, "unique": {"Leads": "email"}},
+            secrets={"access_token": "t"},
+            limits={"rate": 1_000},
+        )
+        sync = sync_of(
+            connection="Real", object="Leads", key="email", map={"email": "email"}, operation="upsert", mode="mirror",
+            removed="delete",
+        )  # fmt: skip
+        world.run(sync)
+        world.write("DELETE FROM people WHERE id < 3")
+        sandbox.google_sheets.books["sandbox"].write("Leads!A1", [["email"], ["u1@acme.com"]], entered=False)
+        plan, target = world.runner.plan(sync, tmp_path / "plan")
+        found = world.runner.at_the_destination(plan, target, 5)
+
+    assert (found.looked, found.same, found.absent) == (2, 1, [])
+    assert found.differing == {"u1@acme.com": {"record": ("there", "removed")}}

@@ -15,6 +15,7 @@ from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.source import parse_time
 from connectors.engine.template.text import spelled
 from connectors.errors import UnknownFunction
+from topics.event.event import Operation
 from worker.syncs.errors import SourceFailed
 from worker.syncs.plan.file import Line
 from worker.syncs.plan.target import Target
@@ -61,6 +62,8 @@ async def _compared(target: Target, connector: Connector, changes: Iterable[Chan
         for change in changes:
             found.looked += 1
             differing = await look.differing(change)
+            if look.removes(change):  # what is gone is as the sync wants it
+                differing = {} if differing is None else {"record": ("there", "removed")}
             if differing is None:
                 found.absent.append(change.key)
             elif differing:
@@ -82,6 +85,9 @@ class Look:
         self._reading = capabilities.reading(target.connection, target.sync.object)
         if not self._reading.kinds:
             raise self._failed(f"{target.connection.connector} has no get, list or findone of {target.sync.object}")
+
+    def removes(self, change: Change) -> bool:
+        return self._target.functions[change.kind].operation is Operation.DELETE
 
     async def differing(self, change: Change) -> dict[str, tuple[Any, Any]] | None:
         """Per field what is there and what would be sent; None: there is no record."""
