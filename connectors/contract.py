@@ -195,6 +195,9 @@ class Connector(Protocol):
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
         """The ordering key a producer gives an event of this kind: the record's id, its upsert property, a channel."""
 
+    def refuses(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
+        """Why an event with these fields must not even be kept, in a log and in letters; None: it may be."""
+
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
         """Carry the events to the vendor; as many verdicts as events, in their order.
 

@@ -152,6 +152,8 @@ class Channel:
             key = self._connector.record_key(kind.object, kind.operation, sendable)
         if key is not None and not 0 < len(key) <= MAX_KEY:
             raise BadField(f"the key of this {kind.object} has {len(key)} characters; it has 1 to {MAX_KEY}")
+        if (refused := self._connector.refuses(kind.object, kind.operation, sendable)) is not None:
+            raise BadField(f"this {kind.object} cannot be sent: {refused}")
         try:
             value = to_json(sendable) if sendable is fields else exact_json.dumps(sendable)
             if len(value) > MAX_DIGITS:  # long enough for an integer that no worker reads

@@ -77,6 +77,9 @@ class NativeConnector(ABC):
         key = self._function(object_name, operation)[1]
         return None if key is None else key(fields)
 
+    def refuses(self, object_name: str, operation: OperationName, fields: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+        return None
+
     def _function(self, object_name: str, operation: OperationName) -> tuple[Function, Key | None]:
         known = self._known.get((object_name, operation))
         if known is None:

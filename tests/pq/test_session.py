@@ -208,6 +208,22 @@ def test_an_impatient_script_is_told_what_it_waits_for(
     assert told.startswith("waiting for an outcome on Hubspot: the connection waits: no worker: none runs")
 
 
+def test_no_credential_reaches_the_log(session: Session, connections: Connections, emitted: Emitted) -> None:
+    """A raw call with a key of its own is refused where it is written, whatever its ordering key; a clean one goes."""
+    connections.add(
+        "Erp", "http", settings={"base_url": "http://127.0.0.1:9", "allow_private_addresses": True}, secrets={}
+    )
+    erp = pq.connect("Erp")
+    with pytest.raises(pq.BadField, match="the header X-Api-Key looks like a credential"):
+        erp.add("order", path="/orders", headers={"X-Api-Key": "s3cret"}, body={})
+    with pytest.raises(pq.BadField, match="the parameter token looks like a credential"):
+        erp.update("order", path="/orders/1?token=s3cret", body={})
+    erp.add("order", path="/orders", body={"password": "of a new user"})
+    pq.flush()
+
+    assert [event.fields["path"] for event in emitted("erp")] == ["/orders"]
+
+
 def test_a_script_hears_of_its_mistakes_at_its_own_line(session: Session, emitted: Emitted) -> None:
     """Unknown names, unknown functions, values and sizes that cannot be: raised by the call, nothing is sent."""
     hubspot = pq.connect("Hubspot")

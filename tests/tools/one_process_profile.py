@@ -79,6 +79,9 @@ class Saas:
             raise UnknownFunction(f"unknown function {operation} {object_name}: connector acme 1.0 has contact")
         return FUNCTIONS[operation]
 
+    def refuses(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
+        return None
+
     def record_key(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
         return None
 

@@ -116,6 +116,9 @@ class HttpConnector:
             return None
         return plan.key(spelled(fields, plan.unique) if self.any_case else fields)
 
+    def refuses(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+        return None
+
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
         plan = self.plan(batch[0].object, batch[0].operation)
         if plan.batch is not None and (len(batch) > 1 or plan.call is None):

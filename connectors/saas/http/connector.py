@@ -8,6 +8,8 @@ The event's object is a label, for people and for order; its fields are the call
     headers   besides the connection's own
     body      a JSON value, or text
 
+A header or parameter that looks like a credential is refused before the event is kept (``credentials.py``).
+
 Every 2xx is a success, unless the connection says more: ``success_when`` (true of a success), ``fails_when`` and
 ``throttled_when`` (true of a 2xx that is none). A web page is no answer, unless ``media_type`` says that it is.
 
@@ -30,19 +32,23 @@ from connectors.contract import Function, Page, Verdict
 from connectors.engine.functions import IDEMPOTENT
 from connectors.engine.manifest.errors import Meaning
 from connectors.engine.manifest.read import ColumnName, Sync
-from connectors.engine.runner.calls import Base, Prepared, idempotency_key, with_params
+from connectors.engine.runner.calls import Base, Prepared, compile_call, idempotency_key, with_params
 from connectors.engine.runner.delivery import deliver_one
 from connectors.engine.runner.expected import ANY_MEDIA_TYPE, PAGE, UNREADABLE, Expected, as_list, body_of, compile_says
 from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.runner.sender import Sender
+from connectors.engine.runner.source import Turning
 from connectors.engine.runner.verdicts import Row, Rules
 from connectors.engine.runner.written import Written
 from connectors.engine.template.keys import short_key
 from connectors.engine.template.paths import Look, compile_path
-from connectors.engine.template.template import Scope
+from connectors.engine.template.template import Missing, Scope
 from connectors.engine.template.text import as_text
+from connectors.engine.transport.reply import Reply
 from connectors.errors import BadConnection, CallFailed
+from connectors.saas.http.credentials import credential
+from connectors.saas.http.pages import CALL, PAGING, paging_of
 from topics.event import exact_json
 from topics.event.event import Event, Operation
 
@@ -73,6 +79,8 @@ class RawCall:
     base: Base
     expected: Expected
     idempotency_header: str | None
+    own_header: str
+    own_parameter: str
     id_at: Look | None = ID_AT
     detail_at: Look = WHOLE
 
@@ -81,6 +89,8 @@ class RawCall:
         if not FIELDS.issuperset(fields):
             known, unknown = ", ".join(sorted(FIELDS)), min(set(fields) - FIELDS)
             raise ValueError(f"a raw call takes {known}, and not {unknown!r}: what is to be sent goes into body")
+        if event is not None and (reason := self.refuses(fields)) is not None:
+            raise ValueError(reason)
         params = _mapping(fields, "params")
         if self.base.params:
             params = {**self.base.params, **params}
@@ -92,6 +102,10 @@ class RawCall:
         method = method_of(fields, event.operation if event else Operation.ADD)
         url = self._url(fields)
         return Prepared(method, with_params(url, params) if params else url, headers, content)
+
+    def refuses(self, fields: Mapping[str, Any]) -> str | None:
+        """Why an event of this call must not be kept."""
+        return credential(fields, self.own_header, self.own_parameter)
 
     def _url(self, fields: Mapping[str, Any]) -> str:
         path = fields.get("path")
@@ -126,7 +140,8 @@ class RawConnector(HttpConnector):
         extra = {str(name): str(as_text(value)) for name, value in _mapping(self.values, "headers").items()}
         base = self.sender.base
         self.sender.base = base._replace(headers={**base.headers, **extra})
-        self._call = RawCall(self.sender, self.sender.base, _expected(self.values), header)
+        own = str(self.values["api_key_header"]), str(self.values["query_api_key_name"])
+        self._call = RawCall(self.sender, self.sender.base, _expected(self.values), header, *own)
         self._any = {operation: self._plan(operation, sure=header is not None) for operation in Operation}
         self._resources = resources(self.values.get("resources") or {})
         self._twice = {name: replace(plan.rules, idempotent=True) for name, plan in self._any.items()}
@@ -189,21 +204,70 @@ class RawConnector(HttpConnector):
         rules = self._twice[event.operation] if twice else self._any[event.operation].rules
         return await deliver_one(self.sender, self._call, rules, Scope(event.fields, event), event)
 
-    async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:  # noqa: ARG002 - a label, one page
-        """``path``, ``params``, and ``records``: the JMESPath of the records in the answer. One page."""
+    def refuses(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - labels
+        return self._call.refuses(fields)
+
+    async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:
+        """What ``pages.py`` says; without a path, the connection's resource of that name."""
+        if "path" not in query:
+            return await self._resource(object_name, query, bookmark)
+        unknown = sorted(set(query) - CALL - PAGING)
+        if unknown:
+            known = ", ".join(sorted(CALL | PAGING))
+            raise CallFailed(f"this read does not take {', '.join(unknown)}; it takes {known}")
         try:
-            records_at = compile_path(str(query.get("records", "@")))
-            fields = {name: value for name, value in query.items() if name in {"path", "params", "headers"}}
-            prepared = self._call.prepare(Scope({**fields, "method": "GET"}))
+            paging = paging_of(query)
+            turn, records_at = paging.turn, compile_path(str(query.get("records", "@")))
+            if turn is not None and bookmark is None:
+                bookmark = turn.first()
+            params = paging.params(_mapping(query, "params"), bookmark)
+            call = {name: value for name, value in query.items() if name in CALL}
+            prepared = self._call.prepare(Scope({**call, "params": params, "method": "GET"}))
+            if turn is not None and turn.is_address(bookmark):
+                prepared = prepared._replace(url=self.sender.absolute(str(bookmark)))
         except ValueError as error:
             raise CallFailed(str(error)) from error
+        reply, body = await self._asked(prepared)
+        found = records_at(body)
+        if turn is None:
+            return _page(found if isinstance(found, list) else [found], None)
+        if not isinstance(found, list):
+            raise CallFailed(f"the answer has no list of records at {query.get('records', '@')!r}", status=reply.status)
+        return _page(found, turn.following(bookmark, reply, body, len(found)))
+
+    async def _resource(self, object_name: str, query: Mapping[str, Any], bookmark: str | None) -> Page:
+        spec = self._resources.get(object_name)
+        if spec is None:
+            known = f"; its resources are {', '.join(self._resources)}" if self._resources else ""
+            raise CallFailed(f"a read needs path, the text behind the connection's base URL{known}")
+        if query:
+            raise CallFailed(f"the resource {object_name} is read as it is: it takes no {', '.join(sorted(query))}")
+        request, turn = spec.all, Turning(spec.all)
+        call = compile_call(request, self.sender.base, {"settings": self.values, "object": {}})
+        if bookmark is None:
+            bookmark = turn.first()
+        try:
+            prepared = call.prepare(Scope({}, bookmark=turn.said(bookmark)))
+            if turn.is_address(bookmark):
+                prepared = prepared._replace(url=self.sender.absolute(str(bookmark)))
+        except (Missing, ValueError) as error:
+            raise CallFailed(f"the resource {object_name} cannot be asked for: {error}") from error
+        reply, body = await self._asked(prepared)
+        found = turn.records(body)
+        if not isinstance(found, list):
+            raise CallFailed(f"the answer has no list of records at {request.records!r}", status=reply.status)
+        return _page(found, turn.following(bookmark, reply, body, len(found)))
+
+    async def _asked(self, prepared: Prepared) -> tuple[Reply, Any]:
         reply = await self.sender.ask(prepared)
         body = body_of(reply)
         if not 200 <= reply.status < 300 or body is UNREADABLE:
             raise self.sender.call_failed(reply, body, self.asking, self.sender.base.expected)
-        found = records_at(body)
-        records = found if isinstance(found, list) else [found]
-        return Page([one if isinstance(one, dict) else {"value": one} for one in records if one is not None])
+        return reply, body
+
+
+def _page(records: list[Any], bookmark: str | None) -> Page:
+    return Page([one if isinstance(one, dict) else {"value": one} for one in records if one is not None], bookmark)
 
 
 def _values(event: Event, spec: Sync) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
@@ -89,7 +90,7 @@ async def test_everything_of_a_call(vendor: Vendor) -> None:
         ({"path": "/a/../../x"}, "climbs out"),
         ({"path": "/a", "name": "Acme"}, "not 'name'"),
         ({"path": "/a", "method": "BREW"}, "none of DELETE, GET"),
-        ({"path": "/a", "headers": {"Authorization": "x"}}, "own business"),
+        ({"path": "/a", "headers": {"Authorization": "x"}}, "it belongs to the connection (--secret access_token)"),
         ({"path": "/a", "headers": {"X-A": "1\r\nX-Evil: 1"}}, "X-A"),
         ({"path": "/a", "headers": {"X A": "1"}}, "X A"),
         ({"path": "/a", "headers": "X-A: 1"}, "not an object"),
@@ -251,6 +252,144 @@ async def test_reading(vendor: Vendor) -> None:
 
     assert [record["id"] for record in page.detail] == [1, 2]
     assert [request.path for request in vendor.received] == ["/parties?q=1", "/parties"]
+
+
+ITEMS = [[{"id": 1}, {"id": 2}], [{"id": 3}, {"id": 4}], [{"id": 5}]]
+
+
+def pages_of(**more: Any) -> list[Told]:
+    """Three pages; ``more`` by name: what each of the three has besides its items."""
+    return [
+        Told(body=json.dumps({"items": items, **{name: values[place] for name, values in more.items()}}).encode())
+        for place, items in enumerate(ITEMS)
+    ]
+
+
+async def everything(http: RawConnector, object_name: str, **query: Any) -> list[Any]:
+    """The ids of all pages, as a script's ``records`` goes through them."""
+    page = await http.read(object_name, query)
+    found = [*page.detail]
+    while page.bookmark is not None:
+        page = await http.read(object_name, query, page.bookmark)
+        found += page.detail
+    return [record["id"] for record in found]
+
+
+@pytest.mark.parametrize(
+    ("query", "more", "paths"),
+    [
+        (
+            {"pages": "bookmark", "next": "meta.next", "param": "after", "params": {"q": 1}},
+            {"meta": [{"next": "a"}, {"next": "b&c"}, {"next": ""}]},
+            ["/api/p?q=1", "/api/p?q=1&after=a", "/api/p?q=1&after=b%26c"],
+        ),
+        ({"pages": "offset", "param": "skip", "page_size": 2}, {}, ["?skip=0", "?skip=2", "?skip=4"]),
+        ({"pages": "number", "param": "page", "page_size": 2, "first": 0}, {}, ["?page=0", "?page=1", "?page=2"]),
+        ({"pages": "url", "next": "next"}, {"next": ["/p?x=1", "/p?x=2", None]}, ["", "?x=1", "?x=2"]),
+    ],
+)
+async def test_pages_of_a_read(
+    vendor: Vendor, query: dict[str, Any], more: dict[str, list[Any]], paths: list[str]
+) -> None:
+    """All pages, each once, by what the API leads on with."""
+    vendor.script = pages_of(**more)
+    http = made(vendor.url + "/api")
+    found = await everything(http, "party", path="/p", records="items", **query)
+    await http.close()
+
+    assert found == [1, 2, 3, 4, 5]
+    assert [one.path for one in vendor.received] == [path if path[:1] == "/" else f"/api/p{path}" for path in paths]
+
+
+async def test_pages_by_the_link_header(vendor: Vendor) -> None:
+    """RFC 8288; an address of another host is not followed: the credentials stay at home."""
+    first, second, last = pages_of()
+    link = (("Link", f'<{vendor.url}/p?page=2>; rel="next", <{vendor.url}/p>; rel="first"'),)
+    vendor.script = [Told(200, first.body, link), last]
+    http = made(vendor.url)
+    found = await everything(http, "party", path="/p", records="items", pages="link")
+    vendor.script = [Told(200, second.body, (("Link", '<https://evil.example/p>; rel="next"'),))]
+    page = await http.read("party", {"path": "/p", "records": "items", "pages": "link"})
+    with pytest.raises(CallFailed, match="connection of its own"):
+        await http.read("party", {"path": "/p", "records": "items", "pages": "link"}, page.bookmark)
+    await http.close()
+
+    assert found == [1, 2, 5]
+
+
+async def test_pages_of_a_resource(vendor: Vendor) -> None:
+    """What the connection says of its resources is what a refresh and a script read alike."""
+    resources = {
+        "party": {"all": {"path": "/p", "params": {"after": "$bookmark?"}, "records": "items", "bookmark": "next"}}
+    }
+    vendor.script = pages_of(next=["a", "b", None])
+    http = made(vendor.url, resources=resources)
+    found = await everything(http, "party")
+    with pytest.raises(CallFailed, match=r"a read needs path.*; its resources are party"):
+        await http.read("order", {})
+    with pytest.raises(CallFailed, match="it takes no limit"):
+        await http.read("party", {"limit": 1})
+    await http.close()
+
+    assert found == [1, 2, 3, 4, 5]
+    assert [request.path for request in vendor.received] == ["/p", "/p?after=a", "/p?after=b"]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"path": "/p", "pages": "sideways"}, "it is one of url, bookmark, offset, number, link"),
+        ({"path": "/p", "pages": "bookmark", "next": "n"}, "pages=bookmark needs param"),
+        (
+            {"path": "/p", "pages": "number", "param": "page", "page_size": 0},
+            "page_size: .* greater than or equal to 1",
+        ),
+        ({"path": "/p", "next": "n"}, "next: say how the pages follow each other"),
+        ({"path": "/p", "limit": 1}, "does not take limit; it takes first, headers"),
+        ({"path": "/p", "records": "x("}, "is not JMESPath"),
+        ({"path": "/p", "pages": "link", "records": "none"}, "no list of records at 'none'"),
+    ],
+)
+async def test_reads_that_are_refused(vendor: Vendor, query: dict[str, Any], words: str) -> None:
+    """What does not say how to go on is refused, and no filter is ignored."""
+    http = made(vendor.url)
+    with pytest.raises(CallFailed, match=words):
+        await http.read("party", query)
+    await http.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"path": "/a", "headers": {"X-API-Key": "k"}}, "the header X-API-Key looks like a credential"),
+        ({"path": "/a", "headers": {"Api-Token": "k"}}, "--set api_key_header=Api-Token"),
+        ({"path": "/a", "headers": {"x-auth-token": "k"}}, "the header x-auth-token"),
+        ({"path": "/a", "headers": {"Proxy-Authorization": "k"}}, "the header Proxy-Authorization"),
+        ({"path": "/a", "params": {"api_key": "k"}}, "the parameter api_key"),
+        ({"path": "/a?x=1&access_token=k"}, "the parameter access_token"),
+        ({"path": "/a", "params": {"mine": "k"}}, "--set query_api_key_name=mine"),
+        ({"path": "https://u:p@erp.example.com/a"}, "the user in the path"),
+        (
+            {
+                "path": "/a",
+                "headers": {"X-Request-Id": "1", "X-Author": "a"},
+                "params": {"page_token": "x", "key": "n"},
+            },
+            None,
+        ),
+        ({"path": "/users", "body": {"password": "first-one"}}, None),
+    ],
+)
+async def test_credentials_in_an_event(vendor: Vendor, fields: dict[str, Any], words: str | None) -> None:
+    """What looks like a credential is refused before it is kept in a log and in letters, and where it is sent."""
+    http = made(vendor.url, api_key_header="Api-Token", query_api_key_name="mine")
+    refused = http.refuses("party", Operation.ADD, fields)
+    (verdict,) = await http.deliver([event("add", **fields)])
+    await http.close()
+
+    assert (refused is None) == (words is None)
+    assert isinstance(verdict, Delivered if words is None else Rejected)
+    assert words is None or (words in str(refused) and not vendor.received)
 
 
 def test_keys() -> None:
