@@ -380,9 +380,19 @@ class World:
             key=f"k{key}",
             fields=fields,
         )
-        partition = of.partitions[zlib.crc32(event.record_key.encode()) % len(of.partitions)]
+        self._produce(of, event)
+
+    def _produce(self, of: SimConnection, event: Event) -> None:
+        self.append(of, codec.encode(event))
+
+    def append(self, of: SimConnection, encoded: codec.Encoded) -> None:
+        """To the partition of its key."""
+        partition = of.partitions[zlib.crc32(encoded.key) % len(of.partitions)]
         log = self.records[partition]
-        log.append(Record(partition, len(log), 0, *codec.encode(event)))
+        log.append(Record(partition, len(log), 0, *encoded))
+
+    def _ended(self) -> bool:
+        return all(not log or self._committed(partition) == len(log) for partition, log in self.records.items())
 
     def _start(self) -> None:
         ours = names.DEFAULT
@@ -445,7 +455,7 @@ class World:
 
     async def run(self) -> None:
         for _ in range(60_000):
-            if all(not log or self._committed(partition) == len(log) for partition, log in self.records.items()):
+            if self._ended():
                 break
             await self._step()
         else:

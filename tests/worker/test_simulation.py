@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from tests.tools.simulated_outbox import OutboxWorld
 from tests.tools.simulation import World
 
 SEEDS = int(os.environ.get("WRITEBACK_TEST_SEEDS", "800"))
@@ -47,3 +48,21 @@ def test_a_crash_at_every_step(seed: int) -> None:
     stride = 1 + steps // CRASHES
     for step in range(1 + seed % stride, steps, stride):
         asyncio.run(history(seed, 12, step))
+
+
+def test_events_out_of_an_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two relays, killed anywhere between the outbox and the topics: the same promises, each event once, in order."""
+    monkeypatch.setattr("worker.relay.relay.BATCH", 4)
+    kills = 0
+    for seed in range(20_000, 20_000 + max(1, SEEDS // 40)):
+        world = OutboxWorld(seed)
+        try:
+            asyncio.run(world.run())
+            world.check()
+        except BaseException as error:
+            error.add_note(f"it is the OutboxWorld of seed {seed}")
+            raise
+        finally:
+            world.close()
+        kills += world.kills
+    assert kills > SEEDS // 40
