@@ -22,4 +22,4 @@ def pytest_configure(config: pytest.Config) -> None:
     # Warnings are errors; kafka-python gives this one when it is imported on Python 3.11 and 3.12.
     config.addinivalue_line("filterwarnings", "ignore:(read_text|open_text) is deprecated:DeprecationWarning")
     # A connection that it gives up while connecting leaves its socket to the garbage collector, in whatever test runs.
-    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket:ResourceWarning")
+    config.addinivalue_line("filterwarnings", "ignore:unclosed <(socket.socket|ssl.SSLSocket):ResourceWarning")

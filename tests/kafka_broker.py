@@ -151,7 +151,12 @@ class ComposeBroker(Broker):
 
 
 class JavaBroker(Broker):
-    """One KRaft node from Maven Central's jars, with its own data folder."""
+    """One KRaft node from Maven Central's jars, with its own data folder.
+
+    ``formatting``: options for the tool that makes the data folder; it writes the users of SCRAM.
+    """
+
+    formatting: tuple[str, ...] = ()
 
     def __init__(self, *options: str) -> None:
         self._libs = cached_jars()
@@ -224,6 +229,7 @@ class JavaBroker(Broker):
             cluster,
             "-c",
             str(self._properties),
+            *self.formatting,
         ]
         done = subprocess.run(tool, capture_output=True, text=True, check=False)
         if done.returncode != 0:

@@ -9,6 +9,7 @@ from typing import Any
 from kafka import errors
 
 from topics.errors import CommitFenced, LogError, LogUnavailable, RecordRefused, RecordTooLarge, SettingsError
+from topics.kafka import diagnosis
 
 RECONNECT_MAX_MS = 1_000
 """With the client's own 30 s a consumer read again 43 s after a broker's restart, with this after 1.5 s (measured)."""
@@ -31,6 +32,9 @@ SETTINGS = frozenset(
     }
 )
 """What ``KafkaLog`` takes, by the client's own names."""
+
+_UNREACHED = "Unable to bootstrap"
+"""How the library's error begins when none of the servers could be talked to, for whatever reason."""
 
 REFUSALS = (
     errors.MessageSizeTooLargeError,
@@ -92,6 +96,23 @@ class Address:
         """The keyword arguments of a client of the library."""
         return {**self._common, "client_id": f"{self._client_prefix}-{name}" if name else self._client_prefix, **more}
 
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """The library's errors as ours, each naming the address."""
+        try:
+            yield
+        except (errors.RetriableError, errors.SaslAuthenticationFailedError, errors.UnrecognizedBrokerVersion) as error:
+            raise LogUnavailable(f"{self.name} does not answer: {self._said(error)}") from error
+        except errors.KafkaError as error:
+            raise LogError(f"{self.name}: {says(error)}") from error
+        except (RuntimeError, OSError) as error:  # the library's closed loop, a certificate that is not there
+            raise LogUnavailable(f"{self.name} cannot be reached: {says(error)}") from error
+
+    def _said(self, error: errors.KafkaError) -> str:
+        if _UNREACHED in str(error):
+            return diagnosis.why(self._common["bootstrap_servers"][0], self._common)
+        return says(error)
+
 
 def is_refusal(error: BaseException) -> bool:
     return isinstance(error, REFUSALS)
@@ -120,16 +141,3 @@ def commit_error(error: BaseException, what: str) -> LogError:
     if isinstance(error, _FENCES):
         return CommitFenced(f"{what} is not ours any more: {says(error)}")
     return LogUnavailable(f"Kafka did not commit {what}: {says(error)}")
-
-
-@contextlib.contextmanager
-def translated(address: str) -> Iterator[None]:
-    """The library's errors as ours, each naming the address."""
-    try:
-        yield
-    except (errors.RetriableError, errors.SaslAuthenticationFailedError, errors.UnrecognizedBrokerVersion) as error:
-        raise LogUnavailable(f"{address} does not answer: {says(error)}") from error
-    except errors.KafkaError as error:
-        raise LogError(f"{address}: {says(error)}") from error
-    except (RuntimeError, OSError) as error:  # the library's closed loop, a certificate that is not there
-        raise LogUnavailable(f"{address} cannot be reached: {says(error)}") from error

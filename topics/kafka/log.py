@@ -19,7 +19,7 @@ from kafka.protocol.consumer import IsolationLevel
 
 from topics.errors import LogError, LogUnavailable
 from topics.kafka import guards
-from topics.kafka.client import Address, translated
+from topics.kafka.client import Address
 from topics.kafka.commits import from_raw
 from topics.kafka.consumer import KafkaConsumer
 from topics.kafka.membership import Membership
@@ -120,7 +120,7 @@ class KafkaLog:
         return KafkaConsumer(Membership(self._address, group, pattern, member, self._owned_in), rebalance)
 
     def reader(self, starts: Mapping[Partition, int], *, strict: bool = False) -> Reader:
-        with translated(self._address.name):
+        with self._address.translated():
             return KafkaReader(self._address, starts, strict=strict)
 
     def commits_kept(self) -> float | None:
@@ -159,7 +159,7 @@ class KafkaLog:
         """Ask, and ask again while the broker says "not now" (it restarts, a coordinator moves)."""
         deadline = monotonic() + seconds
         while True:
-            with translated(self._address.name):
+            with self._address.translated():
                 try:
                     return request(self._admin())
                 except errors.RetriableError as error:

@@ -22,7 +22,7 @@ from kafka import errors
 
 from topics.errors import CommitFenced, LogError, LogUnavailable
 from topics.kafka import guards
-from topics.kafka.client import FATAL, commit_error, says, translated
+from topics.kafka.client import FATAL, commit_error, says
 from topics.kafka.membership import ROUND_MS, Membership, behind
 from topics.kafka.rebalance import Ownership
 from topics.kafka.records import UnreadableBatch
@@ -101,7 +101,7 @@ class Poller:
         """Connect, and begin; blocks while it connects, so not on the loop itself."""
         self._loop = loop
         try:
-            with translated(self._membership.address.name):
+            with self._membership.address.translated():
                 self._open()
         except LogError:
             self._post(self._owner.ended)

@@ -9,7 +9,7 @@ import kafka
 from kafka import errors
 
 from topics.kafka import guards
-from topics.kafka.client import Address, translated
+from topics.kafka.client import Address
 from topics.kafka.records import UnreadableBatch, read_directly
 from topics.log import Partition, Record, Unreadable, UnreadableRecords
 from topics.log.log_events import logger
@@ -45,7 +45,7 @@ class KafkaReader:
             self._consumer.seek(raw, starts[partition])
 
     def poll(self, timeout: float) -> list[Record]:
-        with translated(self._address.name):
+        with self._address.translated():
             try:
                 guards.before_round(self._consumer)
                 polled = self._consumer.poll(timeout_ms=timeout * 1_000, max_records=MAX_RECORDS)
