@@ -17,6 +17,7 @@ from tests.benchmarks import (
     dead,
     embedded,
     emitting,
+    faults,
     fetching,
     hot,
     idle,
@@ -59,9 +60,10 @@ CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "peers": peers_case.figures,
     "killed": killed.figures,
     "syncs": syncs.figures,
+    "faults": faults.figures,
     "vendors": vendors.figures,
 }
-ALONE = [case for case in CASES if case not in {"far-ends", "scaling", "keys", "peers", "refresh"}]
+ALONE = [case for case in CASES if case not in {"far-ends", "scaling", "keys", "peers", "refresh", "faults"}]
 """What needs nothing that must be downloaded first, and shows that all of it still runs: the rest is the same code, or
 dear at any size (dlt takes seconds to start)."""
 

@@ -28,6 +28,8 @@ class Sizes:
     hot: int = 2_000
     synced: int = 1_000_000
     """Rows of a table that a sync compares with its snapshot."""
+    contacts: int = 10_000
+    """Rows of a table that goes to HubSpot while things go wrong, beside drt."""
     outbox: int = 100_000
     """Rows of the warehouse's table."""
     asked: int = 100_000
