@@ -20,9 +20,10 @@ import tempfile
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -73,6 +74,9 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=16777216
 """
+
+
+B = TypeVar("B", bound="Broker")
 
 
 class NoBroker(Exception):
@@ -336,11 +340,11 @@ def running_broker() -> Iterator[Broker]:
         broker.close()
 
 
-@pytest.fixture(scope="session")
-def kafka() -> Iterator[Broker]:
-    """A started broker, shared by the session; skips with one loud line where none can be had, fails with CI=true."""
+@contextmanager
+def needed(make: Callable[[], B]) -> Iterator[B]:
+    """A started broker; skips with one loud line where none can be had, fails with CI=true."""
     try:
-        broker = find_broker(SHORT_LIVED)
+        broker = make()
         broker.start()
     except NoBroker as error:
         if os.environ.get("CI") == "true":
@@ -348,6 +352,13 @@ def kafka() -> Iterator[Broker]:
         pytest.skip(f"*** KAFKA TESTS SKIPPED: {error} ***")
     yield broker
     broker.close()
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Broker]:
+    """A started broker, shared by the session."""
+    with needed(lambda: find_broker(SHORT_LIVED)) as broker:
+        yield broker
 
 
 def main() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka_broker import NoBroker
+from tests.kafka_broker import needed
 from tests.topics.kafka.secured import PASSWORD, SCRAM, USER, SecuredBroker
 from topics.errors import LogError
 from topics.log.contract import Log, Partition
@@ -27,15 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def secured(folder: Path) -> Iterator[SecuredBroker]:
-    try:
-        broker = SecuredBroker(folder)
-        broker.start()
-    except NoBroker as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI needs a real Kafka: {error}")
-        pytest.skip(f"*** KAFKA TESTS SKIPPED: {error} ***")
-    yield broker
-    broker.close()
+    with needed(lambda: SecuredBroker(folder)) as broker:
+        yield broker
 
 
 settings = partial(Settings, single_host=True)
