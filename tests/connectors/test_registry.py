@@ -66,7 +66,7 @@ def test_build() -> None:
 def test_check() -> None:
     """A new connection is pinned to the newest version, and its settings are looked at."""
     assert check("slack", None, {}, ["access_token"]) == "1.0"
-    with pytest.raises(BadConnection, match="access_token is missing"):
+    with pytest.raises(BadConnection, match="bearer needs access_token or webhook needs webhook_url"):
         check("slack", None, {}, [])
     with pytest.raises(BadConnection, match=f"there are {', '.join(names())}"):
         check("zendesk", None, {}, [])

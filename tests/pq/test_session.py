@@ -44,7 +44,7 @@ def test_a_message_is_a_message(session: Session, emitted: Emitted) -> None:
     pq.flush()
 
     (event,) = emitted("slack")
-    assert (event.object, event.key, event.fields) == ("message", "QA", {"channel": "QA", "text": "x"})
+    assert (event.object, event.key, event.fields) == ("message", "qa", {"channel": "QA", "text": "x"})
     assert event.operation in {Operation.MESSAGE, Operation.ADD}
 
 
