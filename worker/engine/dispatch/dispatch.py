@@ -1,27 +1,26 @@
-"""Carries one connection's events: batch → deliver, then ``worker/engine/dispatch/settle.py`` decides and settles."""
+"""Carries one connection's events: says which may go out now. What makes the calls is ``calls.py`` beside this file."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from connectors.connections.store import Connection
-from connectors.contract import NO_EVIDENCE, CannotTell, Connector, Finding, Function, Unknown, Verdict
-from connectors.errors import Unreachable
+from connectors.contract import NO_EVIDENCE, Connector, Function
 from topics.event.event import Event
 from topics.log import Record
 from worker.background import BackgroundTasks
 from worker.clock import Timer
 from worker.engine.decide.decide import Bury, announced_letter, may_have_happened
 from worker.engine.destination.destination import Destination
+from worker.engine.dispatch.calls import Calls
 from worker.engine.dispatch.settle import Settler
 from worker.engine.lane.assignment import Assignment, Batch, Delivery
 from worker.engine.lane.functions import Functions, suspected
 from worker.engine.lane.lane import Lane
 from worker.engine.lane.parking import CLOSING, KeyPark
 from worker.engine.lane.window import LONGEST_WAIT
-from worker.engine.ports import Call, DispatchContext
-from worker.log_events import logger
+from worker.engine.ports import DispatchContext
 
 NEVER_IN_A_LANE = frozenset({"malformed", "unknown-function", "unknown-connection"})
 AT_ONCE = 0.001
@@ -32,7 +31,6 @@ class Dispatcher:
     """One open connection.
 
     ``park``: a record whose event died is parked (policy ``on_dead: park``); None: its later events go on.
-    ``out``: calls under way.
     """
 
     def __init__(
@@ -44,7 +42,6 @@ class Dispatcher:
         self.lane = Lane(coalesce=bool(connection.policy.get("coalesce")))
         self.destination = Destination(connection, connector, self.lane, context)
         self.park = park
-        self.out = 0
         self._tasks = BackgroundTasks(context.worker.failed)
         self._functions = Functions(connection, connector)
         self._settler = Settler(
@@ -57,13 +54,24 @@ class Dispatcher:
             tasks=self._tasks,
             pump=self.pump,
         )
+        self._calls = Calls(
+            connection.slug,
+            connector,
+            context,
+            lane=self.lane,
+            destination=self.destination,
+            settler=self._settler,
+        )
         self._worker = context.worker
         self._clock = context.clock
-        self._passes = context.passes
-        self._call_seconds = context.counters.calls[connection.slug]
         self._timer: Timer | None = None
         self._timer_at = float("inf")
         self._probing = False
+
+    @property
+    def out(self) -> int:
+        """Calls under way."""
+        return self._calls.under_way
 
     # -- in ---------------------------------------------------------------------------------------------------------
 
@@ -81,9 +89,9 @@ class Dispatcher:
         return self._functions.of(event)
 
     def announced_letter(self, record: Record, function: Function, assignment: Assignment) -> Bury | None:
-        """Not called any more: its letter was announced; or it may have happened, and the policy says not to try again.
+        """The letter of an event that gets no call: an earlier owner announced it, or its call may have happened.
 
-        Where keys are parked this is found out in the key's own turn, but for letters that park none.
+        None for any other event. Where keys are parked most are decided later, when it is the key's turn (``_sift``).
         """
         tries = assignment.progress.tries(record.offset)
         if tries is not None and tries.letter_cause and (self.park is None or tries.letter_cause in NEVER_IN_A_LANE):
@@ -119,15 +127,14 @@ class Dispatcher:
         self._start()
 
     def _start(self, carrier: asyncio.Task[None] | None = None) -> Batch | None:
-        """The first of what starts is the ``carrier``'s own, and returned to it; the others get one each."""
+        """Start what may start. The first batch is returned to the task ``carrier``; the others get new tasks."""
         own = None
         for batch in self._startable():
-            self.out += 1
             if own is None and carrier is not None:
                 own, task = batch, carrier
             else:
                 task = asyncio.create_task(self._carry(batch))
-            batch.assignment.calls[id(batch)] = task
+            self._calls.take(batch, task)
         return own
 
     def _startable(self) -> Iterator[Batch]:
@@ -180,9 +187,9 @@ class Dispatcher:
         self.lane.keep_back(batch, going)
 
     def _announce(self, wait: float) -> None:
-        """Calls wait to be announced: soon, and at once when nothing else is ready, or when all slots are taken.
+        """Ask for the commit that announces waiting calls: at once when nothing else is ready or all slots are taken.
 
-        While none can go out (for the next ``wait`` seconds, or for as long as the destination is) none is announced.
+        While no call can go out (for the next ``wait`` seconds, or while the destination is down) none is announced.
         """
         destination, window = self.destination, self.lane.window
         window.shut = destination.paused or destination.breaker.state == "open" or wait > LONGEST_WAIT
@@ -223,97 +230,18 @@ class Dispatcher:
             self._probing = False
         self.pump()
 
-    # -- deliver ----------------------------------------------------------------------------------------------------
-
     async def _carry(self, batch: Batch) -> None:
-        """One call, and then the next that may start: a task for each would cost as much as all its queueing."""
+        """Make this call, then the next that may start: a task for each would cost as much as all the queueing."""
         following: Batch | None = batch
         try:
             while following is not None:
                 began = self._clock.monotonic()
-                await (self._deliver(following) if following.action == "deliver" else self._find(following))
+                await self._calls.make(following)
                 if self._clock.monotonic() - began < AT_ONCE:
                     await asyncio.sleep(0)  # a call that was none (no field to send) must not keep others from theirs
                 following = self._start(asyncio.current_task())
         except Exception as error:  # noqa: BLE001 - a bug of ours: the worker ends, and says so
             self._worker.failed(error)
-
-    async def _deliver(self, batch: Batch) -> None:
-        at, started = self._clock.now(), self._clock.monotonic()
-        events = []
-        for delivery in batch.deliveries:
-            delivery.calls += 1
-            if not delivery.first_at:
-                delivery.first_at = at
-            if not delivery.function.idempotent:
-                delivery.assignment.progress.begin(delivery.offset, at)
-            events.append(delivery.outgoing)
-        try:
-            verdicts = await self.connector.deliver(events)
-            _complete(verdicts, events)
-        except asyncio.CancelledError:
-            self._returned(batch)
-            for delivery in batch.deliveries:
-                self._settler.doubt(delivery)
-            raise
-        except Exception as bug:  # noqa: BLE001 - a connector raises only for bugs: it may have happened, and is reported
-            verdicts = self._bug(bug, len(events))
-        ended = self._clock.monotonic()
-        self._call_seconds.observe(ended - started)
-        try:
-            await self._passes.turn()
-        finally:  # cut off while it waited or not: what the vendor has said is known
-            self._returned(batch)
-            if not batch.assignment.closed:
-                trial = self.destination.called(verdicts, ended, self.out)
-                self._settler.verdicts(batch, verdicts, Call(at, ended, (ended - started) * 1_000, trial))
-
-    async def _find(self, batch: Batch) -> None:
-        at, started = self._clock.now(), self._clock.monotonic()
-        for delivery in batch.deliveries:
-            delivery.calls += 1
-        events = [delivery.event for delivery in batch.deliveries]
-        findings: list[Finding] | None = None
-        unreachable = ""
-        try:
-            findings = await self.connector.find(events)
-            _complete(findings, events)
-        except asyncio.CancelledError:
-            self._returned(batch)
-            raise
-        except Unreachable as error:
-            unreachable = str(error) or "the vendor cannot be asked"
-        except Exception as bug:  # noqa: BLE001 - one event that it cannot ask about must not hold up the others
-            logger().exception("delivery.bug", connection=self.connection.slug, error=repr(bug))
-            findings = [CannotTell(f"the connector failed: {bug!r}")] if len(events) == 1 else None
-        now = self._clock.monotonic()
-        self._returned(batch)
-        if batch.assignment.closed:
-            pass
-        elif unreachable:
-            self._ask_later(batch, now, unreachable)
-        elif findings is None:
-            self.lane.bisect(batch)
-        else:
-            self.destination.answered()
-            self._settler.findings(batch, findings, Call(at, now, (now - started) * 1_000))
-
-    def _ask_later(self, batch: Batch, now: float, reason: str) -> None:
-        for delivery in batch.deliveries:
-            self.lane.offer(delivery, now, action="find", due=now + delivery.function.settle_after)
-        self.destination.failed(now, reason)
-
-    def _bug(self, bug: Exception, count: int) -> list[Verdict]:
-        logger().exception("delivery.bug", connection=self.connection.slug, error=repr(bug))
-        return [Unknown(f"the connector failed: {bug!r}")] * count
-
-    def _returned(self, batch: Batch) -> None:
-        self.out -= 1
-        batch.assignment.calls.pop(id(batch), None)
-        if not batch.function.idempotent:
-            # Some log may still announce this call: the commit that announces others in its place must take it back.
-            self._worker.dirty(batch.assignment)
-        self.lane.returned(batch, self._clock.monotonic())
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -325,10 +253,5 @@ class Dispatcher:
 
 
 def _given_up(function: Function) -> bool:
-    """What may have happened is not tried again, and nobody can be asked."""
+    """A call of this function that may have happened is never repeated, and the vendor cannot be asked about it."""
     return function.on_unknown == "dead_letter" and not function.findable
-
-
-def _complete(answers: Sequence[object], events: Sequence[Event]) -> None:
-    if len(answers) != len(events):
-        raise ValueError(f"{len(answers)} answers to {len(events)} events")

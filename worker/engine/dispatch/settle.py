@@ -71,7 +71,7 @@ class Settler:
             self._keep(batch, happened=bool(delivered))
 
     def _keep(self, batch: Batch, *, happened: bool) -> None:
-        """A call that counts keeps its slot until a commit knows how it ended; one that did not happen needs none."""
+        """Keep the slot of a call that counts until a commit knows how it ended, unless the call did not happen."""
         if not happened:
             batch.assignment.slots.pop(id(batch), None)
         elif not batch.replying:
@@ -164,12 +164,12 @@ class Settler:
         self._lane.offer(delivery, now, action="find" if find else "deliver", due=now + delay)
 
     def remember(self, delivery: Delivery, *, due: float, doubt: bool) -> None:
-        """Into the commit's metadata, for the next owner."""
+        """Write its attempts into the commit's metadata, for the next owner."""
         tries = Tries(delivery.spent, delivery.first_at, due, doubt)
         delivery.assignment.progress.tried(delivery.offset, tries)
 
     def doubt(self, delivery: Delivery) -> None:
-        """Its end is not written down, or nobody will hear of it: a next owner must not call again unasked."""
+        """Mark its call as one that may have happened, so that the next owner does not simply repeat it."""
         if not delivery.function.idempotent:
             self.remember(delivery, due=0.0, doubt=True)
 
@@ -189,17 +189,17 @@ class Settler:
         self._await(delivery, partial(self._bury, delivery, bury, evidence, announced))
 
     def divert(self, delivery: Delivery, park: KeyPark, blocked_by: str) -> None:
-        """It follows an earlier event of its record into the dead letters."""
+        """Dead-letter it, because an earlier event of its record is a dead letter and its key is parked."""
         separate(delivery)
         announced = self._condemn(delivery, "blocked")
         self._await(delivery, partial(self._divert, delivery, park, blocked_by, announced))
 
     def close(self, delivery: Delivery, park: KeyPark) -> None:
-        """The closing record of a replay has its turn."""
+        """Handle the closing record of a replay, now that it is first in its key's queue."""
         self._await(delivery, partial(park.close, delivery))
 
     def _condemn(self, delivery: Delivery, letter_cause: LetterCause) -> Announced:
-        """A letter waits for a commit that announces it: after a crash behind it the event would be delivered, too."""
+        """Announce its letter in a commit, and write it then: else a crash in between could deliver the event, too."""
         self.remember(delivery, due=0.0, doubt=delivery.doubtful)
         delivery.assignment.progress.announce_letter(delivery.offset, letter_cause)
         self._context.worker.dirty(delivery.assignment)
@@ -233,7 +233,7 @@ class Settler:
     def _await(
         self, delivery: Delivery, work: Callable[[], Coroutine[Any, Any, None]], batch: Batch | None = None
     ) -> None:
-        """Letter or reply first, acknowledged; only then is the event done. Its key waits, nobody else."""
+        """Wait until the log has its letter or reply; then the event is done. Only its own key waits meanwhile."""
         delivery.assignment.settling += 1
 
         async def settle() -> None:
