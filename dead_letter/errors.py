@@ -3,7 +3,7 @@
 WritebackError
 └── DeadLetterError
     ├── UnknownLetter          no letter of that id, or the prefix fits several; the message lists them
-    ├── StoreUnavailable       the store cannot be reached now; worth trying again
+    ├── LetterRefused          the database does not take the letter; it is stored raw, or the command ends
     ├── BadEdit                the edit cannot be made: the letter holds no event, or the field is not there
     ├── LettersUnreadable      something in their topic cannot be read; what lies behind it is not in the store
     └── LetterChanged          somebody else has changed the letter meanwhile, or is replaying it

@@ -1,4 +1,4 @@
-"""Work that runs beside the loop: nothing of it is forgotten, and an error in it is never silent."""
+"""Tasks that run beside the main loop: each is kept until it ends, and an error in one is reported."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def remove(context: CommandContext, /, *, name: str, force: bool, as_json: bool)
 
 @contextmanager
 def _taken_back(store: Connections, made: Connection) -> Iterator[None]:
-    """One that is not let in, or has no topic, would swallow nothing and deliver nothing: it is not there then."""
+    """Remove the new connection again when the SaaS does not let it in, or its topic cannot be made."""
     try:
         yield
     except BaseException:
@@ -181,7 +181,7 @@ def _taken_back(store: Connections, made: Connection) -> Iterator[None]:
 
 
 def _make_topic(context: CommandContext, made: Connection) -> int:
-    """How many events were in it already."""
+    """Make its topic. Returns how many events were in it already."""
     log = context.log()
     log.ensure_topics([log.names.events_spec(made.slug, made.partitions)])
     return pending_of(context, made.slug)

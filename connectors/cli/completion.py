@@ -30,7 +30,7 @@ def connector_names(_ctx: click.Context, _param: click.Parameter, incomplete: st
 
 
 def any_names(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Where either will do."""
+    """Names of connections and of connectors."""
     return _beginning([*_connections(ctx), *_connectors()], incomplete)
 
 

@@ -54,7 +54,7 @@ def selected(store: LetterStore, ids: tuple[str, ...], *, everything: bool, said
 
 
 def mark_found(context: CommandContext, store: LetterStore, letters: Sequence[Summary]) -> None:
-    """A replay that was killed may have sent some of these: then they are replayed, and not there to be changed."""
+    """Mark those of these that a replay has sent before it was killed: they are replayed, and cannot be changed."""
     if all(letter.copying is None for letter in letters):
         return
     from dead_letter.replay import copies  # noqa: PLC0415

@@ -59,7 +59,7 @@ def _line(one: Parked, waiting: Sequence[Summary]) -> dict[str, Any]:
 
 
 def close_overdue(context: CommandContext, store: LetterStore, told: Sequence[Closing] = ()) -> list[Closing]:
-    """Let go the parked keys of which nothing is open; ``told``: those that were told so just now."""
+    """Free the parked keys without an open letter; ``told``: those whose closing record was sent just now."""
     from dead_letter.replay.closing import overdue, send  # noqa: PLC0415
 
     known = {(one.connection, one.record_key) for one in told if one.flows and not one.trouble}
@@ -72,7 +72,7 @@ def close_overdue(context: CommandContext, store: LetterStore, told: Sequence[Cl
 
 
 def tell_keys(several: Sequence[Closing]) -> None:
-    """Which keys flow again, and what keeps the others."""
+    """Say which keys are delivered again, and what holds up the others."""
     flowing = sum(one.flows and not one.trouble for one in several)
     if flowing:
         say(f"{flowing:,} parked {_keys(flowing)} will flow again when the workers get there")

@@ -1,4 +1,4 @@
-"""The end of a replay of parked keys, and of a discard: a record on their topic that lets them go.
+"""Closes the replay, or the discard, of parked keys: a record on their topic frees them.
 
 It follows the replayed events, when the log has acknowledged them. It names the newest letter that was diverted, when
 nothing of the key is open any more, and otherwise none: then the key stays parked.
@@ -54,19 +54,19 @@ def closings(
 
 
 def overdue(store: LetterStore) -> list[Closing]:
-    """For parked keys of which nothing is open: what lets them go was not sent."""
+    """Parked keys without an open letter, whose closing record was not sent."""
     parked = [one for one in store.parking.parked() if one.closing != one.last]
     return [one for one in _closings(store, parked, frozenset()) if one.flows]
 
 
 def lift(producer: Producer, store: LetterStore, log: Log, letters: Sequence[Summary]) -> None:
-    """Let replayed events of these pass again, and no key go: a replay that was cut off may have left them barred."""
+    """Let replayed events of these keys pass again, but free no key: a replay that was cut off may have barred them."""
     barred = closings(store, letters, barred=True)
     send(producer, store, log, [replace(one, names=NO_LETTER) for one in barred])
 
 
 def send(producer: Producer, store: LetterStore, log: Log, several: Sequence[Closing]) -> list[Closing]:
-    """The same, acknowledged, or with what went wrong."""
+    """Send their records; returns each with ``trouble`` set where it was not acknowledged."""
     topics = log.topics(log.names.events_prefix)
     places = [Partition(log.names.events_topic(one.connection), one.partition) for one in several]
     flying = [

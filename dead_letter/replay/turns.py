@@ -36,7 +36,7 @@ class Turns:
                 last[key] = letter.id
 
     def before(self, letter: str) -> str | None:
-        """Which one has to go first and is not known to have gone."""
+        """The letter that has to be sent before this one and is not known to have been, or None."""
         before = self._before.get(letter)
         return None if before in self._went else before
 
@@ -48,7 +48,7 @@ class Turns:
                 self._touched[self._keys[letter]] = self._letters[letter]
 
     def past(self, letters: Iterable[str]) -> None:
-        """These are not coming any more, whatever became of them."""
+        """These letters will not be sent in this replay any more."""
         self._left.subtract(self._keys[letter] for letter in letters if letter in self._keys)
 
     def through(self) -> list[Summary]:

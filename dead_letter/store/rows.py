@@ -116,7 +116,7 @@ def to_row(letter: Letter, position: Record | None) -> dict[str, Any]:
 
 
 def row_id(letter: Letter) -> str:
-    """The letter's own id; a hash of it when that is nothing a column or a command line can hold."""
+    """The letter's own id, or a hash of it where a column or a command line could not hold that."""
     if re.fullmatch(r"[\w.:-]{1,64}", letter.id, re.ASCII):
         return letter.id
     return hashlib.sha256(letter.id.encode("utf-8", "surrogatepass")).hexdigest()[:24]

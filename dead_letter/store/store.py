@@ -62,8 +62,8 @@ class LetterStore:
 
     ``who`` and ``now`` of every change go to the audit trail, in the transaction of the change. Whatever changes a
     letter's state compares it in the same statement. ``parking``: the parked keys, ``claims``: which replay has which
-    letters, in the same database. ``known``: the slugs of the connections
-    whose letters are this store's; without it every letter is.
+    letters, in the same database. ``known``: the slugs of the connections whose letters are this store's; without it
+    every letter is.
     """
 
     def __init__(self, engine: Engine, known: Callable[[], Container[str]] | None = None) -> None:
@@ -214,7 +214,7 @@ class LetterStore:
             last = (page[-1].topic, page[-1].partition, page[-1].offset, page[-1].row)
 
     def again(self, letters: Sequence[str]) -> builtins.list[Summary]:
-        """These as they are now."""
+        """These letters as they are in the store now."""
         found: builtins.list[Summary] = []
         with self._reading() as connection:
             for part in parts(letters):

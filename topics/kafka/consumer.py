@@ -201,7 +201,7 @@ class KafkaConsumer:
         return False
 
     async def _wait(self, loop: asyncio.AbstractEventLoop, seconds: float) -> bool:
-        """Whether something happened in that time. Nothing is taken here, so a cancelled poll loses nothing."""
+        """Wait for news; False when none came in that time. It takes no records, so a cancelled poll loses nothing."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return bool(self._batches)

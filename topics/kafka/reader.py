@@ -66,7 +66,7 @@ class KafkaReader:
         self._consumer.close(autocommit=False, timeout_ms=1_000)
 
     def _unreadable(self, found: Unreadable) -> list[Record]:
-        """What else the failed round has read is read again: it was not handed out."""
+        """Go past what cannot be read, or raise for it; what was not handed out is read again."""
         guards.drop_current(self._consumer)
         if not self._strict:
             self._handed_out[found.partition] = found.behind

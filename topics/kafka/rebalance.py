@@ -92,7 +92,7 @@ class Ownership(AsyncConsumerRebalanceListener):  # type: ignore[misc] # the lib
             await guards.commit_once(consumer, to_raw(chunk), LAST_COMMIT_MS)
 
     def _end(self, gone: Iterable[Any]) -> list[Partition]:
-        """End their assignments; returns those that the owner knows of."""
+        """End the assignments of these partitions; returns those that the owner was told of."""
         known = []
         for raw in gone:
             partition = Partition(raw.topic, raw.partition)

@@ -63,7 +63,7 @@ class StoreReporter:
         self._written, self._owned_written, self._beat_at = current, owned, now
 
     async def leave(self) -> None:
-        """Nobody need wait until it is taken for dead."""
+        """Tell the store that this worker has ended, so that nobody waits for it to time out."""
         if self._writing is not None:  # what a thread is writing comes before the end, not behind it
             await asyncio.gather(self._writing, return_exceptions=True)
         try:

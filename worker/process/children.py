@@ -86,7 +86,7 @@ class ChildProcesses:
 
 
 def _heard(number: int, frame: FrameType | None) -> None:
-    """There must be a handler, or the interpreter writes nothing into the pipe."""
+    """A handler that does nothing: without one the interpreter writes no signal into the pipe."""
 
 
 @contextlib.contextmanager

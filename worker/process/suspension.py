@@ -19,7 +19,7 @@ class SuspensionDetector:
         self._seen = now
 
     def sign(self, now: float) -> bool:
-        """The loop runs; False from a sleep on until ``confirmed``."""
+        """Note that the loop runs. False after a sleep, until ``confirmed``."""
         if now - self._seen > ASLEEP_SECONDS:
             self.naps += 1
             self.sure = False

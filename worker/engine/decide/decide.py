@@ -72,12 +72,12 @@ FOUND_OUT: Mapping[str, str] = {
 
 
 def announced_letter(letter_cause: LetterCause) -> Bury:
-    """An earlier owner announced the letter: it may be written already, so there is nothing left to find out."""
+    """An earlier owner announced the letter, which may be written already: the event is dead-lettered, not called."""
     return Bury(letter_cause, FOUND_OUT[letter_cause] + LOST_EVIDENCE)
 
 
 def may_have_happened(began: float | None) -> Bury:
-    """A call that cannot be repeated, of an owner that is gone.
+    """The letter of a call that cannot be repeated, and that an owner which is gone may have made.
 
     ``began``: seconds since the epoch; 0: it was announced, and nobody knows whether it began.
     """
@@ -163,7 +163,7 @@ def decide_finding(finding: Finding, case: Case, policy: RetryPolicy, roll: floa
 
 
 def _rejected(verdict: Rejected, case: Case, policy: RetryPolicy) -> Decision:
-    """The record that exists may be our own: ask. Not for ever: it may be another's, that ``find`` does not see."""
+    """The record exists already. It may be ours, so ask; not for ever: ``find`` may never see another's."""
     ours = verdict.conflict and case.suspect and case.function.findable
     if ours and policy.delay("no_answer", case.attempt, 0.0, after=0.0, short=False) is not None:
         return Find(case.function.settle_after, verdict.reason)

@@ -1,4 +1,4 @@
-"""One dead destination blocks only itself. Per connection; told the time.
+"""Stops the calls to a destination that is out, so that it blocks only itself. One per connection; told the time.
 
 Open: nothing is attempted, nothing is dead-lettered, no attempt is spent; a probe after growing pauses lets it
 half-open, one call at a time; the first that the vendor answers closes it.

@@ -82,7 +82,7 @@ class Destination:
         return trial
 
     def all_keys_limited(self, key: str) -> bool:
-        """The vendor says that this key has to wait: does it say so of every key, one after another?
+        """True when the vendor asks one key after another to wait.
 
         Then the limit is the connection's, whatever the vendor's documentation calls it.
         """
@@ -106,7 +106,7 @@ class Destination:
             self._opened()
 
     def judge(self, *, rejected: bool) -> None:
-        """An event ended; a flood of refusals quarantines."""
+        """Count how an event ended; a flood of refusals quarantines the connection."""
         if self._ended.outcome(refused=rejected):
             self._quarantine("more than half of the last 200 events were rejected")
 
@@ -155,7 +155,7 @@ class Destination:
         self._release("down")
 
     def shed(self) -> None:
-        """While nothing can go out, what waits costs memory for nothing: it is read again when its time comes."""
+        """Nothing can go out: drop the waiting records from memory, and read them again when something can."""
         for assignment in list(self._lane.assignments.values()):
             if assignment.records and assignment.quiet:
                 self._worker.reread(assignment)

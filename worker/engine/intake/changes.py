@@ -95,14 +95,14 @@ class Changes:
         self._strangers = strangers
 
     def _try_now(self, intake: ConnectionIntake, revision: int) -> None:
-        """An operator has changed or resumed a connection that is held: that is as good as the end of its wait."""
+        """Try a held connection again at once, because an operator has changed or resumed it."""
         known = self._held_at.setdefault(intake.slug, revision)
         if known != revision:
             self._held_at[intake.slug] = revision
             self._router.open_now(intake)
 
     async def _renewed(self) -> set[str]:
-        """Connections that are down, and whose secrets in the store are not those they were opened with."""
+        """Connections that are down, and whose secrets in the store have changed since they were opened."""
         now = self._clock.monotonic()
         if now < self._secrets_at:
             return set()

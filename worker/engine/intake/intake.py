@@ -57,7 +57,7 @@ class ConnectionIntake:
 
     @property
     def idle(self) -> bool:
-        """No event of it has come yet: it was never opened."""
+        """It was never opened, as no event of it has come yet."""
         return self.state == "closed" and self.opening is None and not self.waiting
 
     @property
@@ -84,7 +84,7 @@ Reads = Callable[[], Collection[str]]
 
 
 def nothing_is_read() -> Collection[str]:
-    """Where nobody can say."""
+    """The answer where it is not known which connections a refresh reads."""
     return ()
 
 
@@ -238,7 +238,7 @@ class ConnectionOpener:
         return KeyPark(connection.slug, RetryingParkedKeyStore(self._parking, self._clock), parked)
 
     async def _forget(self, slug: str) -> None:
-        """One that is made anew under this slug parks its own keys."""
+        """Delete the parked keys of the connection that is gone: a new one under its slug begins without any."""
         if self._parking is not None:
             with contextlib.suppress(StoreUnavailable):  # it was there a moment ago; the next record asks again
                 await asyncio.to_thread(self._parking.clear, slug)
@@ -258,6 +258,6 @@ def no_connection(slug: str) -> str:
 
 
 def _held_because(slug: str, error: Exception) -> str:
-    """What to do is in the words of the error; those that are too long must not cut off the way to try again."""
+    """Why it is held, cut where it is too long, but never so that the command which tries again is lost."""
     said = (str(error) or repr(error))[:REASON_CHARACTERS]
     return f"it cannot be opened: {said}; it is tried again, now by `writeback connections resume {slug}`"

@@ -1,4 +1,4 @@
-"""Pauses and resumes partitions: one gate, many reasons. A partition flows when no reason holds it."""
+"""Pauses partitions for one or several reasons, and resumes each when no reason is left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PartitionPauses:
             self._consumer.resume([assignment.partition])
 
     def put_back(self, assignment: Assignment, offset: int) -> None:
-        """That record and what came behind it is not taken now: it will be read again."""
+        """Do not take this record and those behind it now: pause, and read them again later."""
         self.go_to(assignment, offset)
 
     def go_to(self, assignment: Assignment, offset: int) -> None:

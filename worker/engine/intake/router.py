@@ -76,7 +76,7 @@ class Router:
         self._pauses.release(assignment, "catching up")
 
     def disown(self, assignment: Assignment) -> None:
-        """Start nothing more of it; what is under way may still finish."""
+        """The partition is going away: start no more calls of it; those under way may still finish."""
         assignment.leave()
         self.assignments.pop(assignment.partition, None)
         intake = self.intake(assignment.partition)
@@ -87,7 +87,7 @@ class Router:
         self._make_room(intake)  # its records were perhaps what held up the others
 
     def retire(self, assignment: Assignment) -> None:
-        """Fence it: what still comes back is ignored."""
+        """The partition is gone: ignore whatever its calls still bring back."""
         assignment.closed = True
         self._budget.gave_back(assignment.records, assignment.bytes)
 
@@ -131,7 +131,7 @@ class Router:
                 self._after(intake)
 
     def _has_room(self, intake: ConnectionIntake, assignment: Assignment, offset: int) -> bool:
-        """Polls bring what there is; a lane that has its share takes no more of it when there are many lanes."""
+        """Is there room for one more record of this connection?"""
         if intake.dispatcher is None or assignment.catching_up:
             return len(intake.waiting) < MOST_WAITING or intake.is_buried(assignment.partition, offset)
         return not (self._budget.overfull and self._budget.full(intake.records, intake.bytes))
@@ -163,7 +163,7 @@ class Router:
         dispatcher.pump()
 
     def _opened_to_bury(self, intake: ConnectionIntake) -> None:
-        """What was ordered into the dead letters goes there, in portions; what came later waits on."""
+        """It is unknown: dead-letter what an operator has ordered, in portions; the rest goes on waiting."""
         waiting, intake.waiting = intake.waiting, []
         for assignment, record in waiting:
             if intake.is_buried(assignment.partition, record.offset):
@@ -180,7 +180,7 @@ class Router:
             self._nothing_waits(intake)
 
     def _nothing_waits(self, intake: ConnectionIntake) -> None:
-        """It is held for nothing any more: whoever makes the connection now finds it as good as new."""
+        """Nothing of an unknown connection waits any more: it is no longer held, and can be made anew."""
         intake.state, intake.reason = "closed", ""
         for assignment in intake.assignments.values():
             self._pauses.release(assignment, "opening")
@@ -239,7 +239,7 @@ class Router:
                 dispatcher.accept(record, event, function, assignment)
 
     def _new(self, assignment: Assignment, record: Record) -> bool:
-        """False when an earlier owner has done it: the offset may move past it."""
+        """False when an earlier owner has done this record, which is then skipped."""
         new = assignment.progress.receive(record.offset)
         if not new:
             self._committer.dirty(assignment)
@@ -255,7 +255,7 @@ class Router:
         cause: LetterCause,
         reason: str,
     ) -> None:
-        """Known to be hopeless before any call. A producer that went wrong floods as a destination that changed does.
+        """Dead-letter a record that is refused without a call; a flood of them quarantines the connection.
 
         Of a connection that is paused, by an operator or for such a flood, nothing more goes into the dead letters: it
         stays undone, and is read again when the connection is resumed.
@@ -292,7 +292,7 @@ class Router:
     def _bury(
         self, assignment: Assignment, record: Record, event: Event | None, cause: LetterCause, reason: str
     ) -> None:
-        """A letter on its way is memory too: a topic full of malformed records is read as fast as they are written."""
+        """Dead-letter a record. Until its letter is written it counts as in memory, which slows down reading."""
         self._hold(assignment, record)
         self._refused.bury(assignment, record, event, cause, reason, ended=self.finished)
 

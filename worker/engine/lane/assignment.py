@@ -97,7 +97,7 @@ class Delivery:
         return self.event.replay is not None or self.event.options.backfill
 
     def note(self, *, at: float, ms: float, outcome: str, reason: str, evidence: Evidence) -> None:
-        """Write an attempt that did not deliver into the story."""
+        """Add an attempt that did not deliver to what its letter will tell."""
         attempt = Attempt(
             number=self.calls,
             time=at,
@@ -257,12 +257,12 @@ class Assignment:
 
     @property
     def unconfirmed(self) -> bool:
-        """The next commit gives slots back."""
+        """True when the next commit will give slots back."""
         return any(batch.known < math.inf for batch in self.slots.values())
 
     @property
     def wants_commit(self) -> bool:
-        """A call waits for the next one."""
+        """True when a call waits to be announced by the next commit."""
         return bool(self.unknowing) or bool(self.unannounced and self.window and self.window.room)
 
     # -- calls that cannot be repeated ------------------------------------------------------------------------------
@@ -284,13 +284,13 @@ class Assignment:
         self.sending += calls
 
     def sent(self, batch: Batch, deliveries: Sequence[Delivery]) -> None:
-        """The call of these is over, or was none: what came of it is said by other means than the announcement."""
+        """Their call is over, or was never made: take back its announcement, as the outcome says what happened."""
         self.sending -= len(deliveries) / batch.function.batch_max
         for delivery in deliveries:
             self.progress.withdraw(delivery.offset)
 
     def sends_again(self, batch: Batch) -> None:
-        """They go out once more, at once: no commit has been in between, so they are still announced."""
+        """They are sent once more at once. No commit was made in between, so they are still announced."""
         self.ahead += len(batch.deliveries) / batch.function.batch_max
         for delivery in batch.deliveries:
             self.progress.announce(delivery.offset)
@@ -326,7 +326,7 @@ class Assignment:
         return False
 
     def finish(self, delivery: Delivery) -> Delivery | None:
-        """The head is done: let it go and return the next head of its key."""
+        """The first event of its key is done: remove it, and return the one behind it."""
         self.progress.done(delivery.offset)
         self.gave_back(delivery.size)
         self._last_done = self.round + 1

@@ -54,7 +54,7 @@ def suspected(record: Record, function: Function, assignment: Assignment) -> boo
 
 
 def counts(function: Function) -> bool:
-    """A second call would be one too many, and nobody could be asked whether there was a first."""
+    """A repeated call would do harm, and the vendor could not be asked whether the first one happened."""
     return not function.idempotent and not function.findable
 
 

@@ -89,7 +89,7 @@ class Lane:
         return deletion and delivery.round > delivery.assignment.committed_round
 
     def committed(self, assignment: Assignment) -> bool:
-        """After a commit: let go what waited for it; True when something was let go, or a slot is free again."""
+        """A commit is durable: what waited for it may go out. True when something may, or a slot is free again."""
         released = assignment.free()
         announced = assignment.announced
         while announced and announced[0][0] <= assignment.committed_round:
@@ -102,7 +102,7 @@ class Lane:
         return released
 
     def withdraw(self) -> list[Assignment]:
-        """Nothing can go out: no call that cannot be repeated is announced any more. Gives whose commit says so."""
+        """Nothing can go out: take back all announcements. Returns the assignments whose next commit has to say so."""
         parts = [part for part in self._parts if _is_announced(part.function, part.action)]
         self._parts = deque(part for part in self._parts if part not in parts)
         withdrawn = []
@@ -132,7 +132,7 @@ class Lane:
         return any(assignment.unannounced for assignment in self.assignments.values())
 
     def release_due(self, now: float) -> float | None:
-        """Let go what is due; the moment of the next one, or None."""
+        """Make ready what is due by now. Returns when the next one is due, or None."""
         while self._waiting:
             due, _, action, delivery = self._waiting[0]
             if not delivery.assignment.open:
@@ -147,8 +147,8 @@ class Lane:
     def take(self, slots: float = math.inf) -> Batch | None:
         """The next batch that may go out, or None. Its deliveries are out until they are finished or offered again.
 
-        Not one that counts while ``slots`` of them are out, or ended and unknown to the log: it keeps its turn, the
-        others pass it, and ``held`` says so.
+        A call that counts is left out while ``slots`` of them are out, or have ended unknown to the log: it stays
+        first, the others pass it, and ``held`` says so.
         """
         self.held = False
         for _ in range(len(self._parts)):
@@ -191,7 +191,7 @@ class Lane:
         return sum(len(assignment.slots) for assignment in self.assignments.values())
 
     def _coalesced(self, heads: list[Delivery]) -> list[Delivery]:
-        """The heads with what they take up; one whose deletion waits behind it joins the deletions instead."""
+        """The heads, each merged with what waits behind it; one with a deletion behind it gives way to the deletion."""
         going = []
         for head in heads:
             if head.sends is head.function:

@@ -1,4 +1,4 @@
-"""Where a record's order matters more than its later changes: its key is parked behind a dead letter.
+"""Parks the key of a record behind its dead letter, where the order of changes matters more than the later ones.
 
 Later events of the key follow it into the dead letters; replayed ones pass, until one of them dies again; the record
 that closes a replay frees the key, unless something was diverted since (``dead_letter/store/parking.py``).
@@ -99,7 +99,7 @@ class KeyPark:
         return first if delivery.offset > offset else None
 
     async def park(self, delivery: Delivery) -> None:
-        """Its letter is about to be written. Events without a key are in nobody's way."""
+        """Park the key of an event whose letter is about to be written. An event without a key parks nothing."""
         if delivery.event.key is None:
             return
         letter = letter_id(delivery.record)
@@ -112,7 +112,7 @@ class KeyPark:
             self._barred.add(delivery.key)
 
     async def close(self, delivery: Delivery) -> None:
-        """A closing record has had its turn."""
+        """Handle the closing record of a replay: free the key, if nothing was diverted since."""
         self.changes += 1
         self._barred.discard(delivery.key)
         freed = await self._store.close(self._connection, delivery.key, delivery.event.fields["letter"])
@@ -123,7 +123,7 @@ class KeyPark:
 
 
 def closing_event(connection: str, unpark: Unpark) -> Event:
-    """The closing record as a link of its key's chain."""
+    """The closing record as an event, so that it waits in its key's queue."""
     object_name, _, key = unpark.record_key.partition("/")
     return Event(
         operation=Operation.UPDATE,

@@ -107,7 +107,7 @@ def _fits(text: str) -> bool:
 
 
 def _less_and_less(watermark: int, memory: Memory) -> Iterator[Memory]:
-    """First the moments at which calls began, then the attempts of what is not announced as a letter, then all of them.
+    """Shorter and shorter versions: without the times calls began, then fewer attempts, then none, then fewer offsets.
 
     Doubts that go with the attempts are announced instead. At last what is done is forgotten from above, and everything
     that may have been done or announced there is taken for announced.

@@ -92,11 +92,11 @@ class Progress:
         return next((end for start, end in self._prior.ranges if start <= offset < end), None)
 
     def carry(self, offset: int, what: object) -> None:
-        """Keep what a received record is for as long as it is not done."""
+        """Keep something with a received record until it is done."""
         self._pending[offset] = what
 
     def let_go(self) -> None:
-        """Forget what the records were for, not that they are undone."""
+        """Drop what ``carry`` has kept of the records, but not that they are undone."""
         self._pending = OrderedDict.fromkeys(self._pending)
 
     def suspected(self, offset: int) -> bool:

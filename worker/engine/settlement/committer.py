@@ -61,7 +61,7 @@ class Committer:
         self._go.set()
 
     def insist(self, assignment: Assignment) -> None:
-        """Commit it soon even if the log knows all of it: whether it takes the commit is the question."""
+        """Commit it soon, even if nothing has changed: whether the log still accepts it from us is the question."""
         self._last.pop(assignment.partition, None)
         self.urgent(assignment)
 

@@ -131,7 +131,7 @@ class Outcomes:
     async def write(self, letter: Letter) -> None:
         """Returns when the log has the letter, with less evidence where its topic is too small for all of it.
 
-        What the topic does not take even so holds its event, visibly, and is tried again.
+        An event whose letter the topic still refuses is held, which states and doctor show, and tried again.
         """
         try:
             await self._write(letter)
