@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.kafka_broker import CACHE, LOG4J, SUPERVISOR, NoBroker, free_port
+from tests.kafka_broker import CACHE, LOG4J, SUPERVISOR, NoBroker
+from tests.ports import free_port
 
 DEBEZIUM, KAFKA = "3.6.1.Final", "4.3.1"
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>

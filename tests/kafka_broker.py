@@ -27,6 +27,8 @@ from typing import TypeVar
 
 import pytest
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parent.parent
 CACHE = Path(os.environ.get("KAFKA_TEST_CACHE", Path.home() / ".cache" / "writeback" / "kafka"))
 VERSIONS = ("4.4.0", "4.3.1", "4.3.0", "4.2.0", "4.1.1", "4.1.0", "4.0.1", "4.0.0")
@@ -300,13 +302,6 @@ def _fetch(version: str, folder: Path) -> subprocess.CompletedProcess[str]:
     copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'libs'}"]
     command = ["mvn", "--quiet", "--batch-mode", "--file", str(folder / "pom.xml"), *copy]
     return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _java_version() -> int:

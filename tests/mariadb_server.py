@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
-from tests.kafka_broker import free_port
+from tests.ports import free_port
 
 MISSING = "no MariaDB here: apt-get install mariadb-server-core"
 START_S = 60.0

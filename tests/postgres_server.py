@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.engine import URL
+
+from tests.ports import free_port
 
 MISSING = "no PostgreSQL here: apt-get install postgresql, or set WRITEBACK_TEST_POSTGRES_URL"
 ROLE = "writeback"
@@ -38,7 +39,7 @@ class Server:
         binaries = _binaries()
         if binaries is None:
             raise NoPostgres(MISSING)
-        self._folder, self._port, self._user = folder, _free_port(), _unprivileged()
+        self._folder, self._port, self._user = folder, free_port(), _unprivileged()
         self._ctl = (f"{binaries}/pg_ctl", "-D", str(folder / "data"), "-w", "-t", "60", "-l", str(folder / "log"))
         self._options = f"-h 127.0.0.1 -p {self._port} -k {folder} -c fsync=off -c max_connections=100 {options}"
         if self._user is not None:
@@ -136,10 +137,3 @@ def _unprivileged() -> str | None:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -17,19 +17,20 @@ from typing import Any
 from uuid import uuid4
 
 from dead_letter.cli.commands import dead_letters
-from dead_letter.letter.letter import Letter, encode
+from dead_letter.letter.letter import Letter
 from dead_letter.store import claims
 from dead_letter.store.archive import catch_up
 from dead_letter.store.filters import Filter
 from dead_letter.store.parking import Parking
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
+from tests.dead_letter.samples import publish
 from tests.tools.forked import SERVER
 from topics.cli.console import run
 from topics.cli.context import CommandContext
 from topics.event.unpark import unpark_of
 from topics.log import Partition, Record
-from topics.names import DEFAULT, MAX_LETTER_BYTES
+from topics.names import DEFAULT
 from topics.open import open_log
 from topics.settings import Settings
 from topics.store import open_store
@@ -171,10 +172,7 @@ class Operators:
         self._busy: list[Operator] = []
 
     def bury(self, letters: Sequence[Letter]) -> None:
-        producer = self.log.producer(max_record_bytes=MAX_LETTER_BYTES)
-        for letter in letters:
-            producer.send(DEFAULT.dead_letter, **encode(letter)._asdict())
-        producer.close(60.0)
+        publish(self.log, *letters)
 
     def start(self, program: Program, given: Sequence[Sequence[str]] = (), *, ttl: float = 30.0) -> Operator:
         operator = self._pool.take()

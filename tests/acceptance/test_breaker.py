@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import rig
-from tests.kafka_broker import free_port
+from tests.ports import free_port
 from topics import names
 from worker.demo.stage import Stage
 

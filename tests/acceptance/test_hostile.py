@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,6 @@ from topics import names
 from topics.event import codec
 from topics.event.event import Event, Operation
 from topics.log import Headers
-from worker.demo.stage import Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
@@ -73,8 +71,8 @@ def test_hostile_records_are_dead_lettered_and_the_worker_goes_on(
         stage.writeback("topics", "bury", "ghost", "--yes")  # else it waits: it may be another store's
         rig.wait_done(stage)
         # one look may say that the newest may be missing: a broker on a busy machine is slow to answer
-        rig.wait_until("all letters can be listed", lambda: len(_letters(stage)) >= len(RECORDS), within=60)
-        letters = _letters(stage)
+        rig.wait_until("all letters can be listed", lambda: len(rig.letters(stage)) >= len(RECORDS), within=60)
+        letters = rig.letters(stage)
         stage.stop(worker)
         held = crm.state()["hubspot"]["records"]["contacts"]
 
@@ -93,10 +91,6 @@ def test_hostile_records_are_dead_lettered_and_the_worker_goes_on(
 
 def _text(content: bytes) -> str:
     return base64.b64encode(content).decode()
-
-
-def _letters(stage: Stage) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in stage.writeback("dead-letters", "export").stdout.splitlines()]
 
 
 def test_wrong_settings_are_told_all_at_once(tmp_path: Path) -> None:

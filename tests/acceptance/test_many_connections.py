@@ -13,7 +13,7 @@ import pytest
 from connectors.connections.store import Connections
 from tests.acceptance import rig
 from tests.acceptance.lean_server import answer, serving
-from tests.kafka_broker import free_port
+from tests.ports import free_port
 from topics import names
 from topics.event import codec
 from topics.event.event import Event, Operation

@@ -10,7 +10,8 @@ from urllib.request import urlopen
 import pytest
 
 from tests.acceptance import rig
-from tests.kafka_broker import Broker, free_port
+from tests.kafka_broker import Broker
+from tests.ports import free_port
 from tests.topics.kafka.librdkafka import Transactions, write
 from topics.event import codec
 from topics.names import DEFAULT

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.acceptance import rig
-from tests.kafka_broker import free_port
+from tests.ports import free_port
 from topics import names
 from worker.demo.stage import WRITEBACK, Stage
 

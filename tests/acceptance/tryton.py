@@ -23,7 +23,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kafka_broker import SUPERVISOR, free_port
+from tests.kafka_broker import SUPERVISOR
+from tests.ports import free_port
 
 REQUIREMENTS = ("trytond==8.2.1", "trytond-party==8.2.0")
 CACHE = Path.home() / ".cache" / "writeback" / "-".join(requirement.replace("==", "-") for requirement in REQUIREMENTS)

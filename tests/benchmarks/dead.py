@@ -16,7 +16,7 @@ from tests.benchmarks.lanes import Passed, pass_lanes
 from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.stand import Stand, stop
 from tests.benchmarks.work import single
-from tests.kafka_broker import free_port
+from tests.ports import free_port
 from topics.event.event import Event
 
 CASE = "one dead connection of ten"

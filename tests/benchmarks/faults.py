@@ -29,7 +29,8 @@ from tests.benchmarks.figures import Figure, number
 from tests.benchmarks.peer import CACHE, HERE, Peer, Unavailable
 from tests.benchmarks.sizes import FULL, Sizes
 from tests.benchmarks.stand import Stand
-from tests.kafka_broker import ROOT, free_port
+from tests.kafka_broker import ROOT
+from tests.ports import free_port
 
 CASE = "faults: a table into HubSpot"
 DRT = Peer("drt-core 1.2.1", "drt", ("drt-core==1.2.1",), ("drt",), order=False)

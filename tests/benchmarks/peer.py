@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.stand import Process, Stand
-from tests.kafka_broker import ROOT, free_port
+from tests.kafka_broker import ROOT
+from tests.ports import free_port
 
 HERE = Path(__file__).parent / "peers"
 CACHE = ROOT / ".cache" / "bench" / "peers"

@@ -14,8 +14,8 @@ from dead_letter.store.store import Arrival, LetterStore
 from dead_letter.store.tables import REPLAYS
 from topics.event import codec
 from topics.event.event import Event, Operation
-from topics.log import Partition, Record
-from topics.names import DEFAULT
+from topics.log import Log, Partition, Record
+from topics.names import DEFAULT, MAX_LETTER_BYTES
 
 START = 1_700_000_000.0
 
@@ -57,6 +57,15 @@ def as_record(letter: Letter, offset: int = 0, timestamp_ms: int | None = None) 
     """The record of ``writeback.dead-letter`` that the letter is written as."""
     written = 5_000 + offset if timestamp_ms is None else timestamp_ms
     return Record(Partition(DEFAULT.dead_letter, 0), offset, written, *encode(letter))
+
+
+def publish(log: Log, *letters: Letter) -> None:
+    """Write them to the topic of letters; returns when the log has them."""
+    producer = log.producer(max_record_bytes=MAX_LETTER_BYTES)
+    sent = [producer.send(DEFAULT.dead_letter, **encode(letter)._asdict()) for letter in letters]
+    producer.close(30.0)
+    for one in sent:
+        one.result(0)
 
 
 def claimed(store: LetterStore) -> Claim:

@@ -7,19 +7,19 @@ from uuid import uuid4
 
 import pytest
 
-from dead_letter.letter.letter import Letter, encode
+from dead_letter.letter.letter import Letter
 from dead_letter.replay.replay import Replayer
 from dead_letter.replay.selection import survey
 from dead_letter.store.archive import Archive, catch_up
 from dead_letter.store.filters import Filter
 from dead_letter.store.store import LetterStore
-from tests.dead_letter.samples import START, a_letter, a_record, an_event, claimed
+from tests.dead_letter.samples import START, a_letter, a_record, an_event, claimed, publish
 from tests.kafka_broker import Broker
 from topics.cli.pace import Pace
 from topics.event import codec
 from topics.event.event import Replay
 from topics.log import Log, Partition, Record
-from topics.names import DEFAULT, MAX_EVENT_BYTES, MAX_LETTER_BYTES
+from topics.names import DEFAULT, MAX_EVENT_BYTES
 from topics.open import open_log
 
 pytestmark = pytest.mark.kafka
@@ -45,13 +45,6 @@ def slug(log: Log) -> Iterator[str]:
 def letters_of(slug: str, count: int) -> list[Letter]:
     events = [an_event(key=str(turn)).model_copy(update={"connection": slug}) for turn in range(count)]
     return [a_letter(turn, event=event) for turn, event in enumerate(events)]
-
-
-def publish(log: Log, *letters: Letter) -> None:
-    producer = log.producer(max_record_bytes=MAX_LETTER_BYTES)
-    for sent in [producer.send(DEFAULT.dead_letter, **encode(letter)._asdict()) for letter in letters]:
-        sent.result(30.0)
-    producer.close(30.0)
 
 
 def test_there_and_back(log: Log, slug: str, store: LetterStore) -> None:

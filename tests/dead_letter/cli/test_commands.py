@@ -13,19 +13,19 @@ import pytest
 
 from dead_letter.cli.commands import dead_letters
 from dead_letter.cli.options import moment
-from dead_letter.letter.letter import Attempt, Letter, encode
+from dead_letter.letter.letter import Attempt, Letter
 from dead_letter.store.filters import Filter
 from dead_letter.store.parking import Parking
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
-from tests.dead_letter.samples import START, a_letter, a_record, an_event, claimed
+from tests.dead_letter.samples import START, a_letter, a_record, an_event, claimed, publish
 from topics.cli.console import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, run
 from topics.cli.context import CommandContext
 from topics.errors import LogUnavailable
 from topics.event import codec
 from topics.event.unpark import unpark_of
 from topics.log import Log, Partition
-from topics.names import DEFAULT, MAX_LETTER_BYTES
+from topics.names import DEFAULT
 from topics.open import open_log
 from topics.settings import Settings
 from topics.store import open_store
@@ -52,10 +52,7 @@ class CommandLine:
         self.held_back: dict[str, str] = {}
 
     def bury(self, *letters: Letter) -> None:
-        producer = self.log.producer(max_record_bytes=MAX_LETTER_BYTES)
-        for letter in letters:
-            producer.send(DEFAULT.dead_letter, **encode(letter)._asdict())
-        producer.close(30.0)
+        publish(self.log, *letters)
 
     def say(self, *args: str, code: int = OK) -> str:
         self._capsys.readouterr()

@@ -16,20 +16,13 @@ from dead_letter.store import archive as store_archive
 from dead_letter.store.archive import Archive, catch_up, pause, starts
 from dead_letter.store.filters import Filter
 from dead_letter.store.store import Arrival, LetterStore
-from tests.dead_letter.samples import a_letter
+from tests.dead_letter.samples import a_letter, publish
 from topics.errors import StoreUnavailable
 from topics.log import Log, Partition
 from topics.names import DEFAULT, MAX_LETTER_BYTES
 from topics.store import open_store
 
 PLACE = Partition(DEFAULT.dead_letter, 0)
-
-
-def publish(log: Log, *letters: Letter) -> None:
-    producer = log.producer(max_record_bytes=MAX_LETTER_BYTES)
-    for letter in letters:
-        producer.send(DEFAULT.dead_letter, **encode(letter)._asdict())
-    producer.close(30.0)
 
 
 @asynccontextmanager

@@ -15,14 +15,14 @@ from sqlalchemy import Engine
 
 from dead_letter.cli.commands import dead_letters
 from dead_letter.errors import LettersUnreadable
-from dead_letter.letter.letter import FOREIGN, Letter, encode
+from dead_letter.letter.letter import FOREIGN, encode
 from dead_letter.store.archive import Archive, catch_up, skip
 from dead_letter.store.store import LetterStore
-from tests.dead_letter.samples import a_letter
+from tests.dead_letter.samples import a_letter, publish
 from topics.cli.console import FAILED, OK, run
 from topics.cli.context import CommandContext
 from topics.log import Log
-from topics.names import DEFAULT, MAX_LETTER_BYTES
+from topics.names import DEFAULT
 from topics.open import open_log
 from topics.settings import Settings
 from topics.store import open_store
@@ -52,13 +52,6 @@ class Desk:
         return capsys.readouterr()
 
 
-def send(log: Log, *letters: Letter) -> None:
-    producer = log.producer(max_record_bytes=MAX_LETTER_BYTES)
-    for letter in letters:
-        producer.send(DEFAULT.dead_letter, **encode(letter)._asdict())
-    producer.close(30.0)
-
-
 @pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
 def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A topic of three letters, of which the second cannot be read."""
@@ -71,9 +64,9 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     if DEFAULT.dead_letter in log.topics():
         log.delete_topic(DEFAULT.dead_letter)
     log.ensure_topics(DEFAULT.system_topics)
-    send(log, LETTERS[0])
+    publish(log, LETTERS[0])
     damage(log)
-    send(log, LETTERS[2])
+    publish(log, LETTERS[2])
     store = f"sqlite:///{tmp_path}/store.db"
     desk = Desk(log, open_store(store), Settings(log=url, store=store, single_host=True))
     yield desk
@@ -99,7 +92,7 @@ def _damaged(path: Path) -> Callable[[Log], None]:
     """By somebody who wrote to the file."""
 
     def damage(log: Log) -> None:
-        send(log, LETTERS[1])
+        publish(log, LETTERS[1])
         connection = sqlite3.connect(path)
         with connection:
             connection.execute("UPDATE records SET headers = x'0102' WHERE id = (SELECT max(id) FROM records)")
@@ -144,7 +137,7 @@ async def test_an_archive_that_runs_goes_on_when_it_was_passed(desk: Desk) -> No
         while LETTERS[0].id not in desk.listed():  # noqa: ASYNC110 - another thread saves it
             await asyncio.sleep(0.05)
         await asyncio.to_thread(skip, desk.log, desk.store)
-        send(desk.log, after := a_letter(9))
+        publish(desk.log, after := a_letter(9))
         while after.id not in desk.listed():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     stop.set()

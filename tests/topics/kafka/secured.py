@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.kafka_broker import SHORT_LIVED, JavaBroker, free_port
+from tests.kafka_broker import SHORT_LIVED, JavaBroker
+from tests.ports import free_port
 
 USER, PASSWORD = "writeback", "a pass-word"
 SCRAM = "SCRAM-SHA-512"

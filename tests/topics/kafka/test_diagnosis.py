@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka_broker import free_port
+from tests.ports import free_port
 from topics.kafka.diagnosis import why
 
 
