@@ -31,6 +31,7 @@ def _follow(name: str, home: Path, **settings: str) -> None:
     "name",
     [
         "tutorial.md",
+        "how-to/connect-hubspot.md",
         "how-to/connect-slack.md",
         "how-to/connect-odoo.md",
         "how-to/emit-from-the-warehouse.md",
