@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -21,7 +22,7 @@ from topics.cli.console import note, print_listing, run, say
 from topics.cli.context import CommandContext
 from topics.cli.logging import configure_logging
 from topics.errors import LogUnavailable
-from topics.event.result import Result, pack
+from topics.event.result import Result, StateChange, pack, pack_state
 from topics.names import DEFAULT
 from topics.settings import Settings
 
@@ -443,6 +444,22 @@ def test_results(args: tuple[str, ...], events: list[int], capsys: pytest.Captur
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert code == 0
     assert [row["id"] for row in rows] == [f"event-{number}" for number in events]
+
+
+@pytest.mark.parametrize("behind", [0, 3, 40])
+def test_the_last_results_are_that_many(behind: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """However many records of the topic tell something else, such as how connections are."""
+    ledger(*map(outcome, range(9)))
+    context = CommandContext()
+    with closing(context.log().producer()) as producer:
+        for number in range(behind):
+            change = StateChange("hubspot", "active", "", float(number))
+            producer.send(DEFAULT.results, key=b"hubspot", value=pack_state(change))
+    context.close()
+    command("results", "--json", "--limit", "4")
+
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["id"] for row in rows] == ["event-5", "event-6", "event-7", "event-8"]
 
 
 def test_results_marks_what_may_have_happened_twice(capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,29 +154,41 @@ def results(
         )
 
     filtered = any((connection, outcome, event_id, states))
-    ledger = _Ledger[Any](context.log(), of_states if states else of_outcomes, None if filtered else limit)
+    ledger = _Ledger[Any](context.log(), of_states if states else of_outcomes)
     show = _print_states if states else _print
-    show(list(deque(ledger.so_far(), maxlen=limit)), as_json=as_json, quiet=follow)
+    show(ledger.last(limit, everywhere=filtered), as_json=as_json, quiet=follow)
     while follow:
         show(ledger.next(), as_json=as_json, quiet=True)
 
 
 class _Ledger(Generic[T]):
-    """The results topic, from the beginning, or from where at least ``last`` results are left."""
+    """The results topic. ``read``: what is wanted of a record, which may be nothing."""
 
-    def __init__(self, log: Log, read: Callable[[Record], list[T]], last: int | None) -> None:
+    def __init__(self, log: Log, read: Callable[[Record], list[T]]) -> None:
         from topics.log import Partition  # noqa: PLC0415
 
         log.ensure_topics(log.names.system_topics)
         results = log.names.results
         places = [Partition(results, number) for number in range(log.topics(results)[results])]
+        self._log = log
         self._read = read
-        self._ends = log.end_offsets(places)
-        starts = {place: max(0, end - last) if last else 0 for place, end in self._ends.items()}
-        self._reader = log.reader(starts)
+        self._starts, self._ends = log.start_offsets(places), log.end_offsets(places)
 
-    def so_far(self) -> Iterator[T]:
-        """Up to the end as it was at first."""
+    def last(self, count: int, *, everywhere: bool) -> list[T]:
+        """The last so many up to now. ``everywhere``: few records have one, so all of them are read."""
+        back = count
+        while True:
+            starts = {place: max(first, self._ends[place] - back) for place, first in self._starts.items()}
+            if everywhere:
+                starts = self._starts
+            self._reader = self._log.reader(starts)
+            found = deque(self._so_far(), maxlen=count)
+            if len(found) == count or starts == self._starts:
+                return list(found)
+            self._reader.close()
+            back *= 4  # most records there told something else
+
+    def _so_far(self) -> Iterator[T]:
         while any(self._reader.position(place) < end for place, end in self._ends.items()):
             yield from self.next()
 
