@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from worker.syncs.state.runs import Run
 
 _RUN_COLUMNS = (
-    "started", "sync", "state", "asked_by", "read", "unchanged", "sent", "delivered", "dead", "pending", "refused",
-    "seconds", "error",
+    "started", "sync", "state", "attempt", "asked_by", "read", "unchanged", "sent", "delivered", "dead", "pending",
+    "refused", "seconds", "error",
 )  # fmt: skip
 
 
