@@ -95,7 +95,7 @@ def show(context: CommandContext, /, *, letter: str, as_json: bool) -> None:
     "put",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="A text field stays text; of any other VALUE is JSON, or else text.",
+    help="A text field stays text; of any other VALUE is JSON, or else text. 1.20 for a new field is text, too.",
 )
 @click.option("--set-json", "put_json", multiple=True, metavar="FIELD=JSON", help="The same, and VALUE is always JSON.")
 @click.option("--unset", "drop", multiple=True, metavar="FIELD", help="Take a field out.")
@@ -133,8 +133,8 @@ def edit(
         raise BadEdit(f"letter {stored.summary.id} is {stored.summary.state}; only an open one can be edited")
     said["fields"] = _object(said["fields"])
     before = current(stored)
-    texts = {name for name, value in (before.fields if before else {}).items() if isinstance(value, str)}
-    plain = {name: value if name in texts else _json_or_text(value) for name, value in map(_assignment, put)}
+    fields = before.fields if before else {}
+    plain = {name: _like(fields.get(name), value) for name, value in map(_assignment, put)}
     typed = {name: _json(value, f"--set-json {name}") for name, value in map(_assignment, put_json)}
     after = None if revert else edit_of(stored, put=plain | typed, **said)
     store.edit(stored.summary.id, after, seen=stored.summary.edited, who=who(), now=now())
@@ -202,11 +202,23 @@ def _json(text: str, option: str) -> Any:
         raise click.BadParameter(f"{option} is not JSON: {error}") from error
 
 
-def _json_or_text(text: str) -> Any:
-    try:
-        return _json(text, "--set")
-    except click.BadParameter:
+def _like(before: Any, text: str) -> Any:
+    """The value that was typed for a field: text where it was text, JSON where it is that, and else text.
+
+    A number only where the field was one, or where it writes back as it was typed: not a new version 1.20 or 1e6.
+    """
+    from decimal import Decimal  # noqa: PLC0415 - help needs none of it
+
+    from topics.event import exact_json  # noqa: PLC0415
+
+    if isinstance(before, str):
         return text
+    try:
+        value = exact_json.loads(text)
+    except ValueError:
+        return text
+    is_number, was_number = (isinstance(one, int | float | Decimal) for one in (value, before))
+    return text if is_number and not was_number and exact_json.shown(value) != text else value
 
 
 def _object(text: str | None) -> dict[str, Any] | None:

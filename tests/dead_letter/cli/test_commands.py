@@ -224,6 +224,22 @@ def test_an_edit_keeps_the_type_of_a_field(desk: CommandLine) -> None:
     assert '"amount": 12345678901234567.89' in desk.say("show", FIRST.id, "--json")
 
 
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [("7", 7), ("1.5", 1.5), ("true", True), ("null", None), ("[1]", [1]), ("Ada", "Ada"),
+     ("12345678901234567.89", "="), ("1.20", "1.20"), ("1e6", "1e6"), ("-0", "-0"), ("007", "007"), ("1.0", 1.0)],
+)  # fmt: skip
+def test_a_new_field_is_what_was_typed(typed: str, value: Any, desk: CommandLine) -> None:
+    """A number where it writes back as it was typed; a version, a code or a phone number stays text."""
+    desk.bury(FIRST)
+    desk.say("edit", FIRST.id, "--fields", '{"empty": null}')
+    desk.say("edit", FIRST.id, "--set", f"new={typed}", "--set", f"empty={typed}")
+    desk.say("replay", FIRST.id)
+
+    expected = Decimal(typed) if value == "=" else value
+    assert desk.sent() == [{"new": expected, "empty": expected}]
+
+
 def test_an_edit_can_be_taken_back(desk: CommandLine) -> None:
     """After --revert the original goes."""
     desk.bury(FIRST)
