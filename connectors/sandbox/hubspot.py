@@ -6,6 +6,7 @@ a client that works here may rely on none of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from connectors.sandbox.batch import Batch
 from connectors.sandbox.call import Answer, Call, answer
 from connectors.sandbox.custom import PORTAL, CustomObjects
 from connectors.sandbox.faults import Fate, Faults
+from connectors.sandbox.identity import Identity
 from connectors.sandbox.ledger import Entry
 from connectors.sandbox.links import Links
 from connectors.sandbox.portal import NOT_SET, Portal, Refused
@@ -27,13 +29,17 @@ _CREDENTIALS = (
     "https://developers.hubspot.com/docs/methods/auth/oauth-overview"
 )
 WINDOW_SECONDS = 10.0
+AUTHORIZE = "/oauth/authorize"
+_OAUTH = "/oauth/"
+_TOKEN = re.compile(r"/oauth/(?:v1|v3|\d{4}-\d{2})/token")
 
 
 class HubSpot:
     """``rate``: requests per ten seconds and token (0: no limit). ``tokens``: the ones that are good (None: any).
 
-    ``search_lag``: seconds until a write is seen by the search. ``partial_email_upsert``: False answers a batch upsert
-    by email as a whole, the strictest reading of the vendor's documentation.
+    ``clients``: OAuth apps, id to secret; with them only the tokens that they were given are good. ``search_lag``:
+    seconds until a write is seen by the search. ``partial_email_upsert``: False answers a batch upsert by email as a
+    whole, the strictest reading of the vendor's documentation.
     """
 
     name = "hubspot"
@@ -45,10 +51,12 @@ class HubSpot:
         rate: int = 0,
         daily: int = 0,
         tokens: frozenset[str] | None = None,
+        clients: dict[str, str] | None = None,
         search_lag: float = 1.0,
         partial_email_upsert: bool = True,
     ) -> None:
         self.portal = Portal(faults)
+        self.identity = Identity(dict(clients or {}), AUTHORIZE, rotating=False)
         self.custom = CustomObjects(self.portal)
         self._batch = Batch(self.portal, partial_email_upsert=partial_email_upsert)
         self.quotas: dict[str, Quota] = {}
@@ -73,10 +81,16 @@ class HubSpot:
 
     @staticmethod
     def claims(path: str) -> bool:
-        return path.startswith(("/crm/", "/crm-object-schemas/", "/account-info/"))
+        return (
+            path == AUTHORIZE
+            or _TOKEN.fullmatch(path) is not None
+            or path.startswith(("/crm/", "/crm-object-schemas/", "/account-info/"))
+        )
 
     def describe(self, call: Call) -> tuple[list[Entry], bool]:
         """What is asked, record by record, and whether it only reads. Never raises."""
+        if call.path.startswith(_OAUTH):
+            return [self._entry(call, "authorize" if call.path == AUTHORIZE else "token", "")], True
         route = self._route(call)
         if route is None:
             return [self._entry(call, "unknown", call.path)], False
@@ -96,7 +110,12 @@ class HubSpot:
 
     def admit(self, call: Call) -> Answer | None:
         """Credentials and quota; None lets the request through."""
-        if not call.token or (self._tokens is not None and call.token not in self._tokens):
+        if call.path.startswith(_OAUTH):
+            return None
+        known = self.identity.knows(call.token, call.now)
+        if known == "expired":
+            return self._error(call, Refused(401, "EXPIRED_AUTHENTICATION", "The OAuth token used is expired"))
+        if known == "unknown" or (self._tokens is not None and call.token not in self._tokens):
             return self._error(call, Refused(401, "INVALID_AUTHENTICATION", _CREDENTIALS))
         self._today += 1
         if self._daily and self._today > self._daily:
@@ -108,6 +127,8 @@ class HubSpot:
 
     def perform(self, call: Call, entries: list[Entry]) -> Answer:
         """Carry it out, and say so in its entries."""
+        if call.path.startswith(_OAUTH):
+            return self.identity.serve(call)
         try:
             done = self._perform(call, entries)
         except Refused as refused:

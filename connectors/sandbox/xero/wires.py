@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from connectors.sandbox.call import Answer, Call, answer
 from connectors.sandbox.faults import Fate, Faults
+from connectors.sandbox.identity import Identity
 from connectors.sandbox.ledger import Entry
 from connectors.sandbox.quota import Quota
 from connectors.sandbox.xero.books import KINDS, NOTHING, Books, Record, Refused
-from connectors.sandbox.xero.identity import PATHS, Identity
 
 API: Final = "/api.xro/2.0/"
+AUTHORIZE: Final = "/identity/connect/authorize"
+PATHS: Final = frozenset({AUTHORIZE, "/connect/token"})
 TENANT: Final = "11111111-2222-3333-4444-555555555555"
 MAX_BYTES: Final = 3_670_016
 MAX_ELEMENTS: Final = 500
@@ -44,7 +46,7 @@ class Xero:
         latency: float = 0.0,
     ) -> None:
         self.books = Books()
-        self.identity = Identity(dict(clients or {}))
+        self.identity = Identity(dict(clients or {}), AUTHORIZE)
         self.tenants = {TENANT: "Acme"} if tenants is None else tenants
         self.minute = Quota(per_minute, 60.0)
         self._daily, self._at_once, self._latency = daily, at_once, latency
@@ -69,7 +71,9 @@ class Xero:
     def admit(self, call: Call) -> Answer | None:
         if call.path in PATHS:
             return None
-        if problem := self.identity.knows(call.token, call.now):
+        known = self.identity.knows(call.token, call.now)
+        if known != "good":
+            problem = "TokenExpired: token expired" if known == "expired" else "AuthenticationUnsuccessful"
             return _problem(401, "Unauthorized", problem)
         if call.path == "/connections":
             return None

@@ -16,6 +16,7 @@ import pytest
 from connectors.connections.store import Connections
 from connectors.engine.auth.person import Asking
 from connectors.sandbox.faults import Faults
+from connectors.sandbox.hubspot import HubSpot
 from connectors.sandbox.server import Sandbox
 from connectors.sandbox.xero.wires import Xero
 from tests.connectors.cli.test_commands import KEY, CommandLine, desk, settings
@@ -111,6 +112,24 @@ def test_add_and_authorize(desk: CommandLine, sandbox: Sandbox, browser: Browser
     assert "offline_access" in asked["scope"]
     # the test has used the one that the code brought: Xero replaced it
     assert list(sandbox.xero.identity.refresh_tokens) == [secrets(desk)["refresh_token"]]
+
+
+def test_an_app_of_hubspot(desk: CommandLine, browser: Browser) -> None:
+    """HubSpot's page for an app, with its scopes; the refresh token that it gives goes on being good."""
+    vendor = HubSpot(Faults(), clients=CLIENTS)
+    with running(Sandbox(latency=0, hubspot=vendor)) as sandbox, free_port() as port:
+        said = {"base_url": sandbox.url, "authorize_url": f"{sandbox.url}/oauth/authorize", "client_id": "app"}
+        given = [part for name, value in said.items() for part in ("--set", f"{name}={value}")]
+        given += ["--set", "allow_private_addresses=true", "--secret", "client_secret=s3cret", "--authorize"]
+        code = desk("add", "hubspot", *given, "--port", str(port))
+
+    assert code == 0, desk.warned
+    assert "crm.objects.contacts.write" in parse_qs(urlsplit(browser.opened[0]).query)["scope"][0]
+    context = desk.context()
+    store = Connections(context.store(), KEY)
+    kept = store.secrets(store.get("hubspot"))["refresh_token"]
+    context.close()
+    assert list(vendor.identity.refresh_tokens) == [kept]
 
 
 def test_a_secret_that_is_a_reference_is_followed(

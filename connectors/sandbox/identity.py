@@ -1,7 +1,7 @@
-"""Xero's identity service: a person's yes with PKCE, refresh tokens that end with their use, and custom connections.
+"""A vendor's identity service: a person's yes with PKCE, refresh tokens, and apps that act for themselves.
 
-It enforces RFC 6749 and 7636 as far as Xero does: a code is good once, for the address and the verifier it was asked
-with; a refresh token is good once, and a second use of one that has been replaced is ``invalid_grant``.
+It enforces RFC 6749 and 7636 as far as Xero and HubSpot do: a code is good once, for the address and the verifier it
+was asked with. Where refresh tokens rotate (Xero) one is good once, and a second use of it is ``invalid_grant``.
 """
 
 from __future__ import annotations
@@ -9,15 +9,12 @@ from __future__ import annotations
 from base64 import b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import unquote, urlencode, urlsplit
 
 from connectors.sandbox.call import Answer, Call, answer
 
-AUTHORIZE: Final = "/identity/connect/authorize"
-TOKEN: Final = "/connect/token"  # noqa: S105 - a path
 ACCESS_SECONDS: Final = 1_800
-PATHS: Final = frozenset({AUTHORIZE, TOKEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +29,17 @@ class Asked:
 
 @dataclass(slots=True)
 class Identity:
-    """``clients``: id to secret; none: any client is known and any bearer token is good, until it is revoked.
+    """``authorize``: the path of the page on which a person says yes; every other is the token endpoint.
+
+    ``clients``: id to secret; none: any client is known and any bearer token is good, until it is revoked.
 
     ``no``: what a person says instead of yes. ``codes``, ``refresh_tokens``: those that are good. ``access_tokens``:
     until when each is good, by the monotonic clock.
     """
 
     clients: dict[str, str] = field(default_factory=dict)
+    authorize: str = ""
+    rotating: bool = True
     no: str = ""
     codes: dict[str, Asked] = field(default_factory=dict)
     refresh_tokens: dict[str, str] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class Identity:
     refused: int = 0
 
     def serve(self, call: Call) -> Answer:
-        if call.path == AUTHORIZE:
+        if call.path == self.authorize:
             return self._page(call)
         self.asked += 1
         given = self._granted(call)
@@ -56,13 +57,13 @@ class Identity:
             self.refused += 1
         return given
 
-    def knows(self, token: str, now: float) -> str:
-        """Why a bearer token is no good; empty for a good one."""
+    def knows(self, token: str, now: float) -> Literal["good", "unknown", "expired"]:
+        """What is to be thought of a bearer token."""
         if not self.clients:
-            return "" if token else "AuthenticationUnsuccessful"
+            return "good" if token else "unknown"
         if token not in self.access_tokens:
-            return "AuthenticationUnsuccessful"
-        return "" if self.access_tokens[token] > now else "TokenExpired: token expired"
+            return "unknown"
+        return "good" if self.access_tokens[token] > now else "expired"
 
     def revoke(self) -> None:
         """The organisation disconnects the app."""
@@ -100,7 +101,7 @@ class Identity:
             case "client_credentials":
                 return self._given(call, client, refresh=False)
             case "refresh_token" if self._is_good(form, client):
-                return self._given(call, client, refresh=True)
+                return self._given(call, client, refresh=True, kept="" if self.rotating else form["refresh_token"])
             case "authorization_code" if self._is_asked(form, client):
                 return self._given(call, client, refresh=True)
             case "refresh_token" | "authorization_code":
@@ -109,7 +110,8 @@ class Identity:
                 return answer(400, {"error": "unsupported_grant_type"})
 
     def _is_good(self, form: dict[str, str], client: str) -> bool:
-        owner = self.refresh_tokens.pop(form.get("refresh_token", ""), None)
+        token = form.get("refresh_token", "")
+        owner = self.refresh_tokens.pop(token, None) if self.rotating else self.refresh_tokens.get(token)
         return not self.clients or owner == client
 
     def _is_asked(self, form: dict[str, str], client: str) -> bool:
@@ -122,13 +124,14 @@ class Identity:
             challenge,
         )
 
-    def _given(self, call: Call, client: str, *, refresh: bool) -> Answer:
+    def _given(self, call: Call, client: str, *, refresh: bool, kept: str = "") -> Answer:
         token = f"access-{call.number}"
         self.access_tokens[token] = call.now + ACCESS_SECONDS
         given: dict[str, object] = {"access_token": token, "expires_in": ACCESS_SECONDS, "token_type": "Bearer"}
+        given["token_use"] = "access_token" if refresh else "client_credentials"
         if refresh:
-            given["refresh_token"] = f"refresh-{call.number}"
-            self.refresh_tokens[f"refresh-{call.number}"] = client
+            given["refresh_token"] = kept or f"refresh-{call.number}"
+            self.refresh_tokens[str(given["refresh_token"])] = client
         return answer(200, given)
 
     def _client(self, call: Call, form: dict[str, str]) -> tuple[str, str]:
