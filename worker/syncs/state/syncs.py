@@ -57,7 +57,7 @@ class Syncs:
             later = made.on_conflict_do_update(
                 index_elements=[SYNCS.c.name], set_={"epoch": epoch}, where=SYNCS.c.epoch <= epoch
             )
-            if not connection.execute(later).rowcount:
+            if connection.scalar(later.returning(SYNCS.c.epoch)) is None:
                 raise Fenced(_taken_over(name))
 
     def reset(self, name: str) -> None:
