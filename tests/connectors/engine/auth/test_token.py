@@ -115,4 +115,4 @@ async def test_no_token(vendor: Vendor, told: Told, verdict: type) -> None:
 
     assert (type(answer), type(probe)) == (verdict, verdict)
     assert "s3cret" not in repr(answer)
-    assert {request.path for request in vendor.received} == {"/oauth/v3/token"}
+    assert {request.path for request in vendor.received} == {"/oauth/2026-03/token"}

@@ -138,8 +138,8 @@ async def test_a_revoked_token_says_which_command_mends_it(company: Company) -> 
 
     assert isinstance(verdict, Down)
     assert verdict.reason == (
-        "the refresh token has expired or was revoked: `writeback connections set 'My CRM' --secret refresh_token` "
-        "gives another (HTTP 400: invalid_grant: token revoked)"
+        "the refresh token has expired or was revoked: `writeback connections authorize 'My CRM'` "
+        "gets a new one (HTTP 400: invalid_grant: token revoked)"
     )
     assert company.asked == 1
 
