@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -15,6 +14,8 @@ Empty = Literal["skip", "null", "text"]
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
+_WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*")
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -25,10 +26,17 @@ def _boolean(cell: str) -> bool:
         raise ValueError("neither true nor false") from None
 
 
+def _whole(cell: str) -> int:
+    """Python reads 1_000 and the digits of other scripts, too: nobody's export has them for numbers."""
+    if not _WHOLE.fullmatch(cell):
+        raise ValueError("not a whole number such as 42")
+    return int(cell)
+
+
 def _number(cell: str) -> float | Decimal:
-    if not math.isfinite(float(cell)):
-        raise ValueError("not a number that JSON has")
-    return exact_json.number(cell)
+    if not _NUMBER.fullmatch(cell):
+        raise ValueError("not a number such as 1234.5")
+    return exact_json.number(cell.strip())
 
 
 def guess(cell: str) -> Any:
@@ -45,7 +53,7 @@ def guess(cell: str) -> Any:
 
 
 TYPES: dict[str, Callable[[str], Any]] = {
-    "str": str, "int": int, "float": _number, "bool": _boolean, "json": exact_json.loads,
+    "str": str, "int": _whole, "float": _number, "bool": _boolean, "json": exact_json.loads,
 }  # fmt: skip
 
 

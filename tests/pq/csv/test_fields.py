@@ -25,6 +25,9 @@ def test_everything_is_text_unless_said_otherwise() -> None:
     ("kind", "cell", "value"),
     [
         ("int", "42", 42),
+        ("int", " +42 ", 42),
+        ("float", " 5. ", 5.0),
+        ("float", "-.5e2", -50.0),
         ("float", "100.05", 100.05),
         ("bool", "Yes", True),
         ("bool", "0", False),
@@ -43,6 +46,12 @@ def test_types(kind: str, cell: str, value: Any) -> None:
     ("kind", "cell"),
     [
         ("int", "4.5"),
+        ("int", "1_000"),
+        ("int", "\u0663"),
+        ("float", "1_000.5"),
+        ("float", "\u0663.5"),
+        ("float", "1e400"),
+        ("float", "infinity"),
         ("float", "nan"),
         ("float", "1,5"),
         ("bool", "maybe"),
