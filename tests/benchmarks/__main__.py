@@ -27,11 +27,13 @@ from tests.benchmarks import (
     memory,
     outbox,
     peers_case,
+    quiet,
     refreshing,
     refusals,
     scaling,
     single,
     syncs,
+    trickle,
     vendors,
 )
 from tests.benchmarks.figures import Figure, show, write
@@ -47,6 +49,8 @@ CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "cores": scaling.batches,
     "embedded": embedded.figures,
     "idle": idle.figures,
+    "trickle": trickle.figures,
+    "quiet": quiet.figures,
     "emitting": emitting.figures,
     "backlog": memory.figures,
     "keys": keys.figures,

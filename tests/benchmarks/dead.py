@@ -103,9 +103,9 @@ def _latency(stand: Stand, sizes: Sizes, rate: float) -> Iterator[Figure]:
         stand.connection(slugs[0], "http", concurrency=32, url=f"http://127.0.0.1:{free_port()}")
         workers = stand.worker()
         try:
-            _delays(stand, slugs[1:], int(pace * sizes.paced / 3) + 1, pace)  # everything is loaded and connected
-            free.append(_p99(_delays(stand, slugs[1:], int(pace * sizes.paced) + 1, pace)))
-            beside.append(_p99(_delays(stand, [*slugs[1:], slugs[0]], int(pace * sizes.paced) + 1, pace)))
+            delays_of(stand, slugs[1:], int(pace * sizes.paced / 3) + 1, pace)  # everything is loaded and connected
+            free.append(p99(delays_of(stand, slugs[1:], int(pace * sizes.paced) + 1, pace)))
+            beside.append(p99(delays_of(stand, [*slugs[1:], slugs[0]], int(pace * sizes.paced) + 1, pace)))
         finally:
             stop(workers)
         for slug in slugs:
@@ -117,7 +117,7 @@ def _latency(stand: Stand, sizes: Sizes, rate: float) -> Iterator[Figure]:
     yield Figure(CASE, OURS.name, "x their p99 without it", "", ratios, at_most=SLOWER)
 
 
-def _delays(stand: Stand, slugs: Sequence[str], each: int, pace: float) -> list[float]:
+def delays_of(stand: Stand, slugs: Sequence[str], each: int, pace: float) -> list[float]:
     """``each`` events to every one of them, of which the first nine live; the delays of those."""
     living = slugs[: CONNECTIONS - 1]
     stand.far.reset(each * len(slugs))
@@ -131,6 +131,6 @@ def _delays(stand: Stand, slugs: Sequence[str], each: int, pace: float) -> list[
     return stand.far.report().delays
 
 
-def _p99(delays: list[float]) -> float:
+def p99(delays: list[float]) -> float:
     """Without the first fifth: the script, too, has to get going."""
     return quantiles(delays[len(delays) // 5 :], n=100)[98] * 1_000

@@ -39,6 +39,12 @@ class Sizes:
     fetched: int = 1_000_000
     at_quota: float = 40.0
     """Seconds that a vendor's quota takes for the events of each connector."""
+    connections: int = 100
+    settling: float = 15.0
+    """Seconds after which a process with nothing to do has come to rest."""
+    stood_by: float = 10.0
+    trickle: float = 6.0
+    """Seconds of a steady trickle."""
     paced: float = 6.0
     """Seconds of steady load in which latencies are taken."""
 
@@ -50,6 +56,10 @@ TINY = Sizes(
     pairs=1,
     single=300,
     rows=200,
+    connections=3,
+    settling=2.0,
+    stood_by=0.5,
+    trickle=0.5,
     keys=30,
     batch=1_000,
     backlogs=(200, 400),

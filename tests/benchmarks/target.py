@@ -82,7 +82,7 @@ class Server:
     def _settle(self, contact: dict[str, Any], now: float) -> str:
         """The answer for one contact."""
         properties = contact["properties"]
-        n, email = properties["n"], properties["email"]
+        n, email = properties["n"], properties.get("email") or contact["id"]  # an upsert has it as the id only
         if int(n) < self.book.script.events:
             self.book.settle(int(n), email, now)
         return (

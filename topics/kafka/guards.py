@@ -69,6 +69,11 @@ def poll_round(consumer: Any, timeout_ms: float, max_records: int) -> dict[Any, 
     return records
 
 
+def let_fetches_wait(consumer: Any, milliseconds: int) -> None:
+    """How long the broker holds the next fetches when there is nothing; the client has it for its whole life."""
+    consumer._fetcher.config["fetch_max_wait_ms"] = milliseconds
+
+
 def keep_membership(consumer: Any, timeout_ms: float) -> None:
     """Take part in rebalances without fetching: for the time in which nobody takes the records."""
     consumer._coordinator.poll(timeout_ms=timeout_ms)

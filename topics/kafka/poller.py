@@ -1,8 +1,8 @@
 """The thread of a member of a Kafka group: the only one that polls, pauses, resumes and seeks.
 
 It goes in rounds (``guards.poll_round``): a round takes as long as a rebalance does, else no longer than a fetch,
-50 ms. Between rounds it does what it was told. It hands over at most ``ROOM`` batches that the loop has not taken; then
-it stays in the group without fetching.
+50 ms, or, while nothing comes, than the time to the next sign of life, 300 ms. Between rounds it does what it was told.
+It hands over at most ``ROOM`` batches that the loop has not taken; then it stays in the group without fetching.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kafka import errors
 from topics.errors import CommitFenced, LogError, LogUnavailable
 from topics.kafka import guards
 from topics.kafka.client import FATAL, commit_error, says
-from topics.kafka.membership import ROUND_MS, Membership, behind
+from topics.kafka.membership import FETCH_WAIT_MS, ROUND_MS, Membership, behind
 from topics.kafka.rebalance import Ownership
 from topics.kafka.records import UnreadableBatch
 from topics.kafka.watchdog import Watchdog
@@ -35,6 +35,9 @@ log = logger()
 MAX_RECORDS = 1_000
 ROOM = 2
 IDLE_SECONDS = 0.05
+QUIET_SECONDS = 5.0
+QUIET_FETCH_MS = 500
+"""How long the broker holds a fetch when for ``QUIET_SECONDS`` there was nothing: a record still comes at once."""
 COMMIT_MS = 5_000
 OFFSETS_MS = 5_000
 CLOSE_MS = 3_000
@@ -91,6 +94,7 @@ class Poller:
         self._room = threading.Semaphore(ROOM)
         self._awake = threading.Event()
         self._stopping = threading.Event()
+        self._quiet_from = 0.0
         self._failures = 0
         self._suspects: dict[tuple[Any, int], int] = {}
         self._passed: set[Any] = set()
@@ -171,6 +175,7 @@ class Poller:
         consumer = self._consumer
         self._obey(consumer)
         guards.before_round(consumer)
+        guards.let_fetches_wait(consumer, self._fetch_wait_ms(consumer))
         if not self._room.acquire(blocking=False):
             guards.keep_membership(consumer, ROUND_MS)
             self._announce(consumer)
@@ -187,6 +192,12 @@ class Poller:
                 self._room.release()
         if (why := self._watch(consumer)) is not None:
             self._replace(why)
+
+    def _fetch_wait_ms(self, consumer: Any) -> int:
+        """Short while anything happens, or a partition is paused: a fetch that is held knows nothing of a resume."""
+        if monotonic() < self._quiet_from or len(guards.fetchable(consumer)) < len(consumer.assignment()):
+            return FETCH_WAIT_MS
+        return QUIET_FETCH_MS
 
     def _poll(self, consumer: Any) -> dict[Any, list[Any]]:
         if not guards.fetchable(consumer) and not guards.awaits_reset(consumer):
@@ -209,6 +220,7 @@ class Poller:
 
     def _obey(self, consumer: Any) -> None:
         while self._commands:
+            self._quiet_from = monotonic() + QUIET_SECONDS
             number, (kind, partition, epoch, offset) = self._commands.popleft()
             if self._ownership.epoch(partition) == epoch:
                 self._ownership.obey(consumer, kind, partition, offset)
@@ -217,6 +229,7 @@ class Poller:
 
     def _deliver(self, consumer: Any, polled: dict[Any, list[Any]]) -> bool:
         now = monotonic()
+        self._quiet_from = now + QUIET_SECONDS
         batch: dict[Partition, list[Record]] = {}
         for raw, some in polled.items():
             partition = Partition(raw.topic, raw.partition)
@@ -246,6 +259,7 @@ class Poller:
             log.info("log.offsets_not_read", group=self.group, error=says(error))
             return  # they stay paused; asked again after the next round
         self._ownership.announce(consumer, new, found)
+        self._quiet_from = monotonic() + QUIET_SECONDS
         for partition in new:
             self._watchdog.moved(partition, monotonic())
 

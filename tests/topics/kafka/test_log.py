@@ -114,6 +114,35 @@ class TestKafka(LogContract):
         assert sorted(took)[10] < 0.15
         assert member.read(one) == list(range(20))
 
+    async def test_a_quiet_consumer_asks_seldom(
+        self, log: Log, topic: Callable[..., str], group: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With nothing to read it asks a few times a second; a record, and a resume, still act within a moment."""
+        monkeypatch.setattr(kafka_poller, "QUIET_SECONDS", 0.1)
+        name = topic()
+        one = Partition(name, 0)
+        rounds, poll_round = itertools.count(), kafka_guards.poll_round
+        monkeypatch.setattr(kafka_guards, "poll_round", lambda *given: (next(rounds), poll_round(*given))[1])
+        took = []
+        async with Member(log, group, re.escape(name)) as member:
+            await member.until(lambda: member.owned)
+            await asyncio.sleep(0.5)
+            before = next(rounds)
+            await asyncio.sleep(1.5)
+            asked = next(rounds) - before
+            for n in range(10):
+                if n % 2:
+                    member.consumer.pause([one])
+                await asyncio.sleep(0.2)
+                began = time.monotonic()
+                fill(log, name, 1, first=n)
+                member.consumer.resume([one])
+                await member.until(lambda n=n: len(member.records) == n + 1)  # type: ignore[misc]
+                took.append(time.monotonic() - began)
+
+        assert asked <= 15
+        assert sorted(took)[5] < 0.15
+
     async def test_a_cancelled_poll_loses_nothing(self, log: Log, topic: Callable[..., str], group: str) -> None:
         """Polls that are cut short at any moment lose no record."""
         name = topic()
