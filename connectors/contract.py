@@ -196,7 +196,10 @@ class Connector(Protocol):
         """The ordering key a producer gives an event of this kind: the record's id, its upsert property, a channel."""
 
     def refuses(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:
-        """Why an event with these fields must not even be kept, in a log and in letters; None: it may be."""
+        """Why such an event is refused where it is written; None: it is not.
+
+        It holds what must not be kept in a log and in letters, or it can surely not be delivered by this connection.
+        """
 
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
         """Carry the events to the vendor; as many verdicts as events, in their order.

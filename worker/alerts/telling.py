@@ -110,7 +110,9 @@ class Teller:
         fields = _fields(connection, address, {"alert": alert.name, "text": text, "csv": csv})
         identifier = uuid5(NAMESPACE_URL, f"writeback:alert:{alert.name}:{occasion}:{address}:{address.operation}")
         made = self._message(alert.name, str(identifier), address, connection, fields)
-        in_thread = csv and connection.connector == "slack" and not {"thread_ts", "ts"} & fields.keys()
+        # a webhook has no channel, and does not say its messages' ids
+        has_threads = connection.connector == "slack" and "channel" in fields
+        in_thread = csv and has_threads and not {"thread_ts", "ts"} & fields.keys()
         return replace(made, thread=pieces(csv)) if in_thread else made
 
     def _message(
@@ -121,6 +123,8 @@ class Teller:
         function = connector.function(address.object, operation)
         if reason := lacking(connection, address.object, operation, fields):
             raise BadAlert(f"alert {alert}, connection {connection.name}: {reason}. Say it under fields")
+        if reason := connector.refuses(function.object, function.operation, fields):
+            raise BadAlert(f"alert {alert}, connection {connection.name}: {reason}")
         key = connector.record_key(function.object, function.operation, fields)
         try:
             value = exact_json.dumps(fields)

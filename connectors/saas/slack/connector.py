@@ -52,6 +52,9 @@ class SlackConnector(HttpConnector):
             return HOOK
         return key if key is None or (object_name == FILE and operation is Operation.DELETE) else plain(key)
 
+    def refuses(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+        return None if self.hook is None else self.hook.refuses(fields)
+
     async def deliver(self, batch: Sequence[Event]) -> list[Verdict]:
         return [await self._deliver(event) for event in batch]
 

@@ -29,12 +29,18 @@ class Hook:
     sender: Sender
     url: str
 
+    def refuses(self, fields: Mapping[str, Any]) -> str | None:
+        """Why this message cannot go this way."""
+        if (channel := fields.get("channel")) in (None, ""):
+            return None
+        return (
+            f"an incoming webhook has one channel of its own: leave out channel ({channel!r}), or give the connection "
+            "an access_token"
+        )
+
     async def post(self, event: Event, plan: Plan, fields: Mapping[str, Any]) -> Verdict:
-        if fields.get("channel") not in (None, ""):
-            return Rejected(
-                f"an incoming webhook has one channel of its own: leave out channel ({fields['channel']!r}), or give "
-                "the connection an access_token"
-            )
+        if (reason := self.refuses(fields)) is not None:
+            return Rejected(reason)
         body = {name: value for name, value in fields.items() if name != "channel"}
         return await self._ask(body, plan.rules, event.options.timeout_s)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from connectors.contract import Delivered, Rejected, Verdict
+from connectors.contract import Delivered, Rejected, Throttled, Verdict
 from connectors.engine.attachments import Attachment, read_attachment
 from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.expected import ANY_MEDIA_TYPE, Expected
@@ -53,7 +53,8 @@ class Upload:
         if refused is None:
             refused = await self._put(file, str(place.get("upload_url")), seconds)
         if refused is not None:
-            return refused
+            # the limit is that of uploads: messages to other channels go on
+            return replace(refused, scope="key") if isinstance(refused, Throttled) else refused
         shared = {
             "files": json.dumps([{"id": place.get("file_id"), "title": fields.get("title") or file.filename}]),
             "channel_id": channel,

@@ -327,6 +327,7 @@ async def test_a_step_that_goes_wrong(step: int, told: Told, kind: type) -> None
         await slack.close()
 
     assert type(verdict) is kind
+    assert not isinstance(verdict, Throttled) or verdict.scope == "key"
     credentials = ["authorization" in request.headers for request in vendor.received]
     assert credentials == [True, False, True][: step + 1]
 
@@ -346,6 +347,7 @@ async def test_a_file_is_deleted_once(sandbox: Sandbox, slack: SlackConnector) -
 async def test_a_message_by_webhook(sandbox: Sandbox) -> None:
     """It goes to the channel of the hook, escaped like any other, in one order; nothing else can be done."""
     hook = hooked(sandbox.url + HOOK)
+    refused = hook.refuses("message", Operation.ADD, {"channel": "qa", "text": "x"})
     verdict = await one(hook, "add", text="a < b", blocks=[{"type": "divider"}])
     elsewhere = await one(hook, "message", channel="qa", text="x")
     probed = await hook.probe()
@@ -364,6 +366,7 @@ async def test_a_message_by_webhook(sandbox: Sandbox) -> None:
     assert isinstance(probed, Delivered)
     assert isinstance(elsewhere, Rejected)
     assert "has one channel of its own: leave out channel ('qa')" in elsewhere.reason
+    assert refused == elsewhere.reason
     assert [message["text"] for message in sandbox.slack.state()["channels"]["alerts"]] == ["a &lt; b"]
     assert len(known) == 2
     assert hook.record_key("message", Operation.ADD, {"text": "x"}) == "webhook"

@@ -224,6 +224,18 @@ def test_an_address_that_is_not_enough_is_said(world: World) -> None:
         world.watch.check(alert_of(on="down", to={"connection": "slack", "operation": "add", "fields": {"text": "x"}}))
 
 
+def test_a_webhook_of_slack_has_one_channel(world: World) -> None:
+    """It is told without one, and rows do not go along: there is no thread."""
+    hook = {"webhook_url": "https://hooks.slack.com/services/x"}
+    world.connections.add("hook", "slack", settings={"auth": "webhook"}, secrets=hook)
+    told = {"connection": "hook", "object": "message", "operation": "add", "fields": {"text": "{text}"}}
+    world.watch.check(alert_of(on="down", to=told))
+    with pytest.raises(BadAlert, match="an incoming webhook has one channel of its own"):
+        world.watch.check(alert_of(on="down", to="hook:QA"))
+    with pytest.raises(BadAlert, match="for hook write"):
+        world.watch.check(alert_of(query="SELECT 1", to=told, attach=5))
+
+
 def test_the_watch_of_a_process_that_died_goes_on_in_another(world: World) -> None:
     """It asks again and again, and takes over when the other shows no sign of life."""
     clock = FakeClock()
