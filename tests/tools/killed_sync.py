@@ -42,6 +42,7 @@ def _run(settings: Settings, sync: Sync, step: str | None, nth: int) -> None:
     blocks.BLOCK = 4
     maker.BLOCK = 4  # type: ignore[attr-defined]
     maker.PIECE, warehouse.CHUNK, sending.BATCH_EVENTS, sending.BATCH_LINES = 6, 3, 5, 3
+    sending.REWRITE = 0
     _die(step, nth)
     runner = Runner(settings, open_store(settings.store), settings.open_log(), SystemClock())
     runner.run(sync, Asked("a test", patience=PATIENCE_S))

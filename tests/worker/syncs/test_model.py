@@ -110,6 +110,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warehouse, "CHUNK", 3)
     monkeypatch.setattr(sending, "BATCH_EVENTS", 5)
     monkeypatch.setattr(sending, "BATCH_LINES", 3)
+    monkeypatch.setattr(sending, "REWRITE", 0)
     monkeypatch.setattr(sending, "SETTLE_S", 0.0)
 
 

@@ -29,11 +29,12 @@ from worker.clock import FakeClock
 from worker.refresher.leases import Leases
 from worker.syncs.errors import BadSync, GuardStopped, PlanOutdated, SourceFailed, SyncBusy
 from worker.syncs.plan import maker
-from worker.syncs.plan.file import PlanFile
+from worker.syncs.plan.file import Line, PlanFile
 from worker.syncs.run import sending
 from worker.syncs.run.holding import held
 from worker.syncs.run.run import Asked
 from worker.syncs.run.sending import Sender
+from worker.syncs.snapshot.compare import Change
 from worker.syncs.state.runs import Runs
 from worker.syncs.state.syncs import Fenced, Syncs
 
@@ -278,6 +279,16 @@ def test_a_holder_that_was_superseded_finishes_nothing(world: World, monkeypatch
             with pytest.raises(Fenced, match="another process has taken it over"):
                 late()
     assert (runs.unfinished("people"), world.events()) == ([theirs], [])
+
+
+def test_a_batch_does_not_lock_the_store_for_long() -> None:
+    """A thousand events, or blocks of the snapshot that take as long to write; those that stay are cheap."""
+    few = [Line(position, None, [Change("removed", key, {}) for key in range(10)]) for position in range(100)]
+    one = [Line(None, None, [Change("added", key, {}) for key in range(1_000)])]
+    none = [Line(position, b"digest", []) for position in range(400)]
+
+    assert [len(batch) for batch in sending._batches(few)] == [17] * 5 + [15]
+    assert [len(batch) for batch in sending._batches([*one, *one, *none])] == [1, 1, 200, 200]
 
 
 @pytest.mark.parametrize("rows", [4, 9])

@@ -31,6 +31,8 @@ from worker.syncs.state.syncs import Fenced, Standing, fence
 
 BATCH_EVENTS = 1_000
 BATCH_LINES = 200
+REWRITE = 50
+"""A block of the snapshot that is written anew takes as long as so many events; meanwhile the store is locked."""
 SETTLE_S = 1.0
 """What a killed process had handed to the network may still arrive: it is waited for before the log is read."""
 LOOK_S = 1.0
@@ -206,12 +208,15 @@ def recovered(log: Log, target: Target, starts: Mapping[Partition, int], wait: C
 
 
 def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Lines together until they have a thousand events; a thousand changes of one block are one transaction."""
+    """Lines together until they cost as much as a thousand events; the changes of one line are one transaction.
+
+    On SQLite nobody else writes during a transaction, the sign of life of the run's own lease included.
+    """
     batch: list[Line] = []
     count = 0
     for line in lines:
         batch.append(line)
-        count += len(line.changes)
+        count += len(line.changes) + (REWRITE if line.changes else 0)
         if count >= BATCH_EVENTS or len(batch) >= BATCH_LINES:
             yield batch
             batch, count = [], 0
