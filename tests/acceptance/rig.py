@@ -27,7 +27,7 @@ from topics.open import open_log
 from worker.demo.stage import Sandbox, Stage
 from worker.engine.progress.metadata import Memory, decode
 
-_LIBRARY_TRACEBACK = re.compile(r"^ERROR kafka\.net\.\S+ .*\nTraceback .*\n(?: .*\n)*\w+Error: .*$", re.MULTILINE)
+_LIBRARY_TRACEBACK = re.compile(r'^\{.*"logger": "kafka\.net\..*$', re.MULTILINE)
 ENGINES = ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)]
 
 

@@ -114,7 +114,7 @@ def _channels(chat: Sandbox, fault: str) -> int:
 def test_a_kill_between_call_and_commit(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """A worker dies while its calls are carried out, one or a hundred: the next asks HubSpot, and tells of Slack."""
     with rig.stage_on(engine, tmp_path, request) as stage:
-        crm = stage.sandbox("--latency", "2", "--slack-rate", "0", "--open-channels", name="crm")
+        crm = stage.sandbox("--latency", "4", "--slack-rate", "0", "--open-channels", name="crm")
         rig.connect(stage, "hubspot", crm, "--rate", "1000", "--concurrency", "4")
         rig.connect(stage, "single", crm, "--rate", "1000", "--concurrency", "4", connector="hubspot")
         rig.connect(stage, "slack", crm)
