@@ -57,7 +57,7 @@ class Crm:
         number = int(contact["properties"]["n"])
         self.done += not self.contacts[number]
         self.contacts[number] = min(self.contacts[number] + 1, 255)
-        trace, email = contact["objectWriteTraceId"], contact["properties"]["email"]
+        trace, email = contact["objectWriteTraceId"], contact["id"]
         return (
             f'{{"id":"{number}","new":false,"objectWriteTraceId":"{trace}","properties":{{"email":"{email}"}},'
             '"createdAt":"2026-01-01T00:00:00.000Z","archived":false}'
