@@ -158,7 +158,8 @@ def test_replays_side_by_side(count: int, operators: Operators) -> None:
     _reckon(operators, said)
     assert len(operators.sent()) == 3 * BATCH
     assert sum(_counted(words, "replayed") for words in said) == 3 * BATCH
-    assert sum("is replaying it (process" in words or "No letter matches" in words for words in said) == count - 1
+    none = [words for words in said if _counted(words, "replayed") == 0]
+    assert all("is replaying it (process" in words or "No letter matches" in words for words in none)
 
 
 @pytest.mark.parametrize("count", [2, 5])
