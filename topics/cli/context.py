@@ -85,26 +85,28 @@ class CommandContext:
         return engine
 
     def wants_tracebacks(self) -> bool:
-        """By ``--debug`` or ``WRITEBACK_DEBUG``; never raises, as the settings may be what is wrong."""
-        try:
-            return self.debug or self.settings.debug
-        except Exception:  # noqa: BLE001 - it is asked when something has failed already
-            return False
+        """By ``--debug`` or ``WRITEBACK_DEBUG``."""
+        readable = self._readable_settings
+        return self.debug or (readable is not None and readable.debug)
 
     def reports_to_stderr(self) -> bool:
-        """``WRITEBACK_REPORTS=stderr``; never raises, as the settings may be what is wrong."""
-        try:
-            return self.settings.reports == "stderr"
-        except Exception:  # noqa: BLE001 - it is asked when something has failed already
-            return False
+        """By ``WRITEBACK_REPORTS=stderr``."""
+        readable = self._readable_settings
+        return readable is not None and readable.reports == "stderr"
 
     def secrets(self) -> tuple[str, ...]:
-        """What no report may hold; never raises."""
-        try:
-            given = (self.settings.secret_key, self.settings.kafka_sasl_password)
-        except Exception:  # noqa: BLE001 - it is asked when something has failed already
-            return ()
+        """What no report may hold."""
+        readable = self._readable_settings
+        given = () if readable is None else (readable.secret_key, readable.kafka_sasl_password)
         return tuple(part for value in given if value for part in value.split(","))
+
+    @property
+    def _readable_settings(self) -> Settings | None:
+        """For what is asked when something has failed already: the settings themselves may be what is wrong."""
+        try:
+            return self.settings
+        except Exception:  # noqa: BLE001 - the first failure is told, not this one
+            return None
 
     def close(self) -> None:
         """Close what was opened, last first; safe to call twice."""

@@ -46,7 +46,8 @@ class Report:
         """Into a file for the user's eyes only; where it is, or None if nothing can be kept."""
         now = datetime.now(UTC)  # noqa: TID251 - the edge: a file's name, nothing is decided by it
         name = f"writeback-{now:%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
-        return next(filter(None, (_kept(folder, name, self.text()) for folder in FOLDERS)), None)
+        text = self.text()
+        return next(filter(None, (_kept(folder, name, text) for folder in FOLDERS)), None)
 
     def _without_secrets(self, text: str) -> str:
         for secret in self._hidden:

@@ -35,8 +35,8 @@ def _of_tls(plain: socket.socket, host: str, protocol: str, settings: Mapping[st
         context = _context(settings)
     except (OSError, ValueError) as error:
         return f"the files of WRITEBACK_KAFKA_SSL_CAFILE, _CERTFILE and _KEYFILE cannot be used: {error}"
-    if problem := _handshake(plain, host, context):
-        return f"{problem}; WRITEBACK_KAFKA_SECURITY_PROTOCOL is {protocol}"
+    if problem := _handshake(plain, host, protocol, context):
+        return problem
     if protocol == "SASL_SSL":
         return _refused(settings)
     return "it takes TLS, and then says nothing: is it Kafka, or a port that wants a password (SASL_SSL)?"
@@ -50,7 +50,7 @@ def _context(settings: Mapping[str, Any]) -> ssl.SSLContext:
     return context
 
 
-def _handshake(plain: socket.socket, host: str, context: ssl.SSLContext) -> str | None:
+def _handshake(plain: socket.socket, host: str, protocol: str, context: ssl.SSLContext) -> str | None:
     """What is wrong with TLS; None: nothing."""
     try:
         with context.wrap_socket(plain, server_hostname=host.strip("[]")) as secured:
@@ -64,9 +64,9 @@ def _handshake(plain: socket.socket, host: str, context: ssl.SSLContext) -> str 
         if "ALERT" in str(error.reason):
             names = "WRITEBACK_KAFKA_SSL_CERTFILE and _KEYFILE"
             return f"it refuses our certificate, or that there is none ({_plainly(error)}): {names}"
-        return f"no TLS is spoken there ({_plainly(error)})"
+        return f"no TLS is spoken there ({_plainly(error)}); WRITEBACK_KAFKA_SECURITY_PROTOCOL is {protocol}"
     except OSError:
-        return "it closes the connection in the middle of TLS"
+        return f"it closes the connection in the middle of TLS; WRITEBACK_KAFKA_SECURITY_PROTOCOL is {protocol}"
     return None
 
 

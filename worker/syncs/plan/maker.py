@@ -78,10 +78,10 @@ class Counts:
 
 @dataclass
 class Maker:
-    """``failed``: rows whose event died are sent again. ``record``: the key of the record that a removal is for.
+    """``record``: the key of the record that a removal is for. ``failed``: rows whose event died are sent again.
 
-    ``after``: a run that sends everything goes on behind this key. In mode cursor the
-    source has only some rows: what is not in it is not gone.
+    ``after``: a run that sends everything goes on behind this key.
+    In mode cursor the source has only some of the rows, so a row that is not in it is not gone.
     """
 
     shape: Shape
