@@ -30,7 +30,7 @@ test: $(VENV)/.dev ## All tests, a real Kafka and PostgreSQL included where this
 SEEDS  ?= 20000
 
 soak: $(VENV)/.dev ## The three promises over 20,000 random histories, before a release or after a change of the engine (SEEDS=...)
-	@WRITEBACK_TEST_SEEDS=$(SEEDS) $(BIN)/python -m pytest --numprocesses 2 -o timeout=0 tests/worker/test_simulation.py $(ARGS)
+	@WRITEBACK_TEST_SEEDS=$(SEEDS) $(BIN)/python -m pytest --numprocesses 2 -o timeout=0 tests/simulation $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, import rules, compose.yaml, generated reference pages
 	$(BIN)/ruff format --check .

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from tests.tools.simulated_outbox import OutboxWorld
-from tests.tools.simulation import World
+from tests.simulation.outbox import OutboxWorld
+from tests.simulation.world import World
 
 SEEDS = int(os.environ.get("WRITEBACK_TEST_SEEDS", "800"))
 """Histories; `make soak` lives through many more of them."""
