@@ -18,7 +18,8 @@ from typing import Any, cast
 from sqlalchemy import event as database_event
 from sqlalchemy import make_url
 
-from tests.simulation.world import SimConnection, World
+from tests.simulation.connection import SimConnection
+from tests.simulation.world import World
 from topics import names
 from topics.errors import LogUnavailable
 from topics.event import codec
