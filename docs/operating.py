@@ -13,7 +13,7 @@ import topics.event.result
 import topics.log.log_events
 import worker.log_events
 from worker.clock import FakeClock
-from worker.counters import COMMIT_SECONDS, Counters, Histogram
+from worker.engine.counters import COMMIT_SECONDS, Counters, Histogram
 from worker.engine.settlement.ledger import Ledger
 from worker.observe.metrics import collect
 from worker.observe.observer import Observer

@@ -14,7 +14,6 @@ from topics import names
 from topics.errors import LogUnavailable
 from topics.log import Commit, Log, Partition, Record, Unreadable
 from topics.store.orders import Orders
-from worker.background import BackgroundTasks
 from worker.clock import Clock, SystemClock
 from worker.engine.decide.retry import RetryPolicy
 from worker.engine.intake.budget import Budget
@@ -26,6 +25,7 @@ from worker.engine.intake.pauses import PartitionPauses
 from worker.engine.intake.router import Router
 from worker.engine.intake.wake import WakeCheck
 from worker.engine.lane.assignment import Assignment, Delivery
+from worker.engine.passes import PassLimit
 from worker.engine.ports import DispatchContext
 from worker.engine.settlement.after_writeback import AfterWriteback
 from worker.engine.settlement.committer import Committer
@@ -38,7 +38,7 @@ from worker.log_events import logger
 from worker.observe.announce import StateAnnouncer
 from worker.observe.observer import CachedProbe, Observer
 from worker.observe.reporter import StoreReporter
-from worker.passes import PassLimit
+from worker.process.background import BackgroundTasks
 
 POLL_SECONDS = 0.25
 PASS_SECONDS = 0.25

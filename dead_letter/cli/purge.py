@@ -83,7 +83,7 @@ def purge(
 
 def _there(log: Log) -> dict[int, tuple[int, int]]:
     """Of each partition of the topic of letters, what it holds now."""
-    from topics.backlog import partitions_of  # noqa: PLC0415
+    from topics.log.backlog import partitions_of  # noqa: PLC0415
 
     places = partitions_of(log, log.names.dead_letter)
     ends = log.end_offsets(places) if places else {}

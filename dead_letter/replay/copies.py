@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dead_letter.replay.claim import Claim
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
-from topics.backlog import partitions_of, read_to_end
 from topics.event.codec import REPLAY_LETTER, REPLAY_NUMBER
 from topics.log import Log, Partition, Position, Record
+from topics.log.backlog import partitions_of, read_to_end
 
 
 def find_copies(log: Log, letters: Iterable[Summary]) -> dict[str, Position]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from dead_letter.replay.lineage import Lineage, record_of
 from dead_letter.store.rows import Summary
 from dead_letter.store.store import LetterStore
-from topics.backlog import partitions_of, read_to_end
 from topics.errors import MalformedEvent
 from topics.event.result import Result, unpack
 from topics.log import Log
+from topics.log.backlog import partitions_of, read_to_end
 
 Place = tuple[str, int, str]
 Delivered = Mapping[Place, int]

@@ -20,10 +20,10 @@ from dead_letter.replay.selection import Planned, target
 from dead_letter.replay.turns import Turns
 from dead_letter.store.rows import Copying, Stored, Summary
 from dead_letter.store.store import LetterStore
-from topics.backlog import partitions_of
 from topics.cli.pace import Pace
 from topics.errors import LogError, LogUnavailable, MalformedEvent, RecordRefused
 from topics.log import Log, Position, Producer
+from topics.log.backlog import partitions_of
 from topics.names import MAX_REPLAYED_BYTES
 
 BATCH = 100

@@ -15,9 +15,9 @@ from dead_letter.errors import LetterRefused, LettersUnreadable
 from dead_letter.letter.letter import decode, raw
 from dead_letter.log_events import EventName, logger
 from dead_letter.store.store import Arrival, LetterStore
-from topics.backlog import partitions_of, read_to_end
 from topics.errors import CommitFenced, LogUnavailable, StoreUnavailable
 from topics.log import Commit, Consumer, Log, Partition, Record, Unreadable, UnreadableRecords
+from topics.log.backlog import partitions_of, read_to_end
 from topics.log.retention import Retention
 
 POLL_SECONDS = 1.0

@@ -27,13 +27,13 @@ from worker.engine.decide.decide import Bury
 from worker.engine.decide.retry import RetryPolicy
 from worker.engine.dispatch.dispatch import Dispatcher
 from worker.engine.lane.assignment import Assignment, Delivery
+from worker.engine.passes import PassLimit
 from worker.engine.ports import DispatchContext
 from worker.engine.progress.offsets import Progress
 from worker.engine.settlement.committer import begin_round
 from worker.engine.settlement.ledger import Ledger
 from worker.engine.settlement.outcomes import Outcomes
 from worker.engine.settlement.publisher import RetryingPublisher
-from worker.passes import PassLimit
 
 
 @dataclass

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from topics.backlog import partitions_of, read_to_end
 from topics.errors import LogUnavailable, MalformedEvent, StoreUnavailable, WritebackError
 from topics.event.result import Result, unpack
 from topics.log import Log, Partition
+from topics.log.backlog import partitions_of, read_to_end
 from worker.alerts.state import AlertStates, Thread
 from worker.alerts.telling import Message, Teller
 from worker.log_events import logger

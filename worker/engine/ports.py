@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from worker.clock import Clock
-from worker.counters import Counters
+from worker.engine.counters import Counters
 from worker.engine.decide.retry import RetryPolicy
 from worker.engine.lane.assignment import Assignment, Delivery
+from worker.engine.passes import PassLimit
 from worker.engine.settlement.outcomes import Outcomes
-from worker.passes import PassLimit
 
 
 class WorkerPort(Protocol):

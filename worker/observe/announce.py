@@ -8,10 +8,10 @@ from connectors.connections.store import Connections
 from connectors.errors import UnknownConnection
 from topics.errors import RecordRefused, StoreUnavailable
 from topics.event.result import StateChange, pack_state
-from worker.background import BackgroundTasks
 from worker.clock import Clock
 from worker.engine.settlement.publisher import RetryingPublisher
 from worker.log_events import logger
+from worker.process.background import BackgroundTasks
 
 STORE_SECONDS = 1.0
 """Between two tries at a store that is away."""

@@ -13,10 +13,10 @@ from connectors.connections.store import Connection, Connections
 from dead_letter.store.archive import catch_up
 from dead_letter.store.filters import Filter
 from dead_letter.store.store import LetterStore
-from topics.backlog import partitions_of, read_to_end
 from topics.cli.context import CommandContext
 from topics.errors import LogError, WritebackError
 from topics.log import Lag, Log, Partition, UnreadableRecords
+from topics.log.backlog import partitions_of, read_to_end
 from topics.names import slug_of
 
 PROBE_S = 15.0

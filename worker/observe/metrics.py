@@ -1,4 +1,4 @@
-"""The worker's numbers as Prometheus has them, read when somebody asks; counting is ``worker/counters.py``'s.
+"""The worker's numbers as Prometheus has them, read when somebody asks; counting is ``worker/engine/counters.py``'s.
 
 Labels are ``connection``, ``partition``, ``operation``, ``outcome`` and ``state``: no ids, keys, URLs or error texts.
 """
@@ -11,7 +11,7 @@ from typing import Final, get_args
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from topics.event.result import ConnectionState
-from worker.counters import Histogram
+from worker.engine.counters import Histogram
 from worker.engine.destination.breaker import State as BreakerState
 from worker.engine.dispatch.dispatch import Dispatcher
 from worker.engine.intake.intake import ConnectionIntake

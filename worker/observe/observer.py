@@ -13,7 +13,7 @@ from topics.errors import LogUnavailable
 from topics.event.result import StateChange
 from topics.log import Log, Partition
 from worker.clock import Clock
-from worker.counters import Counters
+from worker.engine.counters import Counters
 from worker.engine.intake.router import Router
 from worker.engine.settlement.committer import Committer
 from worker.engine.settlement.ledger import Ledger

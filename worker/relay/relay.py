@@ -13,11 +13,11 @@ from pydantic_core import from_json
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from topics.backlog import event_ids
 from topics.errors import LogError, LogUnavailable, RecordRefused, StoreUnavailable
 from topics.event.codec import TYPE_PREFIX, Encoded, Stamp
 from topics.event.event import Operation, Options
 from topics.log import Failures, Log, Partition, Producer
+from topics.log.backlog import event_ids
 from topics.outbox.errors import WarehouseUnavailable
 from topics.outbox.outbox import Outbox
 from topics.outbox.relaying import OutboxReader, Row, fields_of

@@ -11,9 +11,9 @@ import pytest
 from tests.conformance.log_harness import PATIENCE, Member, read_all
 from tests.kafka_broker import Broker
 from tests.topics.kafka.librdkafka import Transactions, plain
-from topics.backlog import read_to_end
 from topics.kafka.log import KafkaLog
 from topics.log import Commit, Partition
+from topics.log.backlog import read_to_end
 from topics.names import TopicSpec
 
 pytestmark = pytest.mark.kafka

@@ -18,7 +18,7 @@ from topics import names
 from topics.errors import LogUnavailable, SettingsError
 from topics.event.result import unpack_states
 from worker.clock import FakeClock
-from worker.counters import Histogram
+from worker.engine.counters import Histogram
 from worker.observe.endpoints import Answer, MetricsServer, wire
 from worker.observe.metrics import collect
 from worker.observe.observer import CachedProbe

@@ -9,7 +9,6 @@ from connectors.connections.store import Connection
 from connectors.contract import NO_EVIDENCE, Connector, Function
 from topics.event.event import Event
 from topics.log import Record
-from worker.background import BackgroundTasks
 from worker.clock import Timer
 from worker.engine.decide.decide import Bury, announced_letter, may_have_happened
 from worker.engine.destination.destination import Destination
@@ -21,6 +20,7 @@ from worker.engine.lane.lane import Lane
 from worker.engine.lane.parking import CLOSING, KeyPark
 from worker.engine.lane.window import LONGEST_WAIT
 from worker.engine.ports import DispatchContext
+from worker.process.background import BackgroundTasks
 
 NEVER_IN_A_LANE = frozenset({"malformed", "unknown-function", "unknown-connection"})
 AT_ONCE = 0.001

@@ -10,7 +10,6 @@ from typing import Any
 from connectors.connections.store import Connection
 from connectors.contract import NO_EVIDENCE, Connector, Delivered, Evidence, Finding, Rejected, Retry, Unknown, Verdict
 from topics.event.result import Outcome
-from worker.background import BackgroundTasks
 from worker.engine.decide.decide import Again, Bury, Case, Decision, Done, Find, Hold, Wait, decide, decide_finding
 from worker.engine.destination.destination import Destination
 from worker.engine.lane.assignment import Batch, Delivery
@@ -20,6 +19,7 @@ from worker.engine.lane.parking import KeyPark
 from worker.engine.ports import Call, DispatchContext
 from worker.engine.progress.metadata import LetterCause, Tries
 from worker.log_events import logger
+from worker.process.background import BackgroundTasks
 
 Announced = asyncio.Future[None]
 

@@ -8,7 +8,6 @@ from connectors.connections.refresh.policy import is_read_here
 from connectors.connections.store import Connections
 from connectors.errors import BadSecret, UnknownConnection
 from topics.errors import StoreUnavailable
-from worker.background import BackgroundTasks
 from worker.clock import Clock
 from worker.engine.dispatch.dispatch import Dispatcher
 from worker.engine.intake.holds import PartitionHolds
@@ -17,6 +16,7 @@ from worker.engine.intake.partitions import Partitions
 from worker.engine.intake.pauses import PartitionPauses
 from worker.engine.intake.router import Router
 from worker.log_events import logger
+from worker.process.background import BackgroundTasks
 
 WATCH_SECONDS = 1.0
 """How soon an operator's pause, resume or change of a connection is seen."""

@@ -14,7 +14,6 @@ from topics.errors import LogError, StoreUnavailable
 from topics.log import Commit, Log, Partition, Unreadable
 from topics.names import slug_of
 from topics.store.orders import Order, OrderKind, Orders
-from worker.background import BackgroundTasks
 from worker.clock import Clock
 from worker.engine.intake.evidence import Evidence, gather
 from worker.engine.intake.partitions import Partitions
@@ -25,6 +24,7 @@ from worker.engine.progress.offsets import Progress
 from worker.engine.settlement.committer import Committer
 from worker.engine.settlement.outcomes import Outcomes
 from worker.log_events import logger
+from worker.process.background import BackgroundTasks
 
 AGAIN_SECONDS = 1.0
 """Between two tries to ask a log or a store that is away."""

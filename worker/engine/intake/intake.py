@@ -16,13 +16,13 @@ from topics.errors import StoreUnavailable
 from topics.log import Partition, Record
 from topics.names import slug_of
 from topics.store.orders import Orders
-from worker.background import BackgroundTasks
 from worker.engine.dispatch.dispatch import Dispatcher
 from worker.engine.lane.assignment import Assignment
 from worker.engine.lane.parking import STORE_PAUSE, KeyPark, RetryingParkedKeyStore
 from worker.engine.ports import DispatchContext
 from worker.engine.settlement.after_writeback import AfterWriteback
 from worker.log_events import logger
+from worker.process.background import BackgroundTasks
 
 Build = Callable[[Connection, dict[str, str]], Connector]
 """A connector for a connection and its secrets; a secret that the vendor replaces is replaced in that mapping too."""

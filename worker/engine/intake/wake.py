@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from worker.background import BackgroundTasks
 from worker.clock import Clock
 from worker.engine.intake.router import Router
 from worker.engine.settlement.committer import Committer
 from worker.log_events import logger
+from worker.process.background import BackgroundTasks
 from worker.process.suspension import SuspensionDetector
 
 CONFIRM_SECONDS = 0.02

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from topics.errors import CommitFenced, LogUnavailable
 from topics.log import Commit, Consumer, Partition
 from worker.clock import Clock, Timer
-from worker.counters import COMMIT_SECONDS, Histogram
+from worker.engine.counters import COMMIT_SECONDS, Histogram
 from worker.engine.lane.assignment import Assignment
 from worker.engine.lane.window import SendWindow
 from worker.engine.progress.metadata import CROWDED

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from topics.event.event import Event
 from topics.log import Record
-from worker.background import BackgroundTasks
 from worker.engine.lane.assignment import Assignment
 from worker.engine.progress.metadata import LetterCause
 from worker.engine.settlement.committer import Committer
 from worker.engine.settlement.outcomes import Outcomes
+from worker.process.background import BackgroundTasks
 
 
 class RefusedRecords:

@@ -13,11 +13,11 @@ from typing import Any
 
 from connectors.engine.runner.runner import HttpConnector
 from connectors.errors import UnknownFunction
-from topics.backlog import partitions_of, read_to_end
 from topics.errors import MalformedEvent
 from topics.event import codec
 from topics.event.result import Result, unpack
 from topics.log import Log, Partition, Record
+from topics.log.backlog import partitions_of, read_to_end
 from worker.refresher.verify.scratch import Delivery, Scratch
 
 Advance = Callable[[int], None]

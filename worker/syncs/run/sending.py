@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 
-from topics.backlog import event_ids
 from topics.errors import RecordRefused
 from topics.event.codec import Encoded
 from topics.log import Log, Partition, Position, Producer
+from topics.log.backlog import event_ids
 from worker.syncs.plan.file import Line, packed
 from worker.syncs.plan.target import Target, Unsendable
 from worker.syncs.run.holding import Holding

@@ -12,9 +12,9 @@ import pytest
 
 from dead_letter.letter.letter import Attempt, Letter, decode
 from tests.dead_letter.samples import a_letter, a_record
-from topics.backlog import read_to_end
 from topics.kafka.producer import ENVELOPE_BYTES
 from topics.log import Log, Partition
+from topics.log.backlog import read_to_end
 from topics.names import DEFAULT, TopicSpec
 from topics.open import open_log
 from worker.clock import FakeClock

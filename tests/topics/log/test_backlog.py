@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from topics import backlog, names
-from topics.backlog import event_ids
+from topics import names
 from topics.errors import LogUnavailable
 from topics.event.codec import encode
 from topics.event.event import Event, Operation
-from topics.log import Log, Partition
+from topics.log import Log, Partition, backlog
+from topics.log.backlog import event_ids
 from topics.open import open_log
 
 PLACE = Partition(names.DEFAULT.events_topic("crm"), 0)

@@ -10,7 +10,7 @@ import pytest
 from tests.tools.one_process_profile import Bench
 from tests.worker.samples import event
 from topics.event.event import Operation
-from worker.passes import SECONDS, PassLimit
+from worker.engine.passes import SECONDS, PassLimit
 
 
 class Bursts:

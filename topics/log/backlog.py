@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from topics.errors import LogUnavailable
-from topics.log import Log, Partition, Record
+from topics.log.contract import Log, Partition, Record
 
 POLL_SECONDS = 1.0
 SILENT_POLLS = 3
