@@ -10,10 +10,10 @@ from worker.syncs.definition.model import Sync, is_interval
 
 
 def latest(sync: Sync, now: float, before: float | None) -> float | None:
-    """The last moment at or before ``now`` (seconds since the epoch) at which it was due; None: not yet.
+    """The latest moment at or before ``now`` (seconds since the epoch) when the sync was due; None: not due yet.
 
-    ``before``: the moment it was last run for. However many were missed, the latest stands for all of them. A sync
-    that is new is due at once when it has an interval, and with cron at its next moment.
+    ``before``: the moment that it last ran for. Several missed moments count as one, the latest. A new sync with an
+    interval is due at once, one with cron at its next moment.
     """
     if sync.schedule is None:
         return None
@@ -41,5 +41,5 @@ def _cron(sync: Sync, now: float, *, forward: bool) -> float:
     start = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(sync.timezone))
     if forward:
         return float(croniter(sync.schedule, start).get_next(float))
-    # of a moment itself, croniter says the one before
+    # for a time that is a moment of the schedule itself, croniter's get_prev gives the one before: hence a second more
     return float(croniter(sync.schedule, datetime.fromtimestamp(now + 1, start.tzinfo)).get_prev(float))

@@ -1,4 +1,4 @@
-"""What can go wrong with a sync, and a person can mend.
+"""The errors of syncs that a person can do something about.
 
 WritebackError
 ├── SyncError               a sync did not do what it was asked
@@ -6,7 +6,7 @@ WritebackError
 │   ├── UnknownSync         there is no such sync: the message names the nearest
 │   ├── SourceFailed        the warehouse refused the query, or gave rows that cannot be used
 │   ├── GuardStopped        it would change more than its guards allow
-│   ├── PlanOutdated        the plan was made from a state that is not there any more
+│   ├── PlanOutdated        the sync's state has changed since the plan was made
 │   └── SyncBusy            another process runs it now
 """
 
@@ -36,7 +36,7 @@ class GuardStopped(SyncError):
 
 
 class PlanOutdated(SyncError):
-    """The plan was made from another state than the one that is there now; nothing was sent."""
+    """The sync's state has changed since the plan was made; nothing was sent."""
 
 
 class SyncBusy(SyncError):

@@ -1,4 +1,4 @@
-"""The scheduler's numbers, as Prometheus has them."""
+"""The scheduler's metrics for Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs what is due: one run of a sync at a time in the whole cluster, a missed one once."""
+"""Runs the syncs that are due: each once at a time in the whole cluster; one run makes up for all missed moments."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from worker.syncs.run.run import Asked, Runner
 from worker.syncs.state.syncs import Syncs
 
 LOOK_S = 2.0
-"""Between two looks at what is due, and at the outcomes of what was sent."""
+"""Seconds between two checks of what is due, and of the outcomes of what was sent."""
 AT_ONCE = 2
 """Syncs that run side by side in one process."""
 RETRY_S = 60.0
 LONGEST_S = 960.0
-"""After a run that failed it is tried again after one minute, then after twice as long each time, up to 16 minutes."""
+"""The longest wait in seconds before a failed run is tried again; the first is a minute, each next one twice as long."""
 ASKED_BY = "schedule"
 
 
@@ -31,7 +31,7 @@ class Stopping(SyncError):
 
 
 class Scheduler:
-    """Any number may run, in any processes. ``ended``: runs by (sync, how they ended), since this one began."""
+    """Any number of schedulers may run, in any processes. ``ended``: this one's runs, by (sync, how they ended)."""
 
     def __init__(self, runner: Runner, folder: Path, clock: Clock) -> None:
         self._runner = runner
@@ -46,11 +46,11 @@ class Scheduler:
         self.ended: Counter[tuple[str, str]] = Counter()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set; a run that is under way ends at its next batch, and the next one goes on there."""
+        """Work until ``stop`` is set. A run under way then ends with its present batch; the next run goes on there."""
         while not stop.is_set():
             try:
                 await self._look()
-            except WritebackError as error:  # the store or the log: looked at again
+            except WritebackError as error:  # the store or the log is away: tried again at the next look
                 logger().warning("sync.waiting", sync="", reason=str(error))
             try:
                 await asyncio.wait_for(stop.wait(), LOOK_S)
@@ -83,7 +83,7 @@ class Scheduler:
         standing = await asyncio.to_thread(standings.standing, sync.name)
         due = latest(sync, now, standing.due)
         if standing.due is None and due is None:
-            await asyncio.to_thread(standings.set_due, sync.name, now)  # cron: from now on
+            await asyncio.to_thread(standings.set_due, sync.name, now)  # a new sync with cron waits for its next moment
         if due is None or standing.paused:
             return
         task = asyncio.create_task(asyncio.to_thread(self._run, sync, due))
@@ -91,14 +91,12 @@ class Scheduler:
         task.add_done_callback(lambda _: self._running.pop(sync.name, None))
 
     def _run(self, sync: Sync, due: float) -> None:
-        """In a thread. The moment is over when the run is: one that failed is tried again."""
+        """Runs in a thread. A run that fails is tried again for the same moment of the schedule."""
         try:
             ended = self._runner.run(sync, Asked(ASKED_BY, due=due, reading=self._tick, sending=self._tick))
         except SyncBusy as error:
             logger().info("sync.waiting", sync=sync.name, reason=str(error))
-        except (
-            GuardStopped
-        ) as error:  # the run says so; it is not tried again before somebody has looked, or its next moment
+        except GuardStopped as error:  # the run has marked this moment as done: not retried
             self.ended[sync.name, "stopped"] += 1
             logger().warning("sync.stopped", sync=sync.name, reason=str(error))
         except WritebackError as error:
@@ -113,7 +111,7 @@ class Scheduler:
             self._failures.pop(sync.name, None)
 
     def _put_off(self, sync: Sync) -> float:
-        """It failed: in how many seconds it is tried again."""
+        """Delay the next try of a sync that failed; returns the delay in seconds."""
         wait = min(RETRY_S * 2.0 ** self._failures[sync.name], LONGEST_S)
         self._failures[sync.name] += 1
         self.ended[sync.name, "failed"] += 1

@@ -1,4 +1,4 @@
-"""The tables of syncs in the store: how far each is, its runs, what was sent, and what is on its way."""
+"""The tables of syncs in the store: the state of each, its runs, its snapshot, and its events whose outcome is open."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SYNCS = Table(
     Column("cursor", JSON(none_as_null=True)),
     Column("due", Float(53)),
 )
-"""``epoch``: of the lease that may write. ``version`` grows whenever the snapshot changes, which has so many ``rows``.
-``due``: the moment of the schedule that was last run for."""
+"""``epoch``: of the lease that may write. ``version`` grows whenever the snapshot changes; ``rows``: how many it has.
+``due``: the last moment of the schedule that was run for."""
 
 RUNS = Table(
     "sync_runs",
@@ -61,8 +61,8 @@ RUNS = Table(
     Column("error", Text, nullable=False),
     Index("sync_runs_sync", "sync", "started"),
 )
-"""``open``: a batch is on its way into the log; ``journal`` is what it has (lines of a plan), and its events lie behind
-``ends`` (partition: offset). ``after``: of a run that sends everything, the last key that was sent."""
+"""``open``: a batch is being sent. ``journal``: that batch (lines of a plan); the log has its events, if any, from
+``ends`` (partition: offset) on. ``after``: the last key that a run of mode full has sent."""
 
 BLOCKS = Table(
     "sync_blocks",
@@ -74,8 +74,8 @@ BLOCKS = Table(
     Column("digest", LargeBinary),
     Column("payload", LargeBinary, nullable=False),
 )
-"""The snapshot: about a thousand rows each, in the order of their keys, up to the key ``last``. ``digest``: of the rows
-as the warehouse gave them; as long as it gives the same the payload need not be read."""
+"""The snapshot, about a thousand rows in a block, in the order of their keys, up to the key ``last``. ``digest``: of
+the rows as the warehouse returned them; while it returns the same, the payload need not be read."""
 
 SENT = Table(
     "sync_events",
@@ -91,8 +91,8 @@ SENT = Table(
     Index("sync_events_run", "run", "state"),
     Index("sync_events_dead", "sync", "state", "key_hash"),
 )
-"""Events that are about to be sent (``sending``), whose outcome is not known (``pending``), or that are dead letters
-(``dead``); those that were delivered are not here any more. ``row``: of a removed one."""
+"""Events that are about to be sent (``sending``), whose outcome is not known yet (``pending``), or that are dead
+letters (``dead``); an event that was delivered is deleted here. ``row``: for removals, the row as it was."""
 
 MARKS = Table(
     "sync_marks",
@@ -101,4 +101,4 @@ MARKS = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("next_offset", BigInteger, nullable=False),
 )
-"""Up to where the outcomes in ``writeback.results`` are counted."""
+"""The offset up to which the outcomes of each partition of ``writeback.results`` are counted."""

@@ -1,4 +1,4 @@
-"""``writeback syncs``: what there is, and what is done with one of them."""
+"""``writeback syncs``: lists syncs, shows, pauses, resumes and resets one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands of syncs have in common."""
+"""Opens what the commands of syncs work on: the folder of definitions, and the runner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ name_argument = click.argument("name")
 
 
 def folder_of(context: CommandContext) -> Path:
-    """Where the definitions are."""
+    """The folder of the definitions."""
     return context.settings.syncs.expanduser()
 
 

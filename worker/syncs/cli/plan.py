@@ -21,7 +21,7 @@ CHANGES = 4
 """The exit code of --exit-code when there is anything to send."""
 WIDE = 60
 LOOK = 100
-"""Records that --against-destination reads when it is not told how many."""
+"""How many records --against-destination reads by default."""
 SHOWN = 10
 
 

@@ -1,4 +1,4 @@
-"""Runs as people and programs read them."""
+"""Prints runs, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def print_runs(found: list[Run], *, as_json: bool) -> None:
 
 
 def told(run: Run) -> dict[str, Any]:
-    """A run without what only the next one needs."""
+    """A run as JSON, without the fields that only its continuation needs."""
     said = {name: value for name, value in asdict(run).items() if name not in {"open", "ends", "after"}}
     return said | {"seconds": None if run.ended is None else round(run.ended - run.started, 1)}

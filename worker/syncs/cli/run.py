@@ -1,4 +1,4 @@
-"""``writeback syncs run``: sends what has changed, and may wait for what becomes of it."""
+"""``writeback syncs run``: sends what has changed, and with --wait waits for the outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.5
 BUSY_S = 20.0
-"""How long a run waits for one that is under way: longer than the lease of a process that died is honoured."""
+"""Seconds to wait for a run that is under way; longer than the lease of a dead process lasts."""
 
 
 @click.command()
@@ -110,7 +110,7 @@ class _Bars:
 
 
 def _await(runner: Runner, run: Run, timeout: float | None) -> Run:
-    """Until nothing of the run is on its way any more, or the time is up."""
+    """Wait until every event of the run has an outcome, or the time is up."""
     from worker.syncs.state.runs import Runs  # noqa: PLC0415
 
     deadline = float("inf") if timeout is None else time.monotonic() + timeout

@@ -11,7 +11,7 @@ _SPAN = re.compile(r"(?:every +)?(\d+(?:\.\d+)?) *([smhdw])")
 
 
 class Bound(NamedTuple):
-    """Stops a run that touches more than ``share`` (0 to 1) of the rows and more than ``rows``, both together."""
+    """Exceeded by a run that touches more than ``share`` (0 to 1) of the rows and also more than ``rows`` of them."""
 
     share: float
     rows: int
@@ -24,7 +24,7 @@ class Bound(NamedTuple):
 
 
 def seconds(said: str) -> float:
-    """Seconds of ``90s``, ``15m``, ``every 2h``, ``1d`` or ``1w``. Raises ``ValueError``."""
+    """A span such as ``90s``, ``15m``, ``every 2h``, ``1d`` or ``1w``, in seconds. Raises ``ValueError``."""
     span = _SPAN.fullmatch(said.strip().lower())
     if span is None or not float(span[1]):
         raise ValueError(f"{said!r} is no span of time: write 90s, 15m, 2h, 1d or 1w")
@@ -32,10 +32,10 @@ def seconds(said: str) -> float:
 
 
 def bound(said: Any, default: Bound) -> Bound | None:
-    """A bound, or None for ``off``; what is left out is the default's. Raises ``ValueError``."""
+    """The bound, or None for ``off``. A part that is left out is taken from the default. Raises ``ValueError``."""
     if said is None or isinstance(said, Bound):
         return said
-    if said is False or said == "off":  # YAML reads a bare off as false
+    if said is False or said == "off":  # YAML reads ``off`` without quotes as false
         return None
     if isinstance(said, Mapping):
         if unknown := set(said) - {"share", "rows"}:

@@ -1,4 +1,4 @@
-"""dbt's models: ``ref('customers')`` is the table that dbt's manifest says, and a sync is one of dbt's exposures."""
+"""dbt: finds the table of ``ref('customers')`` in dbt's manifest, and writes syncs as dbt's exposures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TABLES = ("model", "seed", "snapshot")
 
 
 def table_of(sync: Sync, folder: Path) -> TableName:
-    """The table of a sync's model. Raises ``BadSync``: no manifest, no such model."""
+    """The table of a sync's model. Raises ``BadSync`` when there is no manifest, or no such model in it."""
     said = MODEL.fullmatch(sync.model or "")
     assert said is not None
     package, name = (said[1], said[2]) if said[2] else (None, said[1])
@@ -42,7 +42,7 @@ def table_of(sync: Sync, folder: Path) -> TableName:
 
 
 def exposures(syncs: Iterable[Sync], owner: str) -> str:
-    """YAML that dbt reads: what depends on its models, so that `dbt docs` and `dbt ls` show it."""
+    """The syncs as YAML for dbt: exposures of its models, which `dbt docs` and `dbt ls` show."""
     listed: list[dict[str, Any]] = [
         {
             "name": sync.name.replace("-", "_"),
@@ -58,7 +58,7 @@ def exposures(syncs: Iterable[Sync], owner: str) -> str:
 
 
 def _manifest(folder: Path, said: str) -> Path:
-    """The file, in the folder of the definitions or in one above it: a dbt project has its syncs inside."""
+    """The manifest, sought in the definitions' folder and those above it: syncs may stand inside a dbt project."""
     place = Path(said).expanduser()
     tried = [base / place for base in (folder, *folder.resolve().parents)]
     found = next((path for path in tried if path.is_file()), None)

@@ -1,4 +1,4 @@
-"""Where syncs are read from: a folder, one YAML file each."""
+"""Reads the definitions of syncs from a folder, one YAML file each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sync as its author says it: which rows, to which destination, when, and what must not happen."""
+"""The definition of a sync: which rows, to which destination, when, and the guards."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Sync(BaseModel):
 
     @property
     def source(self) -> str:
-        """What the events say of where they come from."""
+        """The ``source`` of its events."""
         return f"writeback sync {self.name}"
 
 

@@ -1,4 +1,4 @@
-"""Looks at the destination: what a plan would send, beside what the records there really have."""
+"""Compares a plan with the destination: what would be sent, and what the records there have now."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from worker.syncs.source.ordering import Key
 
 @dataclass
 class Found:
-    """``same``: records that have it all already. ``differing``: per key, field → (there, to be sent).
+    """What the destination has of a plan's changes.
 
-    ``absent``: the keys of records that are not there.
+    ``same``: the number of records that have all values already. ``differing``: by key, field → (value there, value
+    to be sent). ``absent``: the keys of records that do not exist there.
     """
 
     looked: int = 0
@@ -37,10 +38,10 @@ class Found:
 
 
 def compared(target: Target, connector: Connector, lines: Iterable[Line], limit: int) -> Found:
-    """The first ``limit`` changes of a plan, each with its record: one API call apiece.
+    """Compare the first ``limit`` changes of a plan with their records. Each costs one API call.
 
     ``connector`` has the connection's secrets. Raises ``CallFailed`` with the vendor's words, and ``SourceFailed`` for
-    records that cannot be looked for.
+    records that cannot be looked up.
     """
     return asyncio.run(_compared(target, connector, _first(target, lines, limit)))
 
@@ -62,7 +63,7 @@ async def _compared(target: Target, connector: Connector, changes: Iterable[Chan
         for change in changes:
             found.looked += 1
             differing = await look.differing(change)
-            if look.removes(change):  # what is gone is as the sync wants it
+            if look.removes(change):  # a record that should go and is not there is as the sync wants it
                 differing = {} if differing is None else {"record": ("there", "removed")}
             if differing is None:
                 found.absent.append(change.key)
@@ -76,7 +77,10 @@ async def _compared(target: Target, connector: Connector, changes: Iterable[Chan
 
 
 class Look:
-    """Reads records of one kind, each by what tells it. Raises ``SourceFailed`` where the connector cannot be asked."""
+    """Reads records of one kind, each by its id or a unique field.
+
+    Raises ``SourceFailed`` where the connector cannot look records up.
+    """
 
     def __init__(self, target: Target, connector: Connector) -> None:
         self._target = target
@@ -90,7 +94,7 @@ class Look:
         return self._target.functions[change.kind].operation is Operation.DELETE
 
     async def differing(self, change: Change) -> dict[str, tuple[Any, Any]] | None:
-        """Per field what is there and what would be sent; None: there is no record."""
+        """Field → (value there, value to be sent), for those that differ; None when there is no such record."""
         given = self._target.fields(change)
         query = self._query(change, given)
         sent = {name: one for name, one in self._named(change, given).items() if name not in {*query.values(), *query}}
@@ -107,14 +111,14 @@ class Look:
         return {name: pair for name, pair in found.items() if not same(*pair)}
 
     def _named(self, change: Change, fields: Fields) -> Fields:
-        """Fields under the names that the vendor has for them."""
+        """The fields under the vendor's names."""
         if isinstance(self._connector, HttpConnector):
             operation = self._target.functions[change.kind].operation
             fields = dict(self._connector.named(self._target.sync.object, operation, fields))
         return {name: value for name, value in fields.items() if name not in SEARCH}
 
     def _query(self, change: Change, given: Fields) -> dict[str, Any]:
-        """What finds the record: its id, what the event says itself, its unique field, or else the key of the sync."""
+        """What finds the record: its id, the event's own search fields, a unique field, or else the sync's key."""
         if given.get("id") is not None:
             return {"id": given["id"]}
         if given.keys() >= SEARCH:
@@ -130,7 +134,7 @@ class Look:
                 f"sync {target.sync.name}: no field of its events tells a record, so none can be looked for"
             )
         if not isinstance(self._connector, HttpConnector):
-            return dict(named)  # a row of a table, by all the columns of its key
+            return dict(named)  # the row of a SQL table is found by all columns of its key
         return dict(zip(("searchfield", "searchterm"), next(iter(named.items())), strict=True))
 
     def _of(self, fields: Fields, name: str) -> Any:
@@ -142,16 +146,17 @@ class Look:
 
 
 def _flat(record: Mapping[str, Any]) -> Fields:
-    """A vendor's record with the fields on its first level: HubSpot and others have them one level down."""
+    """A vendor's record with its fields on the first level; HubSpot and others nest them in a member."""
     inner = [value for name, value in record.items() if name in {"properties", "fields", "attributes"}]
     return {**record, **(inner[0] if inner and isinstance(inner[0], dict) else {})}
 
 
 def same(there: Any, sent: Any) -> bool:
-    """Is it what was sent, as vendors write it back?
+    """Whether a vendor's answer is the value that was sent; vendors spell values in their own way.
 
-    HubSpot has texts for everything, and nothing for an empty field; Odoo has false for one, and [id, name] for another
-    record; Xero and others have more members in a part of a document than were sent; times have many spellings.
+    HubSpot returns every value as text, and leaves out empty fields. Odoo returns false for an empty field, and
+    [id, name] for a reference. Xero and others return more members of a document's part than were sent. Times are
+    written in many ways.
     """
     if isinstance(sent, Mapping):
         return isinstance(there, Mapping) and all(same(there.get(name), value) for name, value in sent.items())

@@ -10,7 +10,10 @@ from worker.syncs.plan.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``seconds``: at the quota; None when the connection has none. ``days``: of the daily quota that it takes."""
+    """The cost of a plan. ``seconds``: at the connection's rate limit, None when it has none.
+
+    ``days``: how many days' worth of the daily quota it uses.
+    """
 
     calls: int
     seconds: float | None
@@ -18,7 +21,7 @@ class Estimate:
 
 
 def estimate(target: Target, kinds: Mapping[str, int]) -> Estimate:
-    """At full batches; retries and what others send on the connection come on top."""
+    """Assumes full batches. Retries, and calls that others make on the connection, come on top."""
     calls = sum(-(-kinds.get(kind, 0) // one.batch_max) for kind, one in target.functions.items())
     limits = target.connector.limits
     daily = target.connection.limits.get("daily", limits.daily)

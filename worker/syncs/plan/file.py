@@ -1,4 +1,4 @@
-"""A plan as a file: what a run will send, a line for each block of rows, so that it need not fit into memory."""
+"""A plan as a file: what a run will send, one line for each block of rows, so that a plan need not fit into memory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ VERSION = 1
 
 
 class Line(NamedTuple):
-    """``position``: the block that changes, None behind all others, or for changes that no snapshot keeps.
+    """The changes of one block of the snapshot.
 
-    ``digest``: of the block's rows as the warehouse gave them, where all of them are in it as they are.
+    ``position``: of that block; None for a new block at the end, and for changes that the snapshot does not keep.
+    ``digest``: of the block's rows as the warehouse returned them; None when the block will not hold exactly these.
     """
 
     position: int | None
@@ -27,13 +28,13 @@ class Line(NamedTuple):
 
 
 class PlanFile:
-    """Written once, in one go; read any number of times."""
+    """Written once, from beginning to end; read any number of times."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def write(self, head: dict[str, Any], lines: Iterable[Line], foot: Callable[[], dict[str, Any]]) -> None:
-        """``foot`` is asked when all lines are written: what they add up to."""
+        """``foot`` gives the totals; it is called when all lines are written."""
         with self.path.open("wb") as file:
             _put(file, {"writeback_plan": VERSION, **head})
             for line in lines:
@@ -42,7 +43,7 @@ class PlanFile:
             _put(file, foot())
 
     def head(self) -> dict[str, Any]:
-        """Raises ``PlanOutdated`` for what is no plan, or not a whole one."""
+        """Raises ``PlanOutdated`` for a file that is not a plan, or not a complete one."""
         try:
             with self.path.open("rb") as file:
                 said = exact_json.loads_checked(file.readline())
@@ -76,7 +77,7 @@ class PlanFile:
 
 
 def packed(lines: Iterable[Line]) -> bytes:
-    """Lines as one value of a column."""
+    """Lines as the value of one column of the store."""
     told = [
         [line.position, line.digest.hex() if line.digest else None, list(map(_told, line.changes))] for line in lines
     ]

@@ -9,7 +9,10 @@ from worker.syncs.plan.maker import Counts
 
 
 def trips(sync: Sync, counts: Counts, rows: int) -> Iterator[str]:
-    """Why this must not run until somebody says yes. ``rows``: in the snapshot; a first run has nothing to guard."""
+    """The reasons to stop until somebody confirms (``--yes``).
+
+    ``rows``: how many the snapshot has. A first run, with an empty snapshot, is never stopped.
+    """
     if not rows or sync.mode == "full":
         return
     kinds = counts.kinds

@@ -17,7 +17,7 @@ from worker.syncs.source.ordering import Key, Row, less
 from worker.syncs.source.shape import Refused, Shape
 
 PIECE = 4 * BLOCK
-"""Rows of one range that are in memory at once."""
+"""How many rows of a block's range of keys are in memory at once."""
 EXAMPLES = 5
 
 
@@ -34,7 +34,7 @@ class Dead(Protocol):
 
 @dataclass
 class Counts:
-    """What a plan adds up to. ``nulls``: per field, rows in which it becomes empty. ``examples``: the first changes."""
+    """The totals of a plan. ``nulls``: by field, in how many rows it becomes empty. ``examples``: the first changes."""
 
     read: int = 0
     unchanged: int = 0
@@ -47,7 +47,7 @@ class Counts:
     reasons: list[Refused] = field(default_factory=list)
 
     def told(self) -> dict[str, Any]:
-        """As the run keeps it."""
+        """The totals as a run stores them."""
         kinds = self.kinds
         return {
             "read": self.read,
@@ -78,10 +78,13 @@ class Counts:
 
 @dataclass
 class Maker:
-    """``record``: the key of the record that a removal is for. ``failed``: rows whose event died are sent again.
+    """Merges the source and the snapshot, both in the order of their keys, into the lines of a plan.
 
-    ``after``: a run that sends everything goes on behind this key.
-    In mode cursor the source has only some of the rows, so a row that is not in it is not gone.
+    ``record``: gives the key of the destination's record that a change is for.
+    ``failed``: send rows again whose event is a dead letter.
+    ``after``: where a run of mode full that was cut off goes on; rows up to this key were sent.
+
+    In mode cursor the source returns only some of the rows, so a row that it does not return is not removed.
     """
 
     shape: Shape
@@ -96,7 +99,7 @@ class Maker:
     _gone: dict[Key, Change] = field(default_factory=dict)
 
     def lines(self) -> Iterator[Line]:
-        """The plan; ``counts`` is whole when it has been read to its end."""
+        """The lines of the plan. ``counts`` is complete when they have been read to the end."""
         made = self._everything() if self.mode == "full" else self._compared()
         for line in made:
             for change in line.changes:
@@ -134,24 +137,24 @@ class Maker:
             yield Line(None, None, list(self._gone.values()))
 
     def _came_back(self, rows: Sequence[Row], keys: Sequence[Key]) -> None:
-        """A record whose deletion died, and that has a row again, under the same key or another, is not deleted."""
+        """Do not repeat a failed deletion when these rows have the record again, under the same key or another."""
         if not self._gone:
             return
         here, records = set(keys), set()
         for row, key in zip(rows, keys, strict=True):
-            with suppress(BadValue):  # no event is made of such a row, which is told where it is compared
+            with suppress(BadValue):  # a row that no event can be made of: ``_fields`` counts and reports it
                 records.add(self.record(Change("removed", key, self.shape.fields_of(row))))
         for key, change in list(self._gone.items()):
             if key in here or self.record(change) in records:
                 del self._gone[key]
 
     def _block(self, block: Block, *, any_dead: bool, is_last: bool) -> Iterator[Line]:
-        """The lines of one block; a range that has grown far is looked at in pieces."""
+        """The lines of one block. A range of keys that now has far more rows is compared piece by piece."""
         old: Rows | None = None
         first, done = True, False
         while not done:
             rows, keys, done = self.feed.take(block.last, PIECE)
-            if done and is_last and first and len(rows) < BLOCK:  # the last one is not full yet
+            if done and is_last and first and len(rows) < BLOCK:  # fill up the last block
                 more, their_keys, _ = self.feed.take(None, BLOCK - len(rows))
                 rows, keys = rows + more, keys + their_keys
             if self.mode == "cursor" and not rows:
@@ -165,7 +168,9 @@ class Maker:
                 old = self.snapshot.rows(block.position)
             refused = self.counts.refused
             changes = self._piece(old, rows, keys, done=done, any_dead=any_dead)
-            clean = digest if self.counts.refused == refused else None  # a refused row is looked at each time
+            clean = (
+                digest if self.counts.refused == refused else None
+            )  # without a digest, the refused row is checked in each run
             if changes or clean != block.digest:
                 yield Line(block.position, clean, changes)
             first = False

@@ -1,4 +1,4 @@
-"""The plan of a sync: what a run would send, and what that adds up to."""
+"""The plan of a sync: what a run would send, and the totals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _silent(_rows: int) -> None:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a sync's rows come from: looked at once, for the columns that there are."""
+    """Where a sync's rows come from. Its columns are read once, when it is opened."""
 
     warehouse: Warehouse
     rows: Rows
@@ -50,7 +50,10 @@ class Source:
     def chunks(
         self, sync: Sync, since: Any, refuse: Callable[[Refused], None], *, sort_here: bool
     ) -> Generator[Sequence[Row]]:
-        """All rows by key; of mode cursor those from this value on. ``sort_here``: the database cannot."""
+        """All rows in the order of their keys; in mode cursor, those from this value on.
+
+        ``sort_here``: sort them in this process, because the database orders the key differently.
+        """
         statement = self.rows.select(
             self.shape.columns,
             sync.key,
@@ -90,7 +93,7 @@ def _table(sync: Sync, folder: Path) -> TableName | None:
 
 @dataclass(frozen=True)
 class Plan:
-    """``guards``: why it must not run until somebody says yes. ``rows``: how many the snapshot has."""
+    """``guards``: the reasons to stop until somebody confirms. ``rows``: how many the snapshot has."""
 
     sync: Sync
     file: PlanFile
@@ -101,7 +104,7 @@ class Plan:
 
     @property
     def changes(self) -> int:
-        """What would be sent."""
+        """How many events would be sent."""
         kept = self.counts.kinds["removed"] if self.sync.mode != "mirror" else 0
         return self.counts.kinds.total() - kept
 
@@ -117,7 +120,7 @@ class Planner:
     def make(
         self, standing: Standing, path: Path, *, failed: bool = False, after: Key | None = None, tick: Tick = _silent
     ) -> Plan:
-        """Read source and snapshot, and write the plan there. Sends nothing, and changes nothing."""
+        """Compare source and snapshot, and write the plan to the file. Sends nothing, and changes nothing else."""
         try:
             return self._make(standing, path, failed=failed, after=after, tick=tick, sort_here=False)
         except WrongOrder:
@@ -128,7 +131,7 @@ class Planner:
     ) -> Plan:
         sync, counts, shape = self.target.sync, Counts(), self.source.shape
         since = None
-        if sync.cursor and standing.cursor and not failed:  # what failed may lie anywhere
+        if sync.cursor and standing.cursor and not failed:  # rows that failed may lie before the cursor
             since = cursor.start(standing.cursor, sync.late)
         with closing(self.source.chunks(sync, since, counts.refuse, sort_here=sort_here)) as chunks:
             feed = Feed(shape, chunks, counts.refuse, tick=tick)
@@ -168,7 +171,7 @@ class Planner:
         }
 
     def check(self, standing: Standing, file: PlanFile) -> None:
-        """Raises ``PlanOutdated`` unless the plan is one of this sync as it stands now."""
+        """Raises ``PlanOutdated`` unless the plan was made for this sync in its present state."""
         said, now = file.head(), self._head(standing)
         if said.get("sync") != now["sync"]:
             raise PlanOutdated(f"{file.path} is a plan of the sync {said.get('sync')!r}, not of {now['sync']!r}")
@@ -179,7 +182,7 @@ class Planner:
 
 
 def _further(before: dict[str, Any] | None, highest: Any) -> dict[str, Any] | None:
-    """Where the next run begins: never further back than it was."""
+    """The cursor from which the next run begins; it never moves back."""
     if highest is None or (before is not None and cursor.value_of(before) > highest):
         return before
     return cursor.kept(highest)

@@ -22,9 +22,9 @@ from worker.syncs.source.shape import Shape
 
 MAX_KEY = 1_024
 ROOM = 16_384
-"""More than a key and headers have: only a larger value is measured with them."""
+"""Bytes that a key and headers never reach: the whole record is measured only when its value leaves less than this."""
 BACKFILL = Options(backfill=True)
-"""What a sync sends yields to live events."""
+"""Live events go before the events of a sync."""
 
 
 class Unsendable(ValueError):
@@ -33,10 +33,10 @@ class Unsendable(ValueError):
 
 @dataclass(frozen=True)
 class Target:
-    """``functions``: what each kind of change becomes.
+    """``functions``: the operation that each kind of change becomes.
 
-    ``always``: the fields that each of them carries besides those that changed: the key's, and those without which the
-    vendor takes nothing.
+    ``always``: by kind, the fields that its events carry besides those that changed: those of the key, and those that
+    the vendor requires.
     """
 
     sync: Sync
@@ -46,9 +46,9 @@ class Target:
     always: Mapping[Kind, tuple[str, ...]]
 
     def event(self, run: str, change: Change) -> tuple[str, Encoded]:
-        """Its id and its record. Raises ``Unsendable``.
+        """The event's id and its record. Raises ``Unsendable``.
 
-        The id is made of the run and of what is sent: a change that is sent again after a crash is the same event.
+        The id is a digest of the run and the content, so a change that is sent again after a crash is the same event.
         """
         fields = self.fields(change)
         function = self.functions[change.kind]
@@ -57,7 +57,7 @@ class Target:
             raise Unsendable(f"the key has {len(key):,} characters; it has 1 to {MAX_KEY:,}")
         try:
             value = exact_json.dumps(fields)
-            if len(value) > exact_json.MAX_DIGITS:  # long enough for an integer that no worker reads
+            if len(value) > exact_json.MAX_DIGITS:  # may have an integer that is too long for a worker to read
                 exact_json.check(fields)
             identifier = _identifier(
                 f"{self.sync.name}\0{run}\0{function.operation}\0{change.key!r}\0".encode() + value
@@ -72,7 +72,7 @@ class Target:
         return identifier, encoded
 
     def key(self, change: Change) -> str:
-        """Of the record that the event is for: events with the same key keep their order."""
+        """The event's ordering key: it names the destination's record, whose events keep their order."""
         return self._key(change, self.fields(change))
 
     def _key(self, change: Change, fields: Fields) -> str:
@@ -80,7 +80,7 @@ class Target:
         return self.connector.record_key(function.object, function.operation, fields) or _joined(change)
 
     def fields(self, change: Change) -> Fields:
-        """What the event carries: of a changed row what changed, of a removed one what tells the record."""
+        """The event's fields: those that changed, or, for a removed row, those that identify the record."""
         if change.kind == "removed":
             put = self.sync.removed if isinstance(self.sync.removed, dict) else {}
             return {**self._told(change), **put}
@@ -139,7 +139,7 @@ def _joined(change: Change) -> str:
 
 
 def _identifier(told: bytes) -> str:
-    """A UUID of version 8, which is for those who make theirs of a digest (RFC 9562)."""
+    """A UUID of version 8, the one for ids that are made of a digest (RFC 9562)."""
     number = int.from_bytes(blake2b(told, digest_size=16).digest())
     number = number & ~(0xF << 76) | (0x8 << 76)
     number = number & ~(0x3 << 62) | (0x2 << 62)

@@ -1,4 +1,4 @@
-"""One run of a sync at a time in the whole cluster: the lease, held for as long as the block runs."""
+"""One run of a sync at a time in the whole cluster: whoever runs it holds its lease."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.refresher.leases import PULSE_SECONDS, SILENCE_SECONDS, Held, Lease,
 from worker.syncs.errors import SyncBusy
 
 PREFIX = "sync:"
-"""Before a sync's name in the table of leases, where connections have theirs by slug, which has no colon."""
+"""Begins a sync's name in the table of leases. The leases of connections are there by slug, which has no colon."""
 LOOK_S = 0.5
 
 Now = Callable[[], float]
@@ -37,15 +37,18 @@ class Holding:
 
     @property
     def lost(self) -> bool:
-        """Another process may have it. Also known to one that stood still, as soon as it goes on and asks."""
+        """Whether another process may have the lease.
+
+        Asks the clock, so that a process which was suspended knows it as soon as it goes on.
+        """
         return self._taken or self._monotonic() - self._heard >= SILENCE_SECONDS
 
     def heard(self, at: float) -> None:
-        """A sign of life that began at this moment was taken."""
+        """The store took the heartbeat that was sent at this moment."""
         self._heard = max(self._heard, at)
 
     def taken(self) -> None:
-        """Another process has it."""
+        """Another process has the lease."""
         self._taken = True
 
 
@@ -53,10 +56,10 @@ class Holding:
 def held(
     store: Engine, sync: str, *, monotonic: Now, patience: float = 0.0, watch: Watch | None = None
 ) -> Iterator[Holding]:
-    """Raises ``SyncBusy`` when another process has it, and still has it after so many seconds.
+    """Hold the lease of a sync. Raises ``SyncBusy`` when another process holds it for more than ``patience`` seconds.
 
-    One that died does not: its lease is taken over when it has shown no sign of life for 15 seconds. Whoever does not
-    wait that long in one call passes the same ``watch`` each time: it remembers since when the lease looks the same.
+    The lease of a process that died is taken over after 15 seconds without a heartbeat. A caller with less patience
+    passes the same ``watch`` with each call: it remembers since when the lease has had no heartbeat.
     """
     leases, watch, name = Leases(store), watch or Watch(), _named(sync)
     me, stop, since = f"{gethostname()}:{os.getpid()}", threading.Event(), monotonic()
@@ -79,7 +82,7 @@ def held(
         pulsing.join()
         try:
             leases.release(holding.lease)
-        except StoreUnavailable as error:  # the next one waits until the lease looks dead
+        except StoreUnavailable as error:  # not released: the next process waits until it counts as dead
             logger().warning("store.unavailable", error=str(error))
 
 

@@ -1,4 +1,4 @@
-"""One run of a sync, from its lease to its last event in the log; and what becomes of the events."""
+"""One run of a sync, from taking its lease to its last event in the log; and the outcomes of the events."""
 
 from __future__ import annotations
 
@@ -46,11 +46,14 @@ def _silent(_count: int) -> None:
 
 @dataclass(frozen=True)
 class Asked:
-    """How a run was asked for. ``yes``: whatever the guards say. ``failed``: also rows whose event died.
+    """How a run was asked for.
 
-    ``plan``: does exactly that. ``due``: the moment of the schedule that it is for. ``patience``: seconds to wait for
-    another process that runs the sync. ``reading``, ``sending``: told how many rows were read and how many events the
-    log has taken; ``planned``: between them, how many there will be.
+    ``yes``: run whatever the guards say. ``failed``: send rows again whose event is a dead letter.
+    ``plan``: carry out this plan, and nothing else. ``due``: the moment of the schedule that the run is for.
+    ``patience``: seconds to wait for another process that runs the sync.
+
+    For progress: ``reading`` is called with the number of rows read, then ``planned`` with the number of events to
+    send, then ``sending`` with the number that the log has taken.
     """
 
     by: str
@@ -74,18 +77,18 @@ class Ended:
 
 @dataclass(frozen=True)
 class Runner:
-    """Of one installation."""
+    """Runs the syncs of one installation."""
 
     settings: Settings
     store: Engine
     log: Log
     clock: Clock
     watch: Watch = field(default_factory=Watch)
-    """Of the leases of other processes, from one run that is asked for to the next."""
+    """What is known of other processes' leases, kept from one run to the next."""
 
     @contextmanager
     def planner(self, sync: Sync) -> Iterator[Planner]:
-        """Looks at source and destination. Raises ``BadSync``, ``SourceFailed``, ``UnknownConnection``, ..."""
+        """Open source and destination. Raises ``BadSync``, ``SourceFailed``, ``UnknownConnection``, ..."""
         connections = Connections(self.store, self.settings.secret_key)
         connection = connections.get(sync.connection)
         source = open_source(sync, self.settings)
@@ -98,14 +101,14 @@ class Runner:
     def plan(
         self, sync: Sync, path: Path, *, failed: bool = False, tick: Callable[[int], None] = _silent
     ) -> tuple[Plan, Target]:
-        """What a run would send now; nothing is sent, and nothing changes."""
+        """What a run would send now. Sends nothing, and changes nothing."""
         self.outcomes().catch_up()
         with self.planner(sync) as planner:
             standing = Syncs(self.store).standing(sync.name)
             return planner.make(standing, path, failed=failed, tick=tick), planner.target
 
     def at_the_destination(self, plan: Plan, target: Target, limit: int) -> Found:
-        """The first changes of a plan beside the records that they are for; reads them, one API call apiece.
+        """Compare the first changes of a plan with their records at the destination. Each costs one API call.
 
         Raises ``CallFailed``, ``SecretsLocked``, ``SourceFailed``.
         """
@@ -116,7 +119,7 @@ class Runner:
         return compared(target, connector, plan.file.lines(), limit)
 
     def run(self, sync: Sync, asked: Asked) -> Ended:
-        """All that has changed into the log; returns when the log has it, not when it is delivered.
+        """Send all changes to the log. Returns when the log has them, not when they are delivered.
 
         Raises ``SyncBusy``, ``GuardStopped`` (nothing was sent), and what stops a run: ``SourceFailed``,
         ``LogUnavailable``, ``StoreUnavailable``. The next run goes on where this one was.
@@ -150,7 +153,7 @@ class Runner:
         return Outcomes(self.store, self.log)
 
     def _begin(self, target: Target, holding: Holding, asked: Asked) -> Run:
-        """A new run; one that was cut off is finished first, or gone on with where it sends everything."""
+        """A new run, after the batch of one that was cut off is finished. A cut-off run of mode full is continued."""
         runs, sync, slug = Runs(self.store), target.sync, target.connection.slug
         self.log.ensure_topics([self.log.names.events_spec(slug, target.connection.partitions)])
         for found in runs.unfinished(sync.name):
@@ -169,7 +172,7 @@ class Runner:
         if journal is None:
             return
         already = recovered(self.log, target, ends_of(before), threading.Event().wait)
-        refused: list[Refused] = []  # told when the row comes again
+        refused: list[Refused] = []  # not reported here: the next run refuses the same rows
         with self._sender(target, before, holding, refused.append, asked.sending) as sender:
             sender.finish_cut_off(unpacked(journal), already)
 
@@ -242,7 +245,7 @@ class Runner:
         Runs(self.store).planned(run.id, noted)
 
     def _failed(self, sync: Sync, run: Run | None, asked: Asked, error: BaseException) -> None:
-        """Into the history. While the store is away it still says that it runs, and the next one goes on with it."""
+        """Note the failure in the history. If the store is away, the run stays ``running`` until the next one."""
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else _told(error)
         runs, now = Runs(self.store), self.clock.now()
         try:
@@ -257,14 +260,14 @@ class Runner:
 
 
 def _told(error: BaseException) -> str:
-    """In the words of those that are ours; anything else is a bug, and is named."""
+    """The message of one of our errors; any other is a bug, so its type is named too."""
     if isinstance(error, WritebackError):
         return str(error) or type(error).__name__
     return f"{type(error).__name__}: {error}"
 
 
 def _close(producer: Producer, holding: Holding) -> None:
-    """What the log has not answered is in the journal; of a lease that is lost another process sends it."""
+    """With the lease lost, wait for no answer of the log: the journal has the batch, and the new holder sends it."""
     try:
         producer.close(0.0 if holding.lost else CLOSE_S)
     except LogUnavailable as error:
@@ -278,7 +281,7 @@ def _still_due(standing: Standing, due: float) -> bool:
 
 
 def _counts(told: dict[str, Any]) -> Counts:
-    """Of a plan that was made before: what the guards ask for."""
+    """The counts that the guards need, of a plan that was made earlier."""
     counts = Counts(read=told["read"])
     counts.kinds.update({kind: told[kind] for kind in ("added", "changed", "removed")})
     counts.nulls.update(told["nulls"])

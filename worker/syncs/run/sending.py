@@ -1,8 +1,9 @@
-"""Carries out a plan: events into the log, and the snapshot behind them, batch by batch.
+"""Carries out a plan: sends its events to the log, then updates the snapshot, batch by batch.
 
-Before a batch goes out it is in the run's journal, with where the log ended; when the log has its events, one
-transaction takes the rows into the snapshot. After a crash between the two the batch is finished first: what of it is
-in the log is found there by its ids, which are made of the run and of what is sent, and only the rest is sent.
+Before a batch is sent, it is written into the run's journal together with the log's end offsets. When the log has its
+events, one transaction writes the rows into the snapshot. After a crash in between, the next run finishes the batch
+first: it reads the log from those offsets, and sends only the events whose ids it does not find there. An event's id is
+made of the run and the content, so it is the same each time.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from worker.syncs.state.syncs import Fenced, Standing, fence
 BATCH_EVENTS = 1_000
 BATCH_LINES = 200
 REWRITE = 50
-"""A block of the snapshot that is written anew takes as long as so many events; meanwhile the store is locked."""
+"""Rewriting a block of the snapshot takes as long as this many events, and the store is locked meanwhile."""
 SETTLE_S = 1.0
-"""What a killed process had handed to the network may still arrive: it is waited for before the log is read."""
+"""Seconds to wait before the log is read: what a killed process had handed to the network may still arrive."""
 LOOK_S = 1.0
-"""While the log does not answer: between two looks at whether the lease is still there."""
+"""Seconds between two checks of the lease while the log does not answer."""
 
 
 class _Event(NamedTuple):
@@ -46,7 +47,7 @@ class _Event(NamedTuple):
 
 @dataclass
 class Sender:
-    """``tick``: told how many events the log has taken."""
+    """``tick`` is called with the number of events that the log has taken."""
 
     store: Engine
     log: Log
@@ -65,14 +66,17 @@ class Sender:
         self._writer = Writer(self.target.sync.name, Blocks(self.store, self.target.sync.name).index())
 
     def carry_out(self, lines: Iterable[Line]) -> None:
-        """Raises ``Fenced``, ``LogUnavailable``, ``StoreUnavailable``; the next run then goes on where this one was."""
+        """Send these lines.
+
+        Raises ``Fenced``, ``LogUnavailable``, ``StoreUnavailable``; the next run then goes on where this one was.
+        """
         for batch in _batches(lines):
             events, refused = self._events(batch)
             self._intend(batch, events)
             self._finish(batch, events, refused, already=set())
 
     def finish_cut_off(self, batch: Sequence[Line], already: set[str]) -> None:
-        """The batch of a run that was cut off. ``already``: the ids that the log has."""
+        """Finish the batch of a run that was cut off. ``already``: the ids of its events that the log has."""
         events, refused = self._events(batch)
         with self.store.begin() as connection:
             fence(connection, self.target.sync.name, self.holding.epoch)
@@ -85,7 +89,7 @@ class Sender:
         self.tick(len(sent))
 
     def finish(self, cursor: dict[str, Any] | None, due: float | None) -> None:
-        """All lines are in the snapshot: the next run begins here. ``due``: the moment of the schedule that is over."""
+        """All lines are sent: note the cursor for the next run. ``due``: the moment of the schedule that it ran for."""
         over = {} if due is None else {"due": due}
         with self.store.begin() as connection:
             fence(connection, self.target.sync.name, self.holding.epoch, cursor=cursor, **over)
@@ -116,7 +120,7 @@ class Sender:
             note_sent(connection, self.run.id, {}, {"open": True, "journal": packed(batch), "ends": ends})
 
     def _send(self, events: Sequence[_Event]) -> dict[str, str]:
-        """Returns when the log has them: the ids of those that it will never take, and why."""
+        """Send the events and wait until the log has them. Returns id → reason for those that it refuses for good."""
         topic = self.log.names.events_topic(self.target.connection.slug)
         out: list[tuple[_Event, Future[Position]]] = []
         lost: dict[str, str] = {}
@@ -149,7 +153,7 @@ class Sender:
             raise Fenced(f"sync {self.target.sync.name}: the lease was lost; another process goes on")
 
     def _settle(self, batch: Sequence[Line], sent: Sequence[_Event], refused: set[Any]) -> None:
-        """The rows into the snapshot, in one transaction with everything else that moves."""
+        """Write the rows into the snapshot, in one transaction with the counts and the journal."""
         grown, sync = 0, self.target.sync.name
         kept = self.target.sync.mode != "full"
         counts: Counter[Kind] = Counter(event.intent.change.kind for event in sent)
@@ -189,7 +193,7 @@ class Sender:
 
 
 def removals(lines: Iterable[Line]) -> Iterator[Line]:
-    """What is gone goes first: a record whose key has changed is gone under the old one and there under the new."""
+    """The removals, which are sent first: a row whose key changed is removed under the old key, added under the new."""
     for line in lines:
         gone = [change for change in line.changes if change.kind == "removed"]
         if gone:
@@ -202,15 +206,15 @@ def others(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def recovered(log: Log, target: Target, starts: Mapping[Partition, int], wait: Callable[[float], Any]) -> set[str]:
-    """After a run that was cut off: the ids of this sync's events that the log has behind these offsets."""
+    """The ids of this sync's events that the log has from these offsets on, for finishing a run that was cut off."""
     wait(SETTLE_S)
     return event_ids(log, starts, source=target.sync.source)
 
 
 def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Lines together until they cost as much as a thousand events; the changes of one line are one transaction.
+    """Group lines until they cost as much as a thousand events; a line is never split.
 
-    On SQLite nobody else writes during a transaction, the sign of life of the run's own lease included.
+    A batch is one transaction, and SQLite lets nobody else write meanwhile, not even the heartbeat of the run's lease.
     """
     batch: list[Line] = []
     count = 0

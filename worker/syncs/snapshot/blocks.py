@@ -1,4 +1,4 @@
-"""The snapshot in the store: what was sent of each row, a thousand rows in a block, compressed."""
+"""The snapshot in the store: the fields of each row as they were sent, compressed, a thousand rows in a block."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from worker.syncs.tables import BLOCKS
 
 BLOCK = 1_000
 GAP = 2**44
-"""Between two positions, so that blocks fit in between; without room left a block just grows."""
+"""The distance between two positions, so that new blocks fit in between. With no room left, a block just grows."""
 
 Rows = dict[Key, Fields]
 
 
 class Block(NamedTuple):
-    """It covers the keys behind the last one of the block before, up to its own ``last``."""
+    """A block covers the keys that follow the ``last`` of the block before it, up to its own ``last``."""
 
     position: int
     last: Key
@@ -32,7 +32,7 @@ class Block(NamedTuple):
 
 
 class Blocks:
-    """Of one sync. Raises ``StoreUnavailable``."""
+    """Reads the snapshot of one sync. Raises ``StoreUnavailable``."""
 
     def __init__(self, engine: Engine, sync: str) -> None:
         self._engine = engine
@@ -55,14 +55,14 @@ class Blocks:
 
 
 class Writer:
-    """Applies what was sent to the blocks, in the caller's transaction; positions are its own for the whole run."""
+    """Writes what was sent into the blocks, in the caller's transaction. It knows all positions for the whole run."""
 
     def __init__(self, sync: str, index: Sequence[Block]) -> None:
         self._sync = sync
         self._positions = [block.position for block in index]
 
     def append(self, connection: Connection, changes: Sequence[Change], digest: bytes | None) -> int:
-        """A new block behind all others; how many rows there are more."""
+        """Add a block at the end. Returns how many rows were added."""
         rows = {change.key: change.row for change in changes}
         if not rows:
             return 0
@@ -72,7 +72,7 @@ class Writer:
         return len(rows)
 
     def apply(self, connection: Connection, position: int, changes: Sequence[Change], digest: bytes | None) -> int:
-        """Changes of one block; how many rows there are more (or less)."""
+        """Change one block. Returns how many rows it has more (negative: less)."""
         here = (BLOCKS.c.sync == self._sync) & (BLOCKS.c.position == position)
         if not changes:
             connection.execute(update(BLOCKS).where(here).values(digest=digest))
@@ -86,7 +86,7 @@ class Writer:
                 rows[change.key] = change.row
         last = connection.scalar(select(BLOCKS.c.last).where(here))
         connection.execute(delete(BLOCKS).where(here))
-        if not rows:  # the next block covers its keys from now on
+        if not rows:  # an empty block is deleted: the next one covers its keys
             return -before
         ordered = sorted(rows.items(), key=lambda item: comparable(item[0]))
         parts = self._parts(ordered, changes) if before < len(ordered) > 2 * BLOCK else []
@@ -103,10 +103,10 @@ class Writer:
         return len(rows) - before
 
     def _parts(self, ordered: Sequence[tuple[Key, Fields]], changes: Sequence[Change]) -> list[Any]:
-        """What of a block that has grown becomes blocks of its own: nothing behind the last change.
+        """The rows of a block that has grown which move to blocks of their own: none that follow the last change.
 
-        A plan has a line for each piece of the source, in the order of the keys: the lines that follow are for what
-        lies behind, and look for it at the same position.
+        A plan has several lines for such a block, in the order of the keys. The lines still to come are for the rows
+        that follow, and expect them at the same position.
         """
         last = max(comparable(change.key) for change in changes)
         over = sum(comparable(key) <= last for key, _ in ordered)
@@ -140,7 +140,7 @@ class Writer:
 
 
 def key_to(key: Key) -> Any:
-    """A key as JSON has it."""
+    """A key as JSON can hold it: a tuple becomes a list."""
     return list(key) if isinstance(key, tuple) else key
 
 

@@ -1,4 +1,4 @@
-"""What has to be sent: the rows of the source beside those that were sent before. Pure."""
+"""Finds what has to be sent: compares the rows of the source with those that were sent before. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ Kind = Literal["added", "changed", "removed", "full"]
 
 
 class Change(NamedTuple):
-    """``row``: all fields as they are now, of a removed one as they were. ``old``: the values that a change replaces.
+    """``row``: all fields as they are now, or, of a removed row, as they were last. ``old``: the values replaced.
 
-    A changed row has in ``names`` the fields that differ; None of a row whose event died, which is sent whole.
+    ``names``: the fields of a changed row that differ. None: send the whole row, because its last event became a dead
+    letter.
     """
 
     kind: Kind
@@ -38,7 +39,10 @@ def compare(
     dead: Mapping[Key, Kind],
     failed: bool,
 ) -> Compared:
-    """Added and changed rows, in the order of ``now``. ``failed``: rows whose event died are sent, changed or not."""
+    """Added and changed rows, in the order of ``now``.
+
+    ``dead``: the rows whose last event is a dead letter. ``failed``: send these again, changed or not.
+    """
     changes: list[Change] = []
     unchanged = held = 0
     for key, row in now:

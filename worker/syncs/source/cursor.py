@@ -1,4 +1,4 @@
-"""The value that a cursor has reached, as JSON; the next run begins so far behind it as rows may be late."""
+"""The highest value that a cursor has reached, as JSON. The next run begins before it, by how late rows may come."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.syncs.errors import SourceFailed
 
 
 def kept(value: Any) -> dict[str, Any]:
-    """Raises ``SourceFailed`` for a value that nothing can be compared with."""
+    """The value as JSON. Raises ``SourceFailed`` for one that has no order, such as a boolean."""
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal | datetime | date):
         raise SourceFailed(f"the cursor is {type(value).__name__}: take a column of times, numbers or texts")
     if isinstance(value, datetime):
@@ -32,7 +32,10 @@ def value_of(said: dict[str, Any]) -> Any:
 
 
 def start(said: dict[str, Any], late: str | float) -> Any:
-    """From which value on rows are read: ``late`` is seconds for times and dates, also those that are kept as text."""
+    """The value from which rows are read.
+
+    ``late``: a span of time (as text, or in seconds), or a number for a cursor of numbers. Times in text count as times.
+    """
     value = value_of(said)
     if isinstance(value, int | float | Decimal):
         return (
@@ -51,7 +54,7 @@ def start(said: dict[str, Any], late: str | float) -> Any:
 
 
 def _text_before(text: str, back: timedelta) -> str:
-    """A time as text is written as it was; any other text has nothing that is late."""
+    """An earlier time in the same spelling. A text that is not a time is returned as it is."""
     if len(text) < 19 or text[10] not in "T ":
         return text
     try:

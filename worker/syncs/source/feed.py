@@ -1,4 +1,4 @@
-"""The rows of the source in the order of their keys, taken piece by piece up to a key."""
+"""Reads the rows of the source in the order of their keys, piece by piece, up to a given key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Feed:
         self.highest: Any = None
 
     def take(self, bound: Key | None, limit: int) -> tuple[list[Row], list[Key], bool]:
-        """At most ``limit`` rows whose key is at most ``bound`` (None: any), and whether there are no more such."""
+        """At most ``limit`` rows with keys up to ``bound`` (None: any); True when there are no more of these."""
         rows: list[Row] = []
         keys: list[Key] = []
         while len(rows) < limit:

@@ -1,7 +1,7 @@
-"""The order of keys in which source and snapshot are merged, and the sort for a database that has another one.
+"""The order of keys in which source and snapshot are merged, and a sort for databases that order keys differently.
 
 Keys are compared as Python compares them: numbers by value, texts by code point, several columns one after the other.
-Values of different kinds (SQLite lets a column hold them) come by kind: numbers, then texts.
+Where a column has values of different kinds, as SQLite allows, numbers come before texts.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 
 Row = tuple[Any, ...]
 Key = Any
-"""A value of one column, or a tuple of several; as JSON has it: text, number or boolean."""
+"""The value of one column, or a tuple for several: texts, numbers or booleans, as JSON has them."""
 
 RUN = 50_000
-"""Rows that are sorted in memory; what is more is merged from files."""
+"""How many rows are sorted in memory; more are sorted in runs of this size, and merged from temporary files."""
 
 
 class WrongOrder(Exception):
-    """The database orders this key in another way."""
+    """The database orders this key differently."""
 
 
 class DuplicateKey(Exception):
@@ -31,7 +31,7 @@ class DuplicateKey(Exception):
 
 
 def comparable(key: Key) -> Any:
-    """What stands for a key where keys of different kinds meet."""
+    """A stand-in for a key that can be compared with one of another kind."""
     if isinstance(key, tuple):
         return tuple(map(comparable, key))
     return (1, key) if isinstance(key, str) else (0, key)
@@ -45,7 +45,7 @@ def less(one: Key, other: Key) -> bool:
 
 
 def check(keys: Sequence[Key], before: Key | None) -> None:
-    """Raises ``WrongOrder`` or ``DuplicateKey`` unless they rise, from the last key of the chunk before on."""
+    """Raises ``WrongOrder`` or ``DuplicateKey`` unless the keys rise. ``before``: the last key of the chunk before."""
     if not keys:
         return
     try:
@@ -61,7 +61,7 @@ def check(keys: Sequence[Key], before: Key | None) -> None:
 
 
 def up_to(keys: Sequence[Key], bound: Key) -> int:
-    """How many of these rising keys are at most the bound."""
+    """How many of these sorted keys are at most the bound."""
     low, high = 0, len(keys)
     while low < high:
         middle = (low + high) // 2
@@ -73,7 +73,7 @@ def up_to(keys: Sequence[Key], bound: Key) -> int:
 
 
 def sorted_here(chunks: Iterable[Sequence[Row]], key_of: Callable[[Row], Key], size: int) -> Iterator[list[Row]]:
-    """The same rows by key, ``size`` at a time; memory stays flat, what is sorted waits in temporary files."""
+    """The same rows sorted by key, ``size`` at a time. Sorted runs wait in temporary files, so memory stays flat."""
     runs: list[Iterator[tuple[Any, Row]]] = []
     pending: list[tuple[Any, Row]] = []
     for chunk in chunks:
@@ -116,9 +116,9 @@ def _spilled(items: list[tuple[Any, Row]]) -> Iterator[tuple[Any, Row]]:
 
 
 def digest_text(rows: Sequence[Row]) -> bytes:
-    """Bytes that are the same for the same rows, in every process: values and their types."""
+    """Bytes that are equal for equal rows (values and types), in every process."""
     try:
-        # version 2 has no references, which depend on who else holds a value
+        # version 2 writes no back-references: these depend on which objects are shared, not on their values
         return marshal.dumps(rows, 2)  # type: ignore[arg-type]
     except ValueError:  # a Decimal, a time, a UUID
         return repr(rows).encode(errors="surrogatepass")

@@ -1,4 +1,4 @@
-"""Which column of a row is what: the key, the fields of the event, the cursor."""
+"""What each column of a row is: part of the key, a field of the event, the cursor."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Shape:
-    """``columns``: what is read, in this order. ``fields``: field → place in the row; ``constants``: field → value."""
+    """``columns``: those read, in this order. ``fields``: field → index in the row. ``constants``: field → value."""
 
     columns: tuple[str, ...]
     key: tuple[int, ...]
@@ -40,7 +40,7 @@ class Shape:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """Other rows, or the same rows that become other events, have another one."""
+        """Differs when other columns are read, or when the same columns become other fields."""
         told = [self.columns, self.key, sorted(self.fields.items()), sorted(self.constants.items())]
         return blake2b(exact_json.dumps(told), digest_size=32).digest()
 
@@ -66,10 +66,10 @@ class Shape:
         return parts[0] if len(parts) == 1 else tuple(parts)
 
     def with_key(self, chunk: Sequence[Row], refuse: Callable[[Refused], None]) -> tuple[Sequence[Row], Sequence[Key]]:
-        """The rows that have a key, and their keys; ``refuse`` is told the others."""
+        """The rows that have a key, and their keys; ``refuse`` is called for each of the others."""
         try:
             return chunk, self.keys(chunk)
-        except BadValue:  # one of them has none: which?
+        except BadValue:  # some row has no key: find it, row by row
             rows: list[Row] = []
             keys: list[Key] = []
             for row in chunk:
@@ -82,17 +82,17 @@ class Shape:
             return rows, keys
 
     def fields_of(self, row: Row) -> Fields:
-        """What the event carries. Raises ``BadValue``."""
+        """The fields of the event. Raises ``BadValue``."""
         return to_json_fields({**{field: row[place] for field, place in self.fields.items()}, **self.constants})
 
     @property
     def key_fields(self) -> dict[str, int]:
-        """The fields that carry a column of the key, as far as one does."""
+        """The fields that hold columns of the key; a column that no field holds is missing."""
         return {field: place for field, place in self.fields.items() if place in self.key}
 
 
 def shape_of(sync: Sync, known: Sequence[str]) -> Shape:
-    """``known``: the columns that the query has. Raises ``BadSync``, which names the nearest."""
+    """``known``: the columns of the query. Raises ``BadSync`` for a column that is not there; it names the nearest."""
     mapped = {name: (name,) for name in known} if sync.map is None else sync.map
     wanted = [*sync.key, *mapped, *([sync.cursor] if sync.cursor else [])]
     for name in wanted:

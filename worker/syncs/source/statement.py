@@ -32,12 +32,12 @@ class Rows:
             return table_clause(
                 named, *[column(self._name(name)) for name in columns], schema=schema and self._name(schema)
             )
-        # a line of its own, since the query may end with a comment
+        # what follows goes onto a new line, since the query may end with a comment
         written = text(_BIND.sub(r"\\:", (self.query or "").strip().rstrip(";")) + "\n")
         return written.columns(*[column(self._name(name)) for name in columns]).subquery("rows_of_sync")
 
     def look(self) -> Select[Any]:
-        """No row, but the columns that there are."""
+        """A SELECT without rows, to learn the columns."""
         return select(literal_column("*")).select_from(self.everything(["*"])).where(text("1 = 0"))
 
     def select(
@@ -49,9 +49,9 @@ class Rows:
         cursor: tuple[str, Any] | None = None,
         ordered: bool = True,
     ) -> Select[Any]:
-        """``columns`` of all rows whose cursor column has this value or a greater one, by the key's columns.
+        """``columns`` of the rows whose cursor has at least this value, ordered by the key's columns.
 
-        ``texts``: key columns that PostgreSQL orders by a language; here they come by code point, as elsewhere.
+        ``texts``: the key columns that PostgreSQL would order by a language's rules; they are ordered by code point.
         """
         source = self.everything(columns)
         chosen = select(*[source.c[name] for name in columns])
@@ -67,5 +67,5 @@ class Rows:
     def _name(self, name: str) -> str:
         if name == "*":
             return name
-        # duckdb-engine knows PostgreSQL's reserved words; the others quote what needs it
+        # duckdb-engine knows only PostgreSQL's reserved words, so all names are quoted; other dialects know their own
         return quoted_name(name, quote=True if self.dialect == "duckdb" else None)

@@ -1,4 +1,4 @@
-"""Reads a warehouse for a sync: only reads, row by row, with a time limit where the database knows one."""
+"""Reads a warehouse for a sync: read-only, streaming, with a time limit where the database has one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def engine_of(settings: Settings, name: str) -> Engine:
 
 
 class Warehouse:
-    """``timeout``: seconds a statement may take. What it reads raises ``SourceFailed``, in the database's words."""
+    """``timeout``: seconds a statement may take. Reading raises ``SourceFailed`` with the database's words."""
 
     def __init__(self, engine: Engine, *, timeout: float) -> None:
         self._engine = engine
@@ -41,7 +41,7 @@ class Warehouse:
         self.title = f"the warehouse {engine.url.render_as_string(hide_password=True)}"
 
     def columns(self, rows: Rows) -> dict[str, bool]:
-        """The names that a query or a table has, and whether PostgreSQL orders the column by a language."""
+        """The columns of a query or a table: name → whether PostgreSQL orders it by a language's rules."""
         with self._connected(rows) as connection:
             result = connection.execute(rows.look())
             described = result.cursor.description if result.cursor is not None else ()
@@ -49,7 +49,7 @@ class Warehouse:
             return dict(zip(result.keys(), texts, strict=True))
 
     def chunks(self, rows: Rows, statement: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """The rows, a thousand at a time; no more of them are in memory. Closing the iterator ends the query."""
+        """The rows, a thousand at a time; memory holds no more. Closing the iterator ends the query."""
         with self._connected(rows) as connection:
             streaming = connection.execution_options(stream_results=True, max_row_buffer=CHUNK)
             result = streaming.execute(statement)

@@ -1,4 +1,4 @@
-"""The runs of syncs, with their reckoning: read, unchanged, sent, delivered, dead, pending."""
+"""The runs of syncs and their counts: read, unchanged, sent, delivered, dead, pending."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from worker.syncs.state.syncs import fence
 from worker.syncs.tables import RUNS, SENT
 
 State = Literal["running", "ok", "failed", "stopped", "lost"]
-"""``ok``: all that it found is sent. ``failed``: the next run goes on. ``stopped``: a guard did, nothing was sent.
-``lost``: its process died; the next run goes on."""
+"""``ok``: all changes are sent. ``failed``: the next run goes on where it was. ``stopped``: by a guard, nothing was
+sent. ``lost``: its process died; the next run goes on where it was."""
 
 KEEP_SECONDS = 90 * 86_400.0
 COUNTS = ("read", "unchanged", "held", "added", "changed", "removed", "refused", "sent")
@@ -63,7 +63,7 @@ class Runs:
         self._engine = engine
 
     def unfinished(self, sync: str) -> list[Run]:
-        """Runs that were cut off, or failed before they were through; the newest first."""
+        """Runs that were cut off or failed before their end, the newest first."""
         row = RUNS.c
         cut_off = row.open | (row.state == "running") | row.after.is_not(None)
         query = select(*_COLUMNS).where(row.sync == sync, cut_off).order_by(desc(row.started), desc(row.id))
@@ -71,13 +71,13 @@ class Runs:
             return _counted(transaction, transaction.execute(query).all())
 
     def journal(self, run: str) -> bytes | None:
-        """The batch that was on its way into the log."""
+        """The batch that was being sent to the log, packed; None when there was none."""
         with reading(self._engine) as transaction:
             found: bytes | None = transaction.scalar(select(RUNS.c.journal).where(RUNS.c.id == run))
             return found
 
     def begin(self, sync: str, connection: str, mode: str, *, run: str, epoch: int, asked_by: str, now: float) -> Run:
-        """Raises ``Fenced`` unless the lease of this epoch is the one that counts."""
+        """Raises ``Fenced`` unless ``epoch`` is that of the newest lease."""
         row = _begun(sync, connection, mode, run=run, asked_by=asked_by, now=now)
         with self._engine.begin() as transaction:
             fence(transaction, sync, epoch)
@@ -87,7 +87,7 @@ class Runs:
     def not_begun(
         self, sync: str, connection: str, mode: str, *, run: str, asked_by: str, error: str, now: float
     ) -> None:
-        """It failed before it could read anything; tried again and again for one reason, it is one row."""
+        """Note a run that failed before it could read. Failures in a row with the same error share one entry."""
         newest = next(iter(self.list(sync, limit=1)), None)
         ended = {"state": "failed", "error": error, "ended": now}
         with self._engine.begin() as transaction:
@@ -99,14 +99,14 @@ class Runs:
                 transaction.execute(insert(RUNS).values(row | ended))
 
     def adopt(self, run: Run, epoch: int) -> None:
-        """Go on with a run that sends everything and was cut off, under its id. Raises ``Fenced``."""
+        """Continue a run of mode full that was cut off, under its id. Raises ``Fenced``."""
         with self._engine.begin() as transaction:
             fence(transaction, run.sync, epoch)
             going_on = {"state": "running", "attempt": RUNS.c.attempt + 1, "ended": None, "error": ""}
             transaction.execute(update(RUNS).where(RUNS.c.id == run.id).values(going_on))
 
     def leave(self, run: Run, epoch: int, *, now: float) -> None:
-        """Nobody goes on with it: its batch is finished, and the next run finds the rest. Raises ``Fenced``."""
+        """Close a run that was cut off: its batch is finished, and the next run finds the rest. Raises ``Fenced``."""
         died = {"state": "lost", "error": "its process died; the next run went on", "ended": now}
         with self._engine.begin() as transaction:
             fence(transaction, run.sync, epoch)
@@ -114,7 +114,7 @@ class Runs:
             transaction.execute(update(RUNS).where(RUNS.c.id == run.id).values(over))
 
     def planned(self, run: str, counts: Mapping[str, int]) -> None:
-        """What was found, before anything is sent."""
+        """Note the counts of the plan, before anything is sent."""
         with self._engine.begin() as transaction:
             transaction.execute(update(RUNS).where(RUNS.c.id == run).values(dict(counts)))
 

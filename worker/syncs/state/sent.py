@@ -1,4 +1,4 @@
-"""The events on their way, and what became of them: from the log's ledger into the store, each counted once."""
+"""The events that syncs have sent, and their outcomes: read from the ledger into the store, each counted once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.syncs.tables import MARKS, RUNS, SENT
 
 MANY = 500
 VERSION_8 = "8"
-"""The version of the ids that syncs make; the ledger is full of others, which are passed over."""
+"""The UUID version of the ids that syncs make; the ledger's many other events are skipped by it."""
 
 
 class Intent(NamedTuple):
@@ -44,7 +44,7 @@ class Sent:
             return count or 0
 
     def dead(self, keys: Sequence[Key]) -> dict[Key, Kind]:
-        """Which of these rows have a dead letter, and of what."""
+        """Those of these rows whose event is a dead letter, with the kind of change it was."""
         by_hash = {key_hash(key): key for key in keys}
         hashes = list(by_hash)
         found: dict[Key, Kind] = {}
@@ -53,12 +53,12 @@ class Sent:
                 some = SENT.c.key_hash.in_(hashes[start : start + MANY])
                 query = select(SENT.c.key_hash, SENT.c.kind).where(*self._dead(), some).order_by(SENT.c.id)
                 for hashed, kind in connection.execute(query):
-                    if found.get(by_hash[hashed]) != "added":  # what was never there has to be added
+                    if found.get(by_hash[hashed]) != "added":  # a record that was never added must be added first
                         found[by_hash[hashed]] = kind
         return found
 
     def dead_removals(self) -> list[Change]:
-        """Rows whose deletion is a dead letter."""
+        """The deletions that are dead letters."""
         with reading(self._engine) as connection:
             query = select(SENT.c.row).where(*self._dead(), SENT.c.kind == "removed")
             said = [exact_json.loads_checked(text) for text in connection.scalars(query) if text]
@@ -69,7 +69,7 @@ class Sent:
 
 
 def intend(connection: Connection, sync: str, run: str, intents: Sequence[Intent]) -> None:
-    """Before they are sent."""
+    """Note the events before they are sent."""
     rows = [
         {
             "id": intent.id,
@@ -91,7 +91,7 @@ def _row(change: Change) -> str | None:
 
 
 def arrived(connection: Connection, sync: str, run: str, sent: Sequence[Intent]) -> None:
-    """The log has them. Dead letters of the same records make way for events that hold all of the row."""
+    """Note that the log has these events. One that holds the whole row supersedes dead letters of the same record."""
     died = select(SENT.c.id).where(SENT.c.sync == sync, SENT.c.state == "dead").limit(1)
     any_dead = connection.execute(died).first() is not None
     whole = [intent for intent in sent if intent.change.names is None] if any_dead else []
@@ -104,7 +104,7 @@ def arrived(connection: Connection, sync: str, run: str, sent: Sequence[Intent])
 
 
 def withdraw(connection: Connection, run: str, ids: Iterable[str]) -> None:
-    """These never came into the log."""
+    """Forget these events: they never came into the log."""
     gone = list(ids)
     for start in range(0, len(gone), MANY):
         connection.execute(delete(SENT).where(SENT.c.run == run, SENT.c.id.in_(gone[start : start + MANY])))
@@ -115,14 +115,14 @@ def key_hash(key: Key) -> str:
 
 
 class Outcomes:
-    """Counts what the ledger says of events that syncs have sent. Any number of processes may do so."""
+    """Counts the outcomes of events that syncs have sent, from the ledger. Any number of processes may do so."""
 
     def __init__(self, engine: Engine, log: Log) -> None:
         self._engine = engine
         self._log = log
 
     def begin(self) -> None:
-        """From here on outcomes are counted; before the first event of the first sync is sent."""
+        """Count outcomes from the ledger's present end on; called before the first event of the first sync is sent."""
         ends = self._log.end_offsets(self._partitions())
         with self._engine.begin() as connection:
             for place, end in ends.items():
@@ -130,7 +130,7 @@ class Outcomes:
                 connection.execute(inserting(connection, MARKS).values(first).on_conflict_do_nothing())
 
     def catch_up(self) -> int:
-        """Count what has come since, up to where the ledger ends now. How many there were."""
+        """Count the outcomes up to the ledger's present end. Returns how many there were."""
         marks = self._marks()
         if not marks:
             return 0
@@ -168,7 +168,7 @@ class Outcomes:
             return connection.execute(select(SENT.c.id).limit(1)).first() is not None
 
     def _move(self, before: Mapping[Partition, int], now: Mapping[Partition, int], ours: Sequence[Result]) -> bool:
-        """The marks, and what was counted up to there, in one transaction; False when another has moved them."""
+        """Move the marks and write the counts in one transaction; False when another process has moved the marks."""
         if not ours and before == now:
             return True
         try:
@@ -183,7 +183,7 @@ class Outcomes:
 
 
 class _MovedOn(Exception):
-    """Another process counts."""
+    """Another process has counted these."""
 
 
 def _move_one(connection: Connection, place: Partition, before: int, now: int) -> None:
@@ -195,7 +195,7 @@ def _move_one(connection: Connection, place: Partition, before: int, now: int) -
 
 
 def _count(connection: Connection, results: Sequence[Result]) -> None:
-    by_id = {result.id: result for result in results}  # the last word of each
+    by_id = {result.id: result for result in results}  # the last outcome of each event
     query = select(SENT.c.id, SENT.c.run).where(SENT.c.id.in_(list(by_id)))
     known = list(connection.execute(query))
     over = [one for one in known if by_id[one.id].outcome != "dead"]
@@ -213,5 +213,5 @@ def _count(connection: Connection, results: Sequence[Result]) -> None:
 def _ours(value: bytes | None) -> list[Result]:
     try:
         return [result for result in unpack(value) if len(result.id) == 36 and result.id[14] == VERSION_8]
-    except MalformedEvent:  # of a later version; the worker's own reading says so
+    except MalformedEvent:  # written by a later version; the worker, which reads the same topic, reports it
         return []

@@ -1,4 +1,4 @@
-"""How far each sync is: paused, its cursor, the version of its snapshot, when it was last due."""
+"""The state of each sync: whether it is paused, its cursor, its snapshot's version, when it was last due."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.syncs.tables import BLOCKS, RUNS, SENT, SYNCS
 
 
 class Fenced(SyncError):
-    """Another process has the sync now: nothing of this one counts any more."""
+    """Another process has the sync's lease now: whatever this one would write is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Syncs:
         self._engine = engine
 
     def standing(self, name: str) -> Standing:
-        """As it is now; of a sync that has never run, how it begins."""
+        """The state now; for a sync that has never run, the initial one."""
         row = SYNCS.c
         with reading(self._engine) as connection:
             found = connection.execute(
@@ -50,7 +50,7 @@ class Syncs:
         self._set(name, due=due)
 
     def claim(self, name: str, epoch: int) -> None:
-        """The holder of this lease may write from now on. Raises ``Fenced`` when one of a later lease already does."""
+        """Let only the holder of this lease write from now on. Raises ``Fenced`` when there is a later lease."""
         first = {"name": name, "paused": False, "epoch": epoch, "version": 0, "rows": 0}
         with self._engine.begin() as connection:
             made = inserting(connection, SYNCS).values(first)
@@ -61,7 +61,7 @@ class Syncs:
                 raise Fenced(_taken_over(name))
 
     def reset(self, name: str) -> None:
-        """Forget what was sent, and what was on its way into the log: the next run takes every row for new."""
+        """Forget what was sent, and what was being sent: the next run takes every row for new."""
         with self._engine.begin() as connection:
             connection.execute(delete(BLOCKS).where(BLOCKS.c.sync == name))
             connection.execute(delete(SENT).where(SENT.c.sync == name))
@@ -79,7 +79,7 @@ class Syncs:
 
 
 def fence(connection: Connection, name: str, epoch: int, **values: Any) -> None:
-    """In a transaction of the holder, before everything else it writes. Raises ``Fenced``."""
+    """Check the lease, and set values; the first statement of each transaction of the holder. Raises ``Fenced``."""
     mine = update(SYNCS).where(SYNCS.c.name == name, SYNCS.c.epoch == epoch)
     if not connection.execute(mine.values(epoch=epoch, **values)).rowcount:
         raise Fenced(_taken_over(name))
