@@ -22,7 +22,7 @@ AT_ONCE = 2
 """Syncs that run side by side in one process."""
 RETRY_S = 60.0
 LONGEST_S = 960.0
-"""The longest wait in seconds before a failed run is tried again; the first is a minute, each next one twice as long."""
+"""The longest wait in seconds before a failed run is tried again; the first is one minute, each next twice as long."""
 ASKED_BY = "schedule"
 
 

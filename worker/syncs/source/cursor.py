@@ -34,7 +34,7 @@ def value_of(said: dict[str, Any]) -> Any:
 def start(said: dict[str, Any], late: str | float) -> Any:
     """The value from which rows are read.
 
-    ``late``: a span of time (as text, or in seconds), or a number for a cursor of numbers. Times in text count as times.
+    ``late``: a span of time (as text, or in seconds), or a number for a cursor of numbers. Text may hold times.
     """
     value = value_of(said)
     if isinstance(value, int | float | Decimal):
