@@ -66,6 +66,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Triggers in the warehouse: a change of a row becomes an event.",
         ),
         "connections": ("connectors.cli.commands:connections", "The SaaS accounts that events can be sent to."),
+        "sandbox": ("connectors.sandbox.command:sandbox", "A SaaS on this machine, to try everything on."),
         "connectors": (
             "connectors.cli.commands:connectors",
             "The SaaS applications that can be connected, and their objects.",

@@ -25,6 +25,7 @@ from connectors.sandbox.outage import Outage
 from connectors.sandbox.salesforce.rest import Salesforce
 from connectors.sandbox.sheets.rest import Sheets
 from connectors.sandbox.slack import Slack
+from connectors.sandbox.xero.wires import Xero
 
 
 class Controlled(Protocol):
@@ -35,6 +36,7 @@ class Controlled(Protocol):
     odoo: Odoo
     salesforce: Salesforce
     google_sheets: Sheets
+    xero: Xero
     ledger: Ledger
     dice: dict[str, Dice]
     latency: float
@@ -68,7 +70,7 @@ class Control:
             case ("POST", "/_sandbox/ledger/clear"):
                 self._sandbox.ledger.clear()
                 return answer(200, {})
-        return answer(404, {"error": f"nothing at {request.method} {request.path}; see connectors/sandbox/control.py"})
+        return answer(404, {"error": f"nothing at {request.method} {request.path}; see `writeback sandbox --help`"})
 
     def state(self) -> dict[str, Any]:
         sandbox = self._sandbox
@@ -78,6 +80,7 @@ class Control:
             "odoo": sandbox.odoo.state(),
             "salesforce": sandbox.salesforce.state(),
             "google_sheets": sandbox.google_sheets.state(),
+            "xero": sandbox.xero.state(),
             "requests": sandbox.requests,
             "counts": dict(sandbox.ledger.counts),
             "outages": sandbox.outages,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -45,8 +45,8 @@ class Vendor(Protocol):
 class Sandbox:
     """An asynchronous context manager; ``url`` is where it listens.
 
-    ``latency`` seconds pass per request, batch or not, half of them before the write is carried out. ``faults`` are of
-    both vendors, ``slack_faults`` of Slack alone. ``keep=False``: the ledger counts only.
+    ``latency`` seconds pass per request, batch or not, half of them before the write is carried out. ``faults`` by
+    vendor. ``keep=False``: the ledger counts only.
     """
 
     def __init__(
@@ -56,8 +56,7 @@ class Sandbox:
         port: int = 0,
         seed: int = 0,
         latency: float = 0.05,
-        faults: Faults | None = None,
-        slack_faults: Faults | None = None,
+        faults: Mapping[str, Faults] | None = None,
         outage: Outage | None = None,
         hubspot: HubSpot | None = None,
         slack: Slack | None = None,
@@ -68,30 +67,25 @@ class Sandbox:
         journal: Path | None = None,
         keep: bool = True,
     ) -> None:
-        faults = faults or Faults()
-        slack_faults = slack_faults or faults
-        self.hubspot = hubspot or HubSpot(faults)
-        self.slack = slack or Slack(slack_faults)
-        self.odoo = odoo or Odoo(faults)
-        self.xero = xero or Xero(faults)
-        self.salesforce = salesforce or Salesforce(faults)
-        self.google_sheets = sheets or Sheets(faults)
-        self.hubspot.set_faults(faults)
-        self.odoo.set_faults(faults)
-        self.xero.set_faults(faults)
-        self.salesforce.set_faults(faults)
-        self.google_sheets.set_faults(faults)
-        self.slack.set_faults(slack_faults)
-        self.dice = {name: Dice(seed, faults) for name in ("hubspot", "odoo", "salesforce", "google_sheets", "xero")}
-        self.dice["slack"] = Dice(seed, slack_faults)
+        self.hubspot = hubspot or HubSpot(Faults())
+        self.slack = slack or Slack(Faults())
+        self.odoo = odoo or Odoo(Faults())
+        self.xero = xero or Xero(Faults())
+        self.salesforce = salesforce or Salesforce(Faults())
+        self.google_sheets = sheets or Sheets(Faults())
+        apart = (self.odoo, self.salesforce, self.google_sheets, self.xero)
+        self._vendors: tuple[Vendor, ...] = (*apart, self.hubspot, self.slack)
+        self.dice: dict[str, Dice] = {}
+        for vendor in self._vendors:
+            going_wrong = (faults or {}).get(vendor.name, Faults())
+            vendor.set_faults(going_wrong)
+            self.dice[vendor.name] = Dice(seed, going_wrong)
         self.ledger = Ledger(journal, keep=keep)
         self.latency = latency
         self.outage = outage
         self.outages: list[tuple[float, float]] = []
         self.requests = 0
         self._host, self._port = host, port
-        apart = (self.odoo, self.salesforce, self.google_sheets, self.xero)
-        self._vendors: tuple[Vendor, ...] = (*apart, self.hubspot, self.slack)
         self._control = Control(self)
         self._unavailable_until = 0.0
         self._closing = False

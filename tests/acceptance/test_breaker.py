@@ -24,9 +24,7 @@ def test_an_outage_is_waited_for(engine: str, tmp_path: Path, request: pytest.Fi
     with rig.stage_on(engine, tmp_path, request) as stage:
         port = free_port()
         crm = stage.sandbox("--latency", "0.01", "--token", "pat-test", name="crm")
-        failing = stage.sandbox(
-            "--latency", "0.01", "--fault", "unavailable=1", "--fault", "reads=true", name="failing"
-        )
+        failing = stage.sandbox("--latency", "0.01", "--fail", "unavailable=1", "--fail", "reads=true", name="failing")
         rig.connect(stage, "refused", f"http://127.0.0.1:{port}", connector="hubspot")
         rig.connect(stage, "failing", failing, connector="hubspot")
         rig.connect(stage, "locked", crm, connector="hubspot", token="pat-of-yesterday")
@@ -65,7 +63,7 @@ def _most_spent(stage: Stage, slug: str) -> int:
 def test_a_flood_of_refusals_is_stopped(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """A hundred letters and the calls under way, then nothing is drained, nor by a new worker, until `resume`."""
     with rig.stage_on("sqlite", tmp_path, request) as stage:
-        crm = stage.sandbox("--latency", "0.01", "--fault", "refused_domains=x.example", name="crm")
+        crm = stage.sandbox("--latency", "0.01", "--fail", "refused_domains=x.example", name="crm")
         rig.connect(stage, "hubspot", crm, "--rate", "1000", "--concurrency", "2")
         rig.emit(stage, rig.upserts("hubspot", 2_000))
         worker = stage.worker("worker")

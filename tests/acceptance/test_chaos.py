@@ -35,8 +35,8 @@ def test_everything_goes_wrong_at_once(tmp_path: Path, request: pytest.FixtureRe
     print(f"WRITEBACK_TEST_SEED={SEED}")
     dice = random.Random(SEED)
     with rig.stage_on("kafka", tmp_path, request) as stage:
-        faults = ("--fault", "dropped_performed=0.01", "--fault", "dropped=0.01", "--fault", "throttled=0.01")
-        crm = stage.sandbox("--latency", "0.1", "--seed", str(SEED), *faults, "--fault", "retry_after=0.2", name="crm")
+        faults = ("--fail", "dropped_performed=0.01", "--fail", "dropped=0.01", "--fail", "throttled=0.01")
+        crm = stage.sandbox("--latency", "0.1", "--seed", str(SEED), *faults, "--fail", "retry_after=0.2", name="crm")
         chat = stage.sandbox("--latency", "0.1", "--slack-rate", "0", "--open-channels", name="chat")
         rig.connect(stage, "hubspot", crm, "--rate", "60", "--concurrency", "12", "--partitions", "3")
         rig.connect(stage, "slack", chat)

@@ -56,7 +56,7 @@ class Fault:
 FAULTS = (
     Fault("no fault"),
     Fault("1 % refused", refused=100),
-    Fault("10 % 429", sandbox=("--fault", "hubspot.throttled=0.1")),
+    Fault("10 % 429", sandbox=("--fail", "hubspot.throttled=0.1")),
     Fault(f"outage of {OUTAGE_S} s", sandbox=("--outage-after", "30", "--outage-seconds", str(OUTAGE_S))),
     Fault("kill -9 half-way", kill=True),
 )
@@ -271,7 +271,7 @@ def _until(done: Any) -> None:
 @contextmanager
 def _sandbox(folder: Path, fault: Fault) -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "connectors.sandbox", "--port", str(port), "--latency", str(LATENCY)]
+    command = [*WRITEBACK, "sandbox", "--port", str(port), "--latency", str(LATENCY)]
     with (folder / "sandbox.log").open("wb") as log:
         process = subprocess.Popen([*command, *fault.sandbox], cwd=ROOT, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"

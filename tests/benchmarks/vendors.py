@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from tests.benchmarks.figures import Figure
 from tests.benchmarks.sizes import FULL, Sizes
 from tests.benchmarks.stand import PATIENCE, Stand, stop
 from topics.event.event import Event, Operation
+from worker.demo.stage import WRITEBACK
 
 CASE: Final = "each vendor at its quota"
 SHARE: Final = 0.95
@@ -164,7 +164,7 @@ def _connect(stand: Stand, vendor: Vendor, url: str) -> None:
 
 
 def _sandbox(stand: Stand, journal: Path) -> Any:
-    command = [sys.executable, "-m", "connectors.sandbox", *SANDBOX, "--journal", str(journal), "--no-ledger"]
+    command = [*WRITEBACK, "sandbox", "--json", "--port", "0", *SANDBOX, "--journal", str(journal), "--no-ledger"]
     return stand.stage.start(*command, name="vendors")
 
 

@@ -84,7 +84,7 @@ class Stage:
 
     def sandbox(self, *options: str, name: str = "sandbox") -> Sandbox:
         """A sandbox SaaS; returns when it listens."""
-        process = self.start(sys.executable, "-m", "connectors.sandbox", *options, name=name)
+        process = self.start(*WRITEBACK, "sandbox", "--json", "--port", "0", *options, name=name)
         out = self.folder / f"{name}.out"
         while process.poll() is None:
             line = out.read_text()

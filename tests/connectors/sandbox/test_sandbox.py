@@ -3,8 +3,6 @@
 import asyncio
 import itertools
 import json
-import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -174,18 +172,3 @@ async def test_a_wrong_order_to_the_sandbox_is_answered(http: aiohttp.ClientSess
             assert (answer.status, "nonsense" in (await answer.json())["error"]) == (400, True)
         async with http.get(f"{sandbox.url}/_sandbox/elsewhere") as answer:
             assert answer.status == 404
-
-
-async def test_it_runs_as_a_process_and_stops_on_sigterm(http: aiohttp.ClientSession) -> None:
-    """One JSON line with the address, then answers, then a clean end without a word on stderr."""
-    arguments = ["-m", "connectors.sandbox", "--seed", "7", "--fault", "hubspot.throttled=1", "--latency", "0"]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stdout
-    url = json.loads(await process.stdout.readline())["url"]
-    status = await create(http, url, "a@acme.com")
-    process.send_signal(signal.SIGTERM)
-    _, errors = await process.communicate()
-
-    assert (status, process.returncode, errors) == (429, 0, b"")
