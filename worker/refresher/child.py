@@ -1,4 +1,4 @@
-"""One run as a child process: a job in, progress and a result out. Whatever it does, it ends with a ``Result``."""
+"""One run as a child process: it takes a job, reports progress, and however it ends, a ``Result`` comes of it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ SYNC = (sys.executable, "-m", "worker.refresher.sync")
 ELSEWHERE = (sys.executable, "-m", "worker.refresher.elsewhere")
 MAX_LINE = 1_048_576
 LAST_WORDS = 20
-"""Lines of its stderr that are kept, for a run that ends without a result."""
+"""How many lines of its stderr are kept, to explain a run that ends without a result."""
 MAX_DETAIL = 4_000
 
 
 def command_for(connection: Connection) -> Sequence[str]:
-    """The sync, or a call to the tool that the connection names. Raises ``BadConnection``."""
+    """The command of the child: our own load, or the call of the tool that the connection names.
+
+    Raises ``BadConnection``.
+    """
     call = refresh_policy(connection).call
     return SYNC if call is None else (*ELSEWHERE, call.model_dump_json())
 
@@ -39,7 +42,7 @@ class ChildRun:
         self._process: Process | None = None
 
     async def run(self, job: Job, told: Callable[[Read], None]) -> Result:
-        """To its end. Cancelling kills it."""
+        """Run the job to its end. Cancelling kills the child."""
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -89,16 +92,16 @@ class ChildRun:
 
 
 async def _pulse(stdin: asyncio.StreamWriter) -> None:
-    """See ``lifeline``: a run that hears nothing ends itself."""
+    """Sign of life for the child: without one it ends itself (``lifeline.py``)."""
     while True:
         await asyncio.sleep(PULSE_SECONDS)
-        with contextlib.suppress(ConnectionError):  # it has ended, or does not listen
+        with contextlib.suppress(ConnectionError):  # the child has ended, or does not read its stdin
             stdin.write(b"\n")
             await stdin.drain()
 
 
 async def _hear(stdout: asyncio.StreamReader, told: Callable[[Read], None]) -> Result | None:
-    """Its result, if it says one; reads to the end of what it says."""
+    """Read the child's output to the end. Returns its result, if there is one."""
     result: Result | None = None
     async for line in _lines(stdout):
         match parse_line(line):
@@ -120,7 +123,7 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
         try:
             line = await stream.readline()
         except ValueError:
-            continue  # longer than MAX_LINE: a library that prints; the stream has dropped it
+            continue  # longer than MAX_LINE: some library's output, which the stream has dropped
         if not line:
             return
         yield line

@@ -199,7 +199,7 @@ def _tell_result(connection: Connection, request: RefreshRequest, result: Result
 
 
 class _Waiting:
-    """One partition of the replies, from where it ends now. A context manager."""
+    """Reads one partition of the replies, from its present end on. A context manager."""
 
     def __init__(self, log: Log) -> None:
         from topics.event.event import new_id  # noqa: PLC0415
@@ -235,7 +235,7 @@ class _Waiting:
         for record in self._reader.poll(seconds):
             try:
                 yield from unpack(record.value)
-            except MalformedEvent:  # another's, of a later version
+            except MalformedEvent:  # a reply to somebody else, written by a later version
                 continue
 
 

@@ -1,4 +1,4 @@
-"""How many of a script's own writes the workers have not done yet: a refresh that starts before would not find them."""
+"""How many of a script's own writes are not delivered yet: a refresh that starts too early would not read them back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.engine.progress.metadata import ForeignMetadata, Memory, decode
 
 
 def undone_writes(log: Log, group: str, connection: str, requests: Iterable[RefreshRequest]) -> int:
-    """Of all that these requests come after. Raises ``LogUnavailable``."""
+    """How many of the writes that these requests come after are not done. Raises ``LogUnavailable``."""
     after = joined(request.after for request in requests)
     if not after:
         return 0
@@ -20,7 +20,7 @@ def undone_writes(log: Log, group: str, connection: str, requests: Iterable[Refr
 
 
 def joined(afters: Iterable[Mapping[int, OwnWrites]]) -> dict[int, OwnWrites]:
-    """Of each partition what reaches from the first write of any to the last of any."""
+    """By partition, the stretch from the first write of any request to the last write of any."""
     bounds: dict[int, tuple[int, int]] = {}
     for after in afters:
         for number, writes in after.items():
@@ -30,9 +30,9 @@ def joined(afters: Iterable[Mapping[int, OwnWrites]]) -> dict[int, OwnWrites]:
 
 
 def undone(commit: Commit | None, writes: OwnWrites) -> int:
-    """Offsets from the first to the last that the commit does not know to be done.
+    """How many offsets, from the first write to the last, are not done according to the commit.
 
-    What others have written in between counts: nobody keeps a list of a million offsets.
+    Other people's events in between count too: keeping each write's own offset would take a list of a million.
     """
     start, end = writes.first, writes.last + 1
     if commit is None:
@@ -47,7 +47,5 @@ def undone(commit: Commit | None, writes: OwnWrites) -> int:
 def _memory(commit: Commit) -> Memory:
     try:
         return decode(commit.offset, commit.metadata)
-    except (
-        ForeignMetadata
-    ):  # a worker of a later version: what is below its offset is done, of the rest nothing is known
+    except ForeignMetadata:  # by a worker of a later version: only what is below the offset is known to be done
         return Memory()

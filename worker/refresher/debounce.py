@@ -1,8 +1,8 @@
-"""When a refresh runs: many requests, few runs. Pure: told the time, asks nobody.
+"""Decides when a refresh runs, so that many requests cause few runs. Pure: it is told the time.
 
-Trailing edge with a longest wait: a run starts ``quiet`` seconds after the last request, and never later than
-``max_wait`` seconds after the first. A connection has one run at a time. A request that comes during a run may have
-been made after the run had read its records, so it is never counted to that run: it causes one more.
+A trailing-edge debounce with a longest wait: a run starts ``quiet`` seconds after the last request, and at the latest
+``max_wait`` seconds after the first. A connection has one run at a time. A request that comes during a run is not
+answered by it, since the run may have read the records before they were changed: it causes another run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_WAIT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. ``quiet`` may be longer than ``max_wait``: then ``max_wait`` decides."""
+    """Seconds. Where ``quiet`` is longer than ``max_wait``, ``max_wait`` decides."""
 
     quiet: float = QUIET_SECONDS
     max_wait: float = MAX_WAIT_SECONDS
@@ -31,7 +31,7 @@ DEFAULT = Timing()
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is loaded: these objects, or everything (None). ``full``: from the beginning, not what has changed."""
+    """What is loaded: these objects, or everything (None). ``full``: all records, not only those that changed."""
 
     objects: frozenset[str] | None = None
     full: bool = False
@@ -44,7 +44,7 @@ class Scope:
 
 @dataclass(slots=True)
 class Batch(Generic[T]):
-    """What one run covers. ``requests`` are in the order of the log; ``first`` and ``last``: when those two came."""
+    """What one run answers. ``requests``: in the log's order; ``first``, ``last``: when the first and the last came."""
 
     connection: str
     scope: Scope
@@ -54,7 +54,7 @@ class Batch(Generic[T]):
 
 
 class _Connection(Generic[T]):
-    """``not_before``: a run that failed, or ``hold``, said so. ``entry``: the moment of its entry in the heap."""
+    """``not_before``: set after a failed run, or by ``hold``. ``entry``: the time of its entry in the heap."""
 
     __slots__ = ("entry", "not_before", "running", "timing", "waiting")
 
@@ -85,16 +85,16 @@ class Debouncer(Generic[T]):
         self._queue: list[tuple[float, str]] = []
 
     def set_timing(self, connection: str, timing: Timing) -> None:
-        """Said before each request, for nothing is kept of a connection that is idle. Holds for what waits, too."""
+        """Called before each request, since an idle connection is forgotten. Applies to waiting requests as well."""
         one = self._one(connection)
         if one.timing != timing:
             one.timing = timing
             self._enqueue(connection, one)
 
     def ask(self, connection: str, request: T, scope: Scope, now: float, *, age: float = 0.0) -> None:
-        """A request has come. ``age``: how long it has lain in the log, which counts for the longest wait.
+        """Add a request. ``age``: the seconds it has been in the log, which count towards ``max_wait``.
 
-        An old request still waits ``quiet`` seconds: what else lies in the log behind it shall come into the same run.
+        Even an old request waits ``quiet`` seconds, so that requests which follow it in the log join the same run.
         """
         one = self._one(connection)
         first = now - max(0.0, min(age, one.timing.max_wait - one.timing.quiet))
@@ -123,18 +123,18 @@ class Debouncer(Generic[T]):
         return one.waiting if one else None
 
     def overdue(self, connection: str, now: float) -> bool:
-        """The first of what waits has waited for ``max_wait`` seconds."""
+        """Whether the oldest waiting request has waited for ``max_wait`` seconds."""
         one = self._one(connection)
         return one.waiting is not None and now >= one.waiting.first + one.timing.max_wait
 
     def hold(self, connection: str, until: float) -> None:
-        """Do not start before then; requests go on being collected."""
+        """Start no run before ``until``; requests are still collected."""
         one = self._one(connection)
         one.not_before = until
         self._enqueue(connection, one)
 
     def start(self, connection: str) -> Batch[T]:
-        """A run begins now, and covers what waits: nothing that comes later is added to it."""
+        """Begin a run that answers the waiting requests; later ones are not added to it."""
         one = self._one(connection)
         if one.waiting is None or one.running is not None:
             raise ValueError(f"{connection} has nothing to run, or runs already")
@@ -143,9 +143,9 @@ class Debouncer(Generic[T]):
         return one.running
 
     def ended(self, batch: Batch[T], *, again_at: float | None = None) -> bool:
-        """The run is over, and what it covered is done; with ``again_at`` it is not, and a later run covers it.
+        """The run has ended. With ``again_at`` its requests are not done: they wait for another run, from then on.
 
-        False, and nothing else, when the connection was withdrawn meanwhile.
+        Returns False, and changes nothing, when the connection was withdrawn meanwhile.
         """
         one = self._connections.get(batch.connection)
         if one is None or one.running is not batch:
@@ -159,13 +159,13 @@ class Debouncer(Generic[T]):
         return True
 
     def withdraw(self, connection: str) -> list[T]:
-        """It is another refresher's now: forget what runs and what waits, and hand back the requests of both."""
+        """Forget a connection that another refresher has now. Returns the requests that were running or waiting."""
         one = self._connections.pop(connection, None)
         batches = (one.running, one.waiting) if one else ()
         return [request for batch in batches if batch is not None for request in batch.requests]
 
     def requests(self) -> Iterator[tuple[str, T]]:
-        """All that are not done, with their connections."""
+        """All requests that are not done, with their connections."""
         for name, one in self._connections.items():
             for batch in (one.running, one.waiting):
                 if batch is not None:
@@ -182,15 +182,15 @@ class Debouncer(Generic[T]):
         return known
 
     def _forget_if_idle(self, connection: str, one: _Connection[T]) -> None:
-        """Its settings come again with its next request."""
+        """An idle connection need not be kept: ``set_timing`` comes again with its next request."""
         if one.waiting is None and one.running is None:
             del self._connections[connection]
 
     def _enqueue(self, connection: str, one: _Connection[T]) -> None:
-        """Its one valid entry in the heap.
+        """Put the connection's one valid entry into the heap.
 
-        A request that moves the moment on leaves the entry where it is: that is found out when the entry's time has
-        come, and costs nothing until then.
+        A request that moves the due time leaves the old entry there. ``_settle_queue`` corrects it when its time has
+        come, so a request costs no search in the heap.
         """
         due = one.due
         one.entry = due if due < float("inf") else None
@@ -198,7 +198,7 @@ class Debouncer(Generic[T]):
             heapq.heappush(self._queue, (due, connection))
 
     def _settle_queue(self, now: float) -> None:
-        """Until the foremost entry says what is so, or lies in the future."""
+        """Drop or correct outdated entries until the first one is right, or lies in the future."""
         while self._queue and self._queue[0][0] <= now:
             moment, connection = self._queue[0]
             one = self._connections.get(connection)

@@ -1,4 +1,7 @@
-"""Partitions of the requests that cannot be read on, and the order that ends it: ``writeback topics skip``."""
+"""Partitions of refresh requests that are held by an unreadable record, until an operator orders to skip it.
+
+The order is given by ``writeback topics skip``.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from worker.log_events import logger
 from worker.refresher.owned import OwnedPartition
 
 LOOK_SECONDS = 1.0
-"""Between two looks for orders."""
+"""Seconds between two looks for orders."""
 
 
 class HeldRequests:
-    """``keep``: writes a letter and returns when the log has it; ``seek``: goes on reading elsewhere.
+    """``keep``: writes a dead letter, and returns when the log has it. ``seek``: goes on reading at an offset.
 
-    ``commit``: returns when the log has the progress of these.
+    ``commit``: commits the progress of partitions, and returns when the log has it.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class HeldRequests:
         self._next_look = float("-inf")
 
     def unreadable(self, found: Unreadable) -> None:
-        """The log reads no further there. What was passed before, stays passed."""
+        """The log cannot read on there. What was skipped by an earlier order is skipped again."""
         owned = self._owned.get(found.partition)
         if owned is None:
             return
@@ -57,11 +60,11 @@ class HeldRequests:
         )
 
     def forget(self, partition: Partition) -> None:
-        """It is not ours any more."""
+        """The partition is not ours any more."""
         self._found.pop(partition, None)
 
     async def obey(self) -> None:
-        """Carry out what was ordered about our partitions, or answer that there is nothing to be done."""
+        """Carry out the orders about our partitions, or answer that there is nothing to do."""
         now = self._clock.monotonic()
         if self._orders is None or now < self._next_look:
             return
@@ -74,16 +77,18 @@ class HeldRequests:
                     logger().warning("partition.order", partition=str(partition), order=order.kind, answer=answer)
                     await asyncio.to_thread(self._orders.answer, order, answer)
         except StoreUnavailable as error:
-            logger().warning("store.unavailable", error=str(error))  # an order that is done is answered the next time
+            logger().warning(
+                "store.unavailable", error=str(error)
+            )  # an order that was carried out is answered at the next look
 
     async def _carry_out(self, owned: OwnedPartition, order: Order) -> str:
-        """What it came to; nothing while requests before that place are still to be read.
+        """The answer to the order; empty while requests before that offset have not been read.
 
-        Nothing, too, when the partition was taken away meanwhile: its next owner carries the order out.
+        Also empty when the partition was taken away meanwhile: its next owner carries the order out.
         """
         found = self._found.get(owned.partition)
         if found is None and order.kind == "skip" and owned.progress.watermark < order.below:
-            return ""  # a refresher that has just begun does not know yet what it cannot read
+            return ""  # a refresher that has just begun has not met the unreadable record yet
         if found is None or order.kind != "skip" or found.offset >= order.below:
             return "it is not held"
         if owned.progress.top < found.offset and owned.progress.unfinished:

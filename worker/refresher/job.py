@@ -1,9 +1,9 @@
-"""What a refresher and its sync say to each other: one job on stdin, then lines of JSON on stdout.
+"""The protocol between a refresher and its sync process: one job on stdin, then lines of JSON on stdout.
 
 The sync is a process of its own (``python -m worker.refresher.sync``), because the libraries that load a warehouse take
 more memory than a worker has. It reads one ``Job``, writes any number of ``Progress`` lines and, as its last line, one
 ``Report``; its log goes to stderr. Exit code 0: the report says ok; 1: it says error. A sync that ends without a report
-was killed. SIGTERM ends it in order: no object of the warehouse is ever half loaded.
+was killed. SIGTERM ends it cleanly: no object of the warehouse is ever half loaded.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class _Line(BaseModel):
 
 
 class Job(_Line):
-    """What is to be read: of one connection the ``objects``, or everything where none are named.
+    """What to read: the ``objects`` of one connection, or everything where none are named.
 
-    ``full``: read all of it again and put it in the place of what is there, instead of what has changed since the
-    last run. ``run`` is the run's id, for the log. ``lifeline``: the refresher keeps stdin open and writes an empty
-    line every second; a sync that hears nothing for so many seconds ends itself (``lifeline.py``). 0: it does not.
+    ``full``: read all records again and replace the tables, instead of reading what has changed since the last run.
+    ``run``: the run's id, for the log. ``lifeline``: the refresher writes an empty line to stdin every second, and a
+    sync that hears nothing for this many seconds ends itself (``lifeline.py``); 0: it does not.
     """
 
     connection: str
@@ -52,7 +52,7 @@ class Progress(_Line):
 
 
 class Result(BaseModel):
-    """How a run ended. ``rows``: what changed in the warehouse, by object. ``retry``: it may go better the next time.
+    """How a run ended. ``rows``: those that changed in the warehouse, by object. ``retry``: another try may succeed.
 
     ``detail`` is for people: what went wrong, where, and what to do about it; it holds no secret.
     """
@@ -71,7 +71,7 @@ class Report(_Line):
 
 
 def parse_line(line: str | bytes) -> Progress | Report | None:
-    """A line of the sync's stdout; None for what is neither (a library that prints)."""
+    """A line of the sync's stdout; None for any other output, which some library has printed."""
     for kind in (Progress, Report):
         try:
             return kind.model_validate_json(line)

@@ -1,9 +1,9 @@
 """Who may run a connection's refresh: one process in the whole cluster, whatever the log thinks of its partitions.
 
-The owner of a partition changes within seconds, also while the owner before it is only slow. A run of it may still be
-loading then, so it is not enough to own the partition: a run needs the connection's lease. The holder shows that it
-lives by counting ``pulse`` up. Whoever waits times that with a clock of its own that never jumps; nobody's time of
-day counts.
+A partition changes its owner within seconds, even when the previous owner is only slow and a run of it is still
+loading. So owning the partition is not enough: a run needs the connection's lease. The holder shows that it lives by
+counting ``pulse`` up. Whoever waits for the lease measures how long ``pulse`` has stood still, with its own monotonic
+clock: no two clocks are ever compared.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from topics.store import inserting, reading
 from worker.refresher.tables import LEASES
 
 PULSE_SECONDS = 1.0
-"""Between two signs of life of a holder."""
+"""Seconds between two heartbeats of a holder."""
 SILENCE_SECONDS = 10.0
-"""A holder that could not show a sign of life for so long ends its run, and a run that hears nothing ends itself."""
+"""A holder whose heartbeats fail for this long ends its run, and a run that hears nothing this long ends itself."""
 TAKEOVER_SECONDS = 15.0
-"""A lease without a sign of life for so long is taken over: longer than the run of a holder that died can go on."""
+"""A lease without a heartbeat for this long is taken over: longer than the run of a dead holder can go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Somebody else has it, and was seen like this; the same a while later means that nobody is there."""
+    """Somebody else's lease as it was seen. If it looks the same ``TAKEOVER_SECONDS`` later, the holder is dead."""
 
     holder: str
     epoch: int
@@ -45,7 +45,7 @@ class Leases:
         self._engine = engine
 
     def take(self, connection: str, holder: str, *, dead: Held | None = None) -> Lease | Held:
-        """The lease, when it is free, or when it still looks like ``dead``, whose holder shows no sign of life."""
+        """Take the lease if it is free, or if it still looks like ``dead``, the lease of a holder without heartbeat."""
         row = LEASES.c
         with self._engine.begin() as transaction:
             found = transaction.execute(select(LEASES).where(row.connection == connection)).one_or_none()
@@ -72,14 +72,14 @@ class Leases:
         return {one.connection: Held(one.holder, one.epoch, one.pulse) for one in found}
 
     def pulse(self, lease: Lease) -> bool:
-        """A sign of life; False when the lease is another's now."""
+        """Send a heartbeat; False when the lease is another's now."""
         row = LEASES.c
         mine = update(LEASES).where(row.connection == lease.connection, row.epoch == lease.epoch)
         with self._engine.begin() as transaction:
             return transaction.execute(mine.values(pulse=row.pulse + 1)).rowcount == 1
 
     def release(self, lease: Lease) -> None:
-        """Free at once for the next one; nothing when it is another's already."""
+        """Free the lease at once; does nothing when it is another's already."""
         row = LEASES.c
         mine = update(LEASES).where(row.connection == lease.connection, row.epoch == lease.epoch)
         with self._engine.begin() as transaction:
@@ -87,13 +87,13 @@ class Leases:
 
 
 class Watch:
-    """How long each lease that others hold has looked the same. Told the time, in seconds that never jump."""
+    """Remembers for how long each lease of others has looked the same. It is told the time, in monotonic seconds."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[Held, float]] = {}
 
     def dead(self, connection: str, held: Held, now: float) -> bool:
-        """It has shown no sign of life for ``TAKEOVER_SECONDS``."""
+        """Whether the lease has had no heartbeat for ``TAKEOVER_SECONDS``."""
         before = self._seen.get(connection)
         if before is None or before[0] != held:
             self._seen[connection] = (held, now)

@@ -1,7 +1,7 @@
-"""Ends a run whose refresher is gone: killed, stopped, or cut off from the store that says whose turn it is.
+"""Ends a run whose refresher is gone: killed, stopped, or cut off from the store, which has the leases.
 
-In the run's process. The refresher keeps the run's standard input open and writes an empty line every second. A pipe
-that ends, or says nothing for too long, means that another refresher may start the same run any moment.
+Runs in the run's own process. The refresher keeps its standard input open and writes an empty line every second. When
+the pipe is closed, or silent for too long, another refresher may start the same run at any moment.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROOM = 4_096
 
 
 def hold_on(silence: float) -> None:
-    """From now on this process, and all of its group, end ``silence`` seconds after the last word on stdin."""
+    """From now on, end this process and its whole group ``silence`` seconds after the last line on stdin."""
     threading.Thread(target=_watch, args=(silence,), name="lifeline", daemon=True).start()
 
 
@@ -33,5 +33,5 @@ def _end() -> None:
     with contextlib.suppress(OSError, ValueError):
         print("the refresher is gone; this run ends, and is run again", file=sys.stderr, flush=True)  # noqa: T201
     if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), signal.SIGKILL)  # whatever it has started, too
+        os.killpg(os.getpid(), signal.SIGKILL)  # with everything it has started
     os._exit(1)

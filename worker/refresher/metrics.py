@@ -1,4 +1,4 @@
-"""The refresher's numbers as Prometheus has them, read when somebody asks; counting is ``counts.py``'s."""
+"""The refresher's metrics for Prometheus, read when somebody asks; ``counts.py`` does the counting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends requests: every one in the ledger, everyone who waits told, and a dead letter for what is given up."""
+"""Ends requests: writes each into the ledger, tells everyone who waits, and writes dead letters for those given up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class GivenUp:
 
 
 class RefreshOutcomes:
-    """Nothing here moves an offset: the caller does, after the await."""
+    """Commits nothing: the caller moves the offset, after the await."""
 
     def __init__(self, outcomes: Outcomes, ledger: Ledger, clock: Clock) -> None:
         self._outcomes = outcomes
@@ -42,7 +42,7 @@ class RefreshOutcomes:
         self._clock = clock
 
     async def answer(self, asked: Sequence[Asked], run: Run, ended: Ended) -> None:
-        """The run went well; returns when the log has it all."""
+        """Answer requests whose run succeeded. Returns when the log has the answers."""
         detail = {
             "run": run.id,
             "rows": ended.rows,
@@ -55,7 +55,7 @@ class RefreshOutcomes:
         await self._write_down([result._replace(detail=run.id) for result in results])
 
     async def bury(self, asked: Sequence[Asked], given_up: GivenUp) -> None:
-        """As few letters as ask for all that was asked for; each request is told the one that stands for it."""
+        """Write the fewest dead letters that together ask for everything; each request is told which one covers it."""
         letters = {one: self._letter(one.record, one.request, given_up) for one in fewest(asked)}
         for letter in letters.values():
             await self._outcomes.write(letter)
@@ -76,7 +76,7 @@ class RefreshOutcomes:
         await self._write_down(results)
 
     async def bury_unread(self, record: Record, cause: str, reason: str) -> None:
-        """A record that is no request: ``malformed``, or ``unreadable`` altogether."""
+        """Write a dead letter for a record that is no request. ``cause``: ``malformed`` or ``unreadable``."""
         letter = self._letter(record, None, GivenUp(cause, reason))
         await self._outcomes.write(letter)
         logger().warning("letter.written", connection="", cause=cause, reason=reason, letter=letter.id)
@@ -140,7 +140,7 @@ def _objects(request: RefreshRequest) -> str:
 
 
 def _letter_for(asked: Asked, letters: dict[Asked, Letter]) -> Letter:
-    """Its own, or one that asks for at least as much, or the latest of several that do so together."""
+    """The request's own letter, one that asks for at least as much, or the latest of several that together do."""
     if asked in letters:
         return letters[asked]
     for other, letter in letters.items():

@@ -14,7 +14,7 @@ from worker.refresher.debounce import Scope
 
 
 class OwnedPartition:
-    """Lives from assignment to revocation. What comes back when it is not ``open`` any more is nobody's business."""
+    """One assignment, until its revocation. Once it is not ``open``, results for it are dropped."""
 
     def __init__(self, partition: Partition, commit: Commit | None) -> None:
         self.partition = partition
@@ -24,7 +24,7 @@ class OwnedPartition:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A request, and the place that is done when it is answered."""
+    """A request, and the record whose offset is done when the request is answered."""
 
     owned: OwnedPartition
     record: Record
@@ -40,7 +40,7 @@ def scope_of(request: RefreshRequest) -> Scope:
 
 
 def fewest(requests: Sequence[Asked]) -> list[Asked]:
-    """As few of them as together ask for all that all ask for, the latest rather than the earlier ones."""
+    """The fewest requests that together ask for everything that all of them ask for; later ones are preferred."""
     chosen: list[Asked] = []
     for asked in reversed(requests):
         so_far = _union(chosen)

@@ -1,4 +1,4 @@
-"""Which connections a refresh reads now: their writes leave it its part of the quota meanwhile."""
+"""The connections that a refresh is reading now: meanwhile their writes leave a part of the rate limit to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from worker.refresher.leases import Leases, Watch
 
 
 class ReadsUnderWay:
-    """Asked by a worker once a second. A lease whose holder has died counts until it looks dead."""
+    """A worker asks once a second. The lease of a holder that died counts until it would be taken over."""
 
     def __init__(self, leases: Leases, clock: Clock) -> None:
         self._leases = leases

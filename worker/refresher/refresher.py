@@ -1,4 +1,4 @@
-"""The refresher: reads requests, waits for its moment, runs each connection's refresh, and tells everyone who asked."""
+"""The refresher: collects requests, runs each connection's refresh when it is due, and tells everyone who asked."""
 
 from __future__ import annotations
 
@@ -32,20 +32,21 @@ from worker.refresher.turn import LEASE_SECONDS, Turns
 
 POLL_SECONDS = 0.25
 LOG_SECONDS = 1.0
-"""Between two tries at a log or a store that is away."""
+"""Seconds between two tries while the log or the store is away."""
 POLICY_SECONDS = 1.0
-"""A change of a connection's times is seen with the first request after so long."""
+"""Seconds after which a request reads its connection's refresh policy anew."""
 REVOKE_SECONDS = 0.8
 FLUSH_SECONDS = 5.0
 MAX_REQUESTS = 50_000
-"""Requests in memory; beyond them nothing is read until some are done."""
+"""The limit of requests in memory: beyond it, reading pauses until half of them are done."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefresherSettings:
-    """``at_once``: runs at the same time, each a process of 60 to 150 MB. ``worker_group``: whose progress counts.
+    """``at_once``: how many runs at the same time, each a process of 60 to 150 MB.
 
-    ``keep_seconds``: how old a request gets in the log when it is answered; None: for ever.
+    ``worker_group``: the consumer group whose commits tell which writes are done. ``keep_seconds``: how long answered
+    requests stay in the log; None: for ever.
     """
 
     at_once: int = 4
@@ -55,7 +56,7 @@ class RefresherSettings:
 
 
 class Refresher:
-    """One consumer of ``writeback.refresh``, and the runs of its connections. Built by the front door; run once.
+    """One consumer of ``writeback.refresh``, and the runs of its connections. An instance is run once.
 
     ``upgrade``: moves a connection to the newest version of its connector, for a full refresh.
     """
@@ -126,13 +127,13 @@ class Refresher:
 
     @property
     def running(self) -> list[str]:
-        """Connections that are attended to now: a run, or what comes right before it."""
+        """The connections with a run under way, or just about to start."""
         return list(self._attending)
 
     # -- run and stop -----------------------------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set; a run under way is cut off then, and is run again by whoever comes next."""
+        """Work until ``stop`` is set. A run under way is then cut off, and the next refresher runs it again."""
         await asyncio.to_thread(self._log.ensure_topics, self._log.names.system_topics)
         await self._consumer.start()
         logger().info("refresher.started", group=self._settings.group, at_once=self._settings.at_once)
@@ -163,7 +164,7 @@ class Refresher:
         for task in self._attending.values():
             task.cancel()
         await asyncio.gather(*self._attending.values(), return_exceptions=True)
-        if settling := list(self._settling):  # a run that went well is told and committed first
+        if settling := list(self._settling):  # a run that has ended is answered and committed first
             _, late = await asyncio.wait(settling, timeout=FLUSH_SECONDS)
             for task in late:
                 task.cancel()
@@ -174,7 +175,7 @@ class Refresher:
         logger().info("refresher.stopped")
 
     async def unready(self) -> str:
-        """Why this refresher cannot work now, or nothing when it can."""
+        """Why this refresher cannot work now; empty when it can."""
         if self._stopping:
             return "it is stopping"
         return "" if self._consumer.joined else f"it has not joined the group {self._settings.group}"
@@ -202,7 +203,7 @@ class Refresher:
         self._held.unreadable(found)
 
     def _leave(self, partitions: Sequence[Partition]) -> list[OwnedPartition]:
-        """Kill what runs for them. A connection whose requests lie in another partition, too, goes on with those."""
+        """Kill the runs for these partitions. Requests of the same connections in partitions that we keep wait again."""
         going = [self._owned.pop(partition) for partition in partitions if partition in self._owned]
         for owned in going:
             owned.open = False
@@ -243,7 +244,7 @@ class Refresher:
             self.counts.requests[connection] += 1
 
     async def _look_up(self, connections: set[str]) -> None:
-        """How long these wait. A store that is away: as long as the last time, or as by default."""
+        """Read the refresh policies of these connections; while the store is away, the last known (or defaults) hold."""
         now = self._clock.monotonic()
         if now < self._looked_up + POLICY_SECONDS and connections <= self._policies.keys():
             return
@@ -261,7 +262,7 @@ class Refresher:
         try:
             policy = self._policies[connection.slug] = refresh_policy(connection)
         except BadConnection:
-            return None  # said when its run is due
+            return None  # reported when its run is due
         return policy
 
     def _bound_memory(self) -> None:
@@ -273,7 +274,7 @@ class Refresher:
     # -- runs -------------------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Attend to whatever is due, as far as there is room, and come back when the next one is."""
+        """Start what is due, up to ``at_once``, and set a timer for the next."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -283,14 +284,14 @@ class Refresher:
             connection = self.debouncer.due(self._clock.monotonic())
             if connection is None:
                 break
-            if connection in self._attending:  # what was cut off has not ended yet
+            if connection in self._attending:  # its last run was cut off, and has not ended yet
                 self.debouncer.hold(connection, self._clock.monotonic() + LEASE_SECONDS)
                 continue
             self.debouncer.hold(connection, float("inf"))
             task = self._attending[connection] = asyncio.create_task(self._attend(connection))
             task.add_done_callback(partial(self._attended, connection))
         else:
-            return  # whoever ends pumps
+            return  # the next run that ends calls this again
         if (moment := self.debouncer.next_deadline()) is not None:
             self._timer = self._clock.call_at(moment, self._pump)
 
@@ -300,7 +301,7 @@ class Refresher:
         self._pump()
 
     async def _attend(self, connection: str) -> None:
-        """One look at a connection that is due: it runs, or says when to look again."""
+        """Run a connection that is due, or note when to look at it again."""
         try:
             again_in = await self._turns.take(connection)
         except (StoreUnavailable, LogUnavailable) as error:
@@ -317,18 +318,18 @@ class Refresher:
 
     async def _done(self, batch: Batch[Asked]) -> None:
         if not self.debouncer.ended(batch):
-            return  # (a part of) it is another refresher's now, and is run again
+            return  # another refresher has (a part of) these requests now, and runs them again
         for asked in batch.requests:
             asked.owned.progress.done(asked.record.offset)
         await self._commit({asked.owned for asked in batch.requests})
 
     async def _commit(self, partitions: set[OwnedPartition]) -> None:
-        """Until the log has it, or they are ours no more."""
+        """Commit their progress; tries until the log has it, or the partitions are not ours any more."""
         async with self._committing:
             while commits := {one.partition: one.progress.snapshot() for one in partitions if one.open}:
                 try:
                     await self._consumer.commit(commits)
-                except CommitFenced as error:  # ``lost`` or ``revoked`` is on its way
+                except CommitFenced as error:  # ``lost`` or ``revoked`` will follow
                     logger().warning("commit.fenced", error=str(error), partitions=[str(place) for place in commits])
                 except LogUnavailable as error:
                     logger().warning("commit.failed", error=str(error))

@@ -20,11 +20,11 @@ from worker.refresher.runs import Run, Runs, State
 
 
 class LeaseLost(WritebackError):
-    """The connection may be another refresher's: nothing of this run counts, and it is run again."""
+    """Another refresher may have the connection: this run does not count, and is run again."""
 
 
 class Child(Protocol):
-    """What does the work: ``child.ChildRun``."""
+    """The process that does the work: ``child.ChildRun``."""
 
     async def run(self, job: Job, told: Callable[[Read], None]) -> Result: ...
 
@@ -34,7 +34,7 @@ MakeChild = Callable[[Connection], Child]
 
 @dataclass(slots=True)
 class Runner:
-    """``holder``: who this is, for those who wait for a lease. ``make_child``: what runs a connection's refresh."""
+    """``holder``: this refresher's name in its leases. ``make_child``: makes the process for a connection's refresh."""
 
     leases: Leases
     runs: Runs
@@ -53,7 +53,7 @@ class Runner:
         return found
 
     async def release(self, lease: Lease) -> None:
-        """When the store does not answer, the next one waits until the lease looks dead."""
+        """Free the lease. If the store does not answer, the next refresher waits until it counts as dead."""
         try:
             await asyncio.to_thread(self.leases.release, lease)
         except StoreUnavailable as error:
@@ -62,9 +62,9 @@ class Runner:
     async def run(
         self, lease: Lease, connection: Connection, batch: Batch[Asked], pending: int, limit: float
     ) -> tuple[Run, Result]:
-        """To its end, ``limit`` seconds at the most; cancelling kills it.
+        """Run a refresh to its end, for at most ``limit`` seconds. Cancelling kills it.
 
-        Raises ``LeaseLost``, and ``StoreUnavailable`` when it has not begun.
+        Raises ``LeaseLost``; and ``StoreUnavailable``, when it could not be begun.
         """
         objects = None if batch.scope.objects is None else sorted(batch.scope.objects)
         run = await asyncio.to_thread(
@@ -117,7 +117,7 @@ class Runner:
             await asyncio.gather(working, keeping, return_exceptions=True)
 
     async def _keep(self, lease: Lease, run: str, rows: dict[str, int]) -> str:
-        """Shows that it lives, and how far it is. Returns why the lease must be taken for lost."""
+        """Send heartbeats and progress to the store. Returns the reason when the lease counts as lost."""
         heard, told = self.clock.monotonic(), dict(rows)
         while True:
             await self.clock.sleep(PULSE_SECONDS)
@@ -144,7 +144,7 @@ class Runner:
             return []
 
     async def write_end(self, run: Run, state: State, rows: dict[str, int], error: str = "") -> None:
-        """Into the history. While the store is away this one keeps on saying that it runs, until the next begins."""
+        """Note the end in the history. If the store is away, the run stays ``running`` there until the next begins."""
         try:
             await asyncio.to_thread(self.runs.end, run.id, state, rows=rows, error=error, now=self.clock.now())
         except StoreUnavailable as unavailable:

@@ -1,4 +1,4 @@
-"""The runs there were, for people and for the next attempt: ``writeback refreshes`` lists them."""
+"""The history of runs, for ``writeback refreshes`` and for counting attempts."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from worker.refresher.leases import Lease
 from worker.refresher.tables import RUNS
 
 State = Literal["running", "ok", "failed", "dead", "cancelled", "lost"]
-"""``failed``: it is tried again. ``dead``: it is not, its requests are dead letters. ``cancelled``: the refresher has
-stopped, or given the connection away. ``lost``: it died. The last two are run again, and do not count as attempts."""
+"""``failed``: tried again. ``dead``: given up, its requests are dead letters. ``cancelled``: the refresher stopped, or
+another one took the connection. ``lost``: the refresher died. The last two are run again, and count as no attempt."""
 
 KEEP_SECONDS = 30 * 86_400.0
 ASKERS = 20
-"""So many of those who asked are named."""
+"""How many of those who asked are named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """``requests``: how many it answers; ``asked_by``: by whom, each once. ``objects``: None for everything.
+    """``requests``: how many it answers. ``asked_by``: who asked, each once. ``objects``: None for everything.
 
-    ``pending_writes``: the askers' own writes that had not been delivered when it started. ``rows``: loaded so far,
-    by object. ``started`` and ``ended``: seconds since the epoch. ``error`` of a run that did not go well.
+    ``pending_writes``: how many of the askers' own writes were not delivered when it started. ``rows``: loaded so far,
+    by object. ``started``, ``ended``: seconds since the epoch. ``error``: why it failed.
     """
 
     id: str
@@ -68,7 +68,7 @@ class Runs:
         pending_writes: int,
         now: float,
     ) -> Run:
-        """Write down that it starts. Whatever is still said to run under this lease before it was lost."""
+        """Note that a run starts. An earlier run of the connection that is still ``running`` is marked as lost."""
         with self._writing() as transaction:
             mine = RUNS.c.connection == lease.connection
             lost = {"state": "lost", "ended": now, "error": "the refresher that ran it died"}
@@ -96,13 +96,13 @@ class Runs:
             transaction.execute(update(RUNS).where(RUNS.c.id == run).values(rows=dict(rows)))
 
     def end(self, run: str, state: State, *, rows: Mapping[str, int], error: str, now: float) -> None:
-        """How it went. One that another has called lost meanwhile stays lost."""
+        """Note how the run ended. One that was marked as lost meanwhile stays lost."""
         with self._writing() as transaction:
             ended = {"state": state, "rows": dict(rows), "error": error, "ended": now}
             transaction.execute(update(RUNS).where(RUNS.c.id == run, RUNS.c.state == "running").values(ended))
 
     def failures(self, connection: str) -> list[Run]:
-        """The failed attempts since a run of it last went well or was given up, the first one first."""
+        """The failed attempts since the last run that succeeded or was given up, the oldest first."""
         with self._reading() as transaction:
             return _failures(transaction, connection)
 

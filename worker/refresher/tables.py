@@ -1,4 +1,4 @@
-"""The refresher's tables in the store: who may run a connection's refresh now, and the runs there were."""
+"""The refresher's tables in the store: the leases of connections, and the history of runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEASES = Table(
     Column("pulse", BigInteger, nullable=False),
     Column("holder", String(255), nullable=False),
 )
-"""``epoch`` grows with every holder, ``pulse`` for as long as one lives; no ``holder``: it is free."""
+"""``epoch`` grows with every new holder, ``pulse`` with every heartbeat. Without a ``holder`` the lease is free."""
 
 RUNS = Table(
     "refresh_runs",

@@ -1,4 +1,4 @@
-"""A connection's turn: what is due runs under its lease, and everyone who asked is told how that ended."""
+"""Takes a connection whose refresh is due through one run: checks, lease, run, and the answer to everyone who asked."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from worker.refresher.run import LeaseLost, Runner
 from worker.refresher.runs import Run
 
 COVER_SECONDS = 0.25
-"""Between two looks at how far the workers are with the writes that a request comes after."""
+"""Seconds between two looks at whether the writes that a request comes after are delivered."""
 LEASE_SECONDS = 0.5
-"""Between two looks at a lease that another holds."""
+"""Seconds between two looks at a lease that another holds."""
 PAUSED_SECONDS = 1.0
-"""Between two looks at a connection that is paused."""
+"""Seconds between two looks at a connection that is paused."""
 AWAY_SECONDS = 1.0
-"""After a store that did not answer, and after a lease that was lost."""
+"""Seconds to wait after the store did not answer, or the lease was lost."""
 
 RETRIES = Line(5, wait_exponential(multiplier=5, max=300))
-"""After a run that failed: waits of 5, 10, 20, 40 and 80 seconds at the most, then the letter."""
+"""The retries of a failed run, after at most 5, 10, 20, 40 and 80 seconds; then a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turns:
     """``upgrade``: moves a connection to the newest version of its connector, for a full refresh.
 
-    ``done``: these requests have ended; returns when the log knows it. ``spawn``: for what a stop lets come to its end.
-    ``worker_group``: whose progress counts.
+    ``done``: commits the requests of a batch, and returns when the log has it. ``spawn``: starts a task that a stop
+    waits for. ``worker_group``: the consumer group whose commits tell which writes are done.
     """
 
     log: Log
@@ -61,9 +61,10 @@ class Turns:
     worker_group: str
 
     async def take(self, slug: str) -> float | None:
-        """None when it has run, else the seconds to wait. What is asked meanwhile comes into the same run.
+        """Run the connection's refresh. Returns None when it has run, else the seconds until the next try.
 
-        Raises ``StoreUnavailable`` and ``LogUnavailable`` when it could not begin.
+        Requests that come before that join the same run. Raises ``StoreUnavailable`` and ``LogUnavailable`` when the
+        run could not begin.
         """
         try:
             connection = await asyncio.to_thread(self._connection, slug)
@@ -90,7 +91,7 @@ class Turns:
 
     def _connection(self, slug: str) -> Connection:
         connection = self.connections.get(slug)
-        if connection.slug != slug:  # a name that reads like another's slug
+        if connection.slug != slug:  # ``get`` also finds by name, and this one looks like a slug
             raise UnknownConnection(f"no connection has the slug {slug!r}")
         return connection
 
@@ -110,7 +111,10 @@ class Turns:
         except (StoreUnavailable, LeaseLost) as error:
             logger().warning("refresh.waiting", connection=connection.slug, reason=str(error))
             self.debouncer.ended(batch, again_at=self.clock.monotonic() + AWAY_SECONDS)
-        except (BadConnection, BadManifest) as error:  # the newest connector does not take its settings, or is broken
+        except (
+            BadConnection,
+            BadManifest,
+        ) as error:  # the newest version of the connector refuses its settings, or is broken
             await self._give_up(batch, GivenUp("rejected", str(error)))
         else:
             await asyncio.shield(self.spawn(self._settle(connection, batch, run, result)))

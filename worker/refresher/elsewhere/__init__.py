@@ -1,1 +1,1 @@
-"""Refreshes that another tool makes: submitted, and waited for, by ``python -m worker.refresher.elsewhere``."""
+"""Refreshes that another tool, such as Airbyte or Fivetran, carries out: ``python -m worker.refresher.elsewhere``."""

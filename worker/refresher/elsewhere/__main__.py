@@ -1,6 +1,6 @@
 """``python -m worker.refresher.elsewhere CALL``: one job from stdin, the result to stdout (``../job.py``).
 
-``CALL`` is the connection's ``policy["refresh"]["call"]`` as JSON; it has references to secrets, no secrets.
+``CALL`` is the connection's ``policy["refresh"]["call"]`` as JSON. It holds references to secrets, not the secrets.
 """
 
 from __future__ import annotations

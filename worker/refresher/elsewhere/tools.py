@@ -1,4 +1,4 @@
-"""Submits a refresh to the tool that makes it, and waits for its end. What is loaded is what that tool is set to."""
+"""Starts a refresh in another tool and waits for its end. What is loaded is configured in that tool."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Rows = dict[str, int]
 CONFLICT = 409
 ACCEPTED = 202
 RECORDS = "records"
-"""Where a tool says how many rows it has loaded, and not of which kind."""
+"""The name for the rows of a tool that gives only their total, not the number by object."""
 LAST_WORDS = 2_000
 
 
 def make(call: RefreshCall, job: Job, environ: Mapping[str, str]) -> Rows:
-    """Returns when it has gone well. Raises ``Failed``."""
+    """Returns when the refresh has succeeded. Raises ``Failed``."""
     match call:
         case AirbyteCall():
             return _airbyte(call, job, environ)
@@ -49,7 +49,7 @@ def make(call: RefreshCall, job: Job, environ: Mapping[str, str]) -> Rows:
 
 
 def _airbyte(call: AirbyteCall, job: Job, environ: Mapping[str, str]) -> Rows:
-    """A job that runs already may have read before we were asked: ours is submitted when it has ended."""
+    """A job that runs already may have read the records too early, so ours is submitted when it has ended."""
     headers = _bearer(call.token, environ)
     wanted = {"connectionId": call.connection_id, "jobType": "refresh" if job.full else "sync"}
     url = f"{call.url.rstrip('/')}/jobs"
@@ -67,9 +67,9 @@ def _airbyte(call: AirbyteCall, job: Job, environ: Mapping[str, str]) -> Rows:
 
 
 def _fivetran(call: FivetranCall, environ: Mapping[str, str]) -> Rows:
-    """Fivetran names no sync; the moments of the last success and the last failure say how ours ended.
+    """Fivetran's syncs have no ids: the times of its last success and last failure tell how ours ended.
 
-    One that runs already is waited for: it would make ours be passed over.
+    A sync that runs already is waited for: meanwhile Fivetran would ignore our request.
     """
     pair = f"{_secret(call.key, environ)}:{_secret(call.secret, environ)}".encode()
     headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}", "Accept": "application/json;version=2"}
@@ -94,7 +94,10 @@ def _fivetran_state(url: str, headers: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _http(call: HttpCall, job: Job, environ: Mapping[str, str]) -> Rows:
-    """202 and a Location: it is under way, ask there. The last answer may say ``status`` error, ``detail`` and rows."""
+    """An answer 202 with a Location means that it is under way: poll there.
+
+    The last answer may have a ``status`` (``error``), a ``detail`` and ``rows``.
+    """
     headers = _bearer(call.token, environ)
     body = job.model_dump(include={"connection", "objects", "full", "run"})
     answer, url = ask("POST", call.url, headers, body), call.url

@@ -1,4 +1,4 @@
-"""One HTTP request of a refresh that another tool makes. Few and small ones: the standard library is enough."""
+"""One HTTP request to another tool. They are few and small: the standard library is enough."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_SAID = 500
 
 
 class Failed(Exception):
-    """Why the refresh did not go well, for people; ``retry``: it may go better the next time."""
+    """The refresh failed; the message says why, for people. ``retry``: another try may succeed."""
 
     def __init__(self, detail: str, *, retry: bool) -> None:
         super().__init__(detail)
@@ -29,7 +29,7 @@ class Answer:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Credentials go to the address that was named, and to no other."""
+    """Credentials are sent only to the address in the settings."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -41,7 +41,10 @@ _OPENER = build_opener(_NoRedirects)
 def ask(
     method: str, url: str, headers: Mapping[str, str], body: Any = None, *, expected: tuple[int, ...] = ()
 ) -> Answer:
-    """The answer, when its status is 2xx or ``expected``. Raises ``Failed``: for 4xx but 408 and 429, for good."""
+    """The answer, when its status is 2xx or ``expected``.
+
+    Raises ``Failed``, without ``retry`` for a status of 400 to 499 other than 408 and 429.
+    """
     data = None if body is None else json.dumps(body).encode()
     sent = Request(url, data, {"Content-Type": "application/json", **headers}, method=method)  # noqa: S310 - the model says http(s)
     try:

@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def _result(job: Job, clock: SystemClock, began: float, out: TextIO) -> Result:
-    """Never raises: whoever waits is told how it ended."""
+    """Runs the job. Never raises: every failure becomes a result, for those who wait."""
     warehouse = "that WRITEBACK_WAREHOUSE names"
     try:
         from connectors.connections.store import Connections  # noqa: PLC0415 - after the signal is caught
@@ -67,7 +67,7 @@ def _result(job: Job, clock: SystemClock, began: float, out: TextIO) -> Result:
 
 
 def _only_the_protocol() -> TextIO:
-    """Stdout for our lines alone: what a library prints goes to stderr, with the log."""
+    """Keep stdout for the protocol: what libraries print goes to stderr, with the log."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -75,9 +75,10 @@ def _only_the_protocol() -> TextIO:
 
 
 def _quiet_dlt(environment: MutableMapping[str, str]) -> None:
-    """No telemetry, no files in anybody's home, no settings of another project that is in the working folder.
+    """Settings for dlt: no telemetry, no files in the home folder, no settings of a project in the working folder.
 
-    A table is replaced out of the staging schema, in one transaction: by default it is emptied first, for all to see.
+    A table is replaced from the staging schema in one transaction; by default dlt would empty it first, and readers
+    would see that.
     """
     elsewhere = tempfile.gettempdir()
     environment.update(

@@ -13,16 +13,16 @@ BIGQUERY_LOCATION: Final = "US"
 
 
 def destination(url: URL) -> Any:
-    """What dlt loads into."""
+    """The destination object of dlt for this URL."""
     import dlt.destinations  # noqa: PLC0415 - a second, and 60 MB
 
     known = dlt.destinations
     match url.get_backend_name():
         case "duckdb":
             return known.duckdb(url.database, create_indexes=True)
-        case "bigquery":  # who may do it is said where Google's libraries look: GOOGLE_APPLICATION_CREDENTIALS
+        case "bigquery":  # credentials are where Google's libraries look for them: GOOGLE_APPLICATION_CREDENTIALS
             return known.bigquery(project_id=url.host, location=url.query.get("location", BIGQUERY_LOCATION))
-        case "redshift":  # spoken to as a PostgreSQL
+        case "redshift":  # it speaks PostgreSQL's protocol
             return known.redshift(credentials=_text(url.set(drivername="postgresql")))
         case "snowflake":
             return known.snowflake(credentials=_text(url))
@@ -36,6 +36,6 @@ def _text(url: URL) -> str:
 
 
 def schema_of(slug: str) -> str:
-    """The schema of a connection: its slug, as a name that needs no quotes anywhere."""
+    """The schema of a connection: its slug as a name that no database needs to quote."""
     name = slug.replace("-", "_")
     return name if name[0].isalpha() else f"c_{name}"

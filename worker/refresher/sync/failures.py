@@ -1,4 +1,4 @@
-"""Why a run failed, in words for the person who reads them, and whether it may go better the next time."""
+"""Explains to people why a run failed, and decides whether another try may succeed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _KINDS: Final = (
 _DRIVERS: Final = frozenset(
     {"sqlalchemy", "dlt", "psycopg", "psycopg2", "sqlite3", "duckdb", "_duckdb", "google", "snowflake"}
 )
-"""Whose exceptions are the warehouse's words; dlt repeats them where it does not chain them."""
+"""Modules whose exceptions carry the warehouse's own message; dlt quotes it where it does not chain the exception."""
 _REBUILD: Final = "a full refresh (--full) makes the table anew"
 
 
 class Altered(WritebackError):
-    """The warehouse's table is not the one that the last run left."""
+    """The warehouse's table was changed since the last run."""
 
 
 def explain(error: BaseException, warehouse: str) -> tuple[str, bool]:
@@ -52,7 +52,7 @@ def explain(error: BaseException, warehouse: str) -> tuple[str, bool]:
 
 
 def expected(error: BaseException) -> bool:
-    """Is it something that happens, and no bug of ours? A bug's traceback belongs into the log."""
+    """Whether it is a known kind of failure, and no bug of ours. The traceback of a bug goes to the log."""
     return any(
         isinstance(cause, WritebackError) or type(cause).__name__ == "DataValidationError" or _of_the_warehouse(cause)
         for cause in _causes(error)

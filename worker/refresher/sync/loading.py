@@ -1,4 +1,4 @@
-"""Loads what was read into the warehouse, by dlt: an object's table changes in one transaction, or not at all."""
+"""Loads what was read into the warehouse with dlt: an object's table changes in one transaction, or not at all."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _OURS: Final[dict[str, Any]] = {
     GONE: {"data_type": "bool", "hard_delete": True},
 }
 _CONTRACT: Final = {"tables": "evolve", "columns": "evolve", "data_type": "freeze"}
-"""A new field is a new column; a value of another type is an error, where dlt would begin a second column beside it."""
+"""A new field becomes a new column. A value of another type is an error; dlt's default would be a second column."""
 
 
 class Loader:
-    """One connection's schema of the warehouse. ``folder`` is empty, and of no use afterwards."""
+    """Loads into one connection's schema of the warehouse. ``folder``: an empty folder, to be deleted afterwards."""
 
     def __init__(self, url: URL, slug: str, folder: Path) -> None:
         import dlt  # noqa: PLC0415
 
-        # the SQLAlchemy destination compiles a SELECT into an IN and is warned about it, twice a merge
+        # SQLAlchemy warns about a SELECT within IN that dlt's destination builds, twice for each merge
         warnings.filterwarnings("ignore", module="dlt")
         self.schema = schema_of(slug)
         self._holds = SQLITE if url.get_backend_name() == "sqlite" else Holds()
@@ -48,18 +48,18 @@ class Loader:
         )
 
     def since(self) -> dict[str, datetime]:
-        """Where the last run of each object ended, as the warehouse itself remembers it."""
+        """The time up to which the last run of each object has read; the warehouse itself keeps it."""
         self.pipeline.sync_destination()
         sources: dict[str, Any] = self.pipeline.state.get("sources") or {}
         resources = (sources.get(self.schema) or {}).get("resources") or {}
         return {name: datetime.fromisoformat(state[SINCE]) for name, state in resources.items() if state.get(SINCE)}
 
     def check(self, objects: Iterable[str]) -> None:
-        """Raises ``Altered`` where a table, or a column of one, is gone that the last run left."""
+        """Raises ``Altered`` where a table or a column of the last run is missing."""
         known = self.pipeline.default_schema.tables if self.pipeline.default_schema_name else {}
         asked = tuple(objects)
         left = {
-            # a field that was never anything but null has no column yet, and no type
+            # a field that was always null has no type, and no column yet
             name: {column for column, spec in table["columns"].items() if "data_type" in spec}
             for name, table in known.items()
             if name in asked or name.startswith(tuple(f"{each}_" for each in asked))
@@ -70,7 +70,7 @@ class Loader:
                     raise altered(self.schema, name, missing if columns else [])
 
     def load(self, objects: list[ObjectRead], at: datetime, *, rebuild: bool = False) -> dict[str, int]:
-        """The rows that came, by object. ``rebuild`` makes the tables anew: columns may have another type."""
+        """Load the objects; returns the number of rows by object. ``rebuild``: make new tables, types may differ."""
         import dlt  # noqa: PLC0415
 
         self.pipeline.abort_packages()
@@ -87,7 +87,7 @@ class Loader:
 
 
 def _object(read: ObjectRead, at: datetime, holds: Holds) -> Any:
-    """The table of an object. All of it takes the table's place; changes are merged into it by the primary key."""
+    """The table of an object: replaced when all records were read, else merged by the primary key."""
     import dlt  # noqa: PLC0415
 
     name, key = read.source.name, read.source.spec.key
@@ -117,7 +117,7 @@ def _object(read: ObjectRead, at: datetime, holds: Holds) -> Any:
 
 
 def _related(read: ObjectRead, name: str, at: datetime) -> Any:
-    """What belongs to the records: of those that were read, all of it is put in the place of what was there."""
+    """The table of related records (associations): those of each record that was read are all replaced."""
     import dlt  # noqa: PLC0415
 
     owner = f"{read.source.name}_id"
@@ -150,13 +150,16 @@ def _related(read: ObjectRead, name: str, at: datetime) -> Any:
 
 
 def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Dlt takes a list as it takes one row, and what it does for each of them is a third of a refresh."""
+    """Rows in lists: dlt's work for each item that it is given, row or list, is a third of a refresh."""
     while chunk := list(islice(rows, CHUNK)):
         yield chunk
 
 
 def _latest(read: ObjectRead) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Each record once, as it was read last, and whether it is gone: one that moves while it is read comes twice."""
+    """Each record once, in its latest version, and whether it is deleted.
+
+    A record that changes its place while the pages are read comes twice.
+    """
     key = read.source.spec.key
     last = {tuple(record.get(column) for column in key): number for number, (record, _) in enumerate(_all(read))}
     for number, (record, gone) in enumerate(_all(read)):

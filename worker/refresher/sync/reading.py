@@ -13,7 +13,7 @@ from worker.refresher.sync.spool import DELETED, RELATED, ROWS, Place, Spool
 
 @dataclass(frozen=True, slots=True)
 class ObjectRead:
-    """One object, read and spooled. ``since`` is where the next run begins; ``whole``: it is all there is."""
+    """One object, read and spooled. ``since``: from when the next run reads. ``whole``: all records were read."""
 
     source: Source
     spool: Spool
@@ -25,14 +25,17 @@ class ObjectRead:
 
 @dataclass(slots=True)
 class Reader:
-    """``now``: our clock, in seconds; ``tell(object, rows)`` hears of every page."""
+    """``now``: our clock, in seconds. ``tell(object, rows)`` is called after every page."""
 
     now: Callable[[], float]
     tell: Callable[[str, int], None]
     _settled: bool = False
 
     async def read(self, source: Source, spool: Spool, since: datetime | None, fingerprint: str) -> ObjectRead:
-        """All of it, or what has changed ``since``. Raises ``CallFailed``, ``Unreachable``; what came stays spooled."""
+        """Read all records, or those changed ``since``.
+
+        Raises ``CallFailed``, ``Unreachable``; the pages that were read stay in the spool.
+        """
         cursor = source.spec.cursor
         whole = since is None or cursor is None
         begin = None if whole or since is None or cursor is None else since - timedelta(seconds=cursor.overlap)
@@ -40,7 +43,7 @@ class Reader:
         names = list(properties)
         place = spool.resume(f"{fingerprint} {begin and begin.isoformat()} {len(names)}", self.now())
         if not whole and not self._settled:
-            self._settled = True  # what was written before this run began is as old for every object
+            self._settled = True  # later objects need not wait again: writes from before the run are old enough by now
             await source.settle()
         place = await self._rows(source, spool, place, names, begin, whole=whole)
         if not whole and source.spec.deleted is not None:
@@ -84,7 +87,7 @@ class Reader:
 
     @staticmethod
     def _keys(source: Source, spool: Spool) -> list[str]:
-        """Records are asked about by the first column of their key, each once."""
+        """The first column of each record's key, each once: by it the related rows are asked for."""
         if not source.spec.related:
             return []
         return list(dict.fromkeys(str(row[source.spec.key[0]]) for row in spool.rows(ROWS)))
@@ -106,10 +109,10 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def _next_since(place: Place, since: datetime | None, *, whole: bool) -> datetime | None:
-    """Where the next run begins.
+    """From when the next run reads.
 
-    After all was read that is the vendor's time when the reading began: a record that was changed after it had been
-    listed has a later time, and so has one that nobody listed.
+    After a full read, that is the vendor's time when the reading began. A record that was changed after it was listed,
+    or that was added too late to be listed, has a later time, so the next run finds it.
     """
     latest = datetime.fromisoformat(place.latest) if place.latest else None
     started = datetime.fromisoformat(place.started) if place.started else None

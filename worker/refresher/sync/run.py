@@ -1,4 +1,4 @@
-"""One run: a job, what is read for it, and what becomes of it in the warehouse."""
+"""One run of a job: reads the vendor, then loads the warehouse."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 WORKERS_KNOW_SECONDS = 1.5
-"""After the lease was taken every worker has seen it, and leaves a read its part of the rate: they look each second."""
+"""Seconds until every worker has seen our lease and leaves a part of the rate limit to us: they look each second."""
 LOADING = "_loading"
 """No object is called that: their names begin with a letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """``now``: our clock, in seconds; ``tell(object, rows)`` hears how far the reading is.
+    """``now``: our clock, in seconds. ``tell(object, rows)`` is called as the reading advances.
 
-    ``began``: when this process did, by the clock that never jumps; the lease was taken before.
+    ``began``: when this process began, by the monotonic clock; the lease was taken before that.
     """
 
     settings: Settings
@@ -48,7 +48,7 @@ class Run:
     began: float = 0.0
 
     def do(self, job: Job) -> dict[str, int]:
-        """The rows that came, by object."""
+        """Carry out the job; returns the number of rows by object."""
         from worker.refresher.sync.loading import Loader  # noqa: PLC0415 - dlt; a wrong name needs none
 
         connection = self.connections.get(job.connection)
@@ -65,7 +65,7 @@ class Run:
 
     @contextmanager
     def _empty(self, connection: Connection) -> Iterator[Path]:
-        """A folder for what dlt loads; what a killed run left in it goes first."""
+        """A folder for dlt's files, emptied of what a killed run has left."""
         folder = self._folder(connection) / LOADING
         shutil.rmtree(folder, ignore_errors=True)
         make_folder(folder)
@@ -113,6 +113,6 @@ class Run:
         return Spool(self._folder(connection) / name)
 
     def _folder(self, connection: Connection) -> Path:
-        """Another store may have a connection of the same name."""
+        """The connection's folder; it differs for a connection of the same name in another store."""
         store = sha256(self.settings.store.encode()).hexdigest()[:12]
         return self.settings.sync_folder.expanduser() / store / connection.slug

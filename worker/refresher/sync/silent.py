@@ -1,8 +1,8 @@
-"""Sessions in which no trigger of ours fires: what a refresh loads is no change to send back.
+"""Sessions in which our triggers do nothing: what a refresh loads must not be sent back as a change.
 
-PostgreSQL has a setting for it. In SQLite triggers write nothing while a row is in ``writeback_loading``: it is put
-there before a transaction's first write into a file, and taken out before its end. So nobody else ever sees it, and a
-process that is killed leaves none behind.
+In PostgreSQL a setting of the session tells the triggers. In SQLite they do nothing while ``writeback_loading`` has a
+row: it is inserted before a transaction's first write into a file, and deleted before the commit. So no other session
+ever sees it, and a killed process leaves none behind.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sqlalchemy.pool import NullPool
 from topics.outbox.postgres import LOADING
 
 _WRITES: Final = ("INSERT", "UPDATE", "DELETE", "REPLACE")
-"""Those before which Python's sqlite3 begins a transaction, too."""
+"""The statements before which Python's sqlite3 begins a transaction."""
 _GUARDED: Final = "writeback.guarded"
 
 
 def silent_url(url: URL) -> URL:
-    """PostgreSQL: with the session's setting. Any other: as it is."""
+    """The URL with the session's setting for PostgreSQL; any other URL unchanged."""
     if url.get_backend_name() != "postgresql":
         return url
     given = url.query.get("options", "")
@@ -32,7 +32,7 @@ def silent_url(url: URL) -> URL:
 
 
 def silent_sqlite(url: URL) -> Engine:
-    """SQLite: every transaction of this engine writes without firing our triggers."""
+    """An engine for SQLite whose transactions write without firing our triggers."""
     engine = create_engine(url, poolclass=NullPool)
     event.listen(engine, "before_cursor_execute", _guard)
     event.listen(engine, "commit", _release)

@@ -1,7 +1,7 @@
-"""What a run has read, on disk until all of it is read: nothing of a run that breaks off reaches the warehouse.
+"""Keeps what a run reads on disk until it has read everything: a run that breaks off loads nothing.
 
-A folder per connection and object, of lines of JSON. The next run goes on where this one broke off, if it asks the
-same of the same connection and not much later; else it begins anew.
+There is a folder for each connection and object, with lines of JSON. The next run goes on where this one broke off, if
+it reads the same of the same connection, and not much later; else it begins anew.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ DELETED: Final = "deleted"
 RELATED: Final = "related-"
 
 STALE_S: Final = 3_600.0
-"""An interrupted read is gone on with for an hour: what was read is not older than that when it is loaded."""
+"""For an hour, an interrupted read is continued; after that, what it has read is too old to be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far the reading of one object is. ``asked`` names what is read: another question begins anew.
+    """How far the reading of one object is. ``asked`` names what is read; a run that reads something else begins anew.
 
-    ``since``, ``bookmark``: where the next page begins; ``started``: the vendor's clock at the first page; ``latest``:
-    the last change seen. Times are ISO 8601. ``saved`` is our clock, in seconds.
+    ``since``, ``bookmark``: where the next page begins. ``started``: the vendor's time at the first page. ``latest``:
+    the latest change seen. Times are ISO 8601. ``saved``: our time, in seconds.
     """
 
     asked: str
@@ -51,7 +51,7 @@ class Spool:
         self._place = folder / "place.json"
 
     def resume(self, asked: str, now: float) -> Place:
-        """Where an interrupted read of the same is, or the beginning of a new one."""
+        """Where an interrupted read of the same stopped, or the beginning of a new one."""
         try:
             place = Place(**json.loads(self._place.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -67,11 +67,11 @@ class Spool:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
     def begin(self, part: str) -> None:
-        """Forget what a run that broke off has read of this part."""
+        """Drop what an interrupted run has read of this part."""
         (self._folder / f"{part}.jsonl").unlink(missing_ok=True)
 
     def keep(self, place: Place, now: float) -> Place:
-        """Remember how far it is; after the rows, so that a crash repeats a page and loses none."""
+        """Save the place; called after the rows are written, so that a crash repeats a page and loses none."""
         saved = replace(place, saved=now)
         fresh = self._place.with_suffix(".new")
         fresh.write_text(json.dumps(asdict(saved)), encoding="utf-8")
@@ -90,7 +90,7 @@ class Spool:
 
 
 def make_folder(folder: Path) -> None:
-    """For nobody else's eyes. Raises ``SettingsError``."""
+    """Make the folder, readable by its owner alone. Raises ``SettingsError``."""
     try:
         folder.mkdir(parents=True, mode=0o700)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A vendor's value as a value of its column's type; what cannot be one is named with its record and its field."""
+"""Converts a vendor's values to the types of their columns; an error names the record and the field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from topics.errors import WritebackError
 
 LARGEST: Final = 2**63 - 1
 DIGITS: Final = (38, 9)
-"""Of a decimal column: digits in all, and behind the point, as dlt makes it everywhere."""
+"""Precision and scale of a decimal column, as dlt creates it everywhere."""
 
 
 class ValueRefused(WritebackError):
@@ -23,14 +23,14 @@ class ValueRefused(WritebackError):
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """What a kind of warehouse can hold: significant digits of a decimal number."""
+    """How many significant digits of a decimal number a kind of warehouse can hold."""
 
     name: str = "a column"
     digits: int = DIGITS[0]
 
 
 SQLITE: Final = Holds("SQLite", 15)
-"""It keeps a number with a fraction as a double."""
+"""SQLite keeps a number with a fraction as a double."""
 
 
 def row_of(
@@ -67,7 +67,7 @@ def _typed(value: Any, kind: ColumnType | None) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Checks what every warehouse refuses or cuts off: NUL in a text, integers of more than 64 bits."""
+    """Refuse what warehouses refuse or cut off: NUL in a text, integers of more than 64 bits."""
     if isinstance(value, str) and "\0" in value:
         raise ValueError("which holds a NUL character")
     if isinstance(value, int) and not isinstance(value, bool) and not -LARGEST - 1 <= value <= LARGEST:

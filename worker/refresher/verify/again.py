@@ -1,4 +1,4 @@
-"""What is sent again so that a record becomes what was delivered, and why something is not."""
+"""The events to send again so that a record gets what was delivered, or the reason not to."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Again:
     def events(self, finding: Finding) -> list[Event]:
         """New events for a record that differs, in their order. Raises ``Stays``.
 
-        Of a record that is there, an update of exactly the fields that differ, to the values that were sent last: what
-        others have changed beside them stays.
+        For a record that exists, that is one update of exactly the fields that differ, with the values that were sent
+        last: other people's changes of other fields stay.
         """
         assert finding.verdict in DIFFERENCES
         if finding.verdict == "changed" and not self.overwrite:
@@ -51,7 +51,7 @@ class Again:
         return [self._event(finding.expected.kind, Operation.UPDATE, fields)]
 
     def _made_anew(self, finding: Finding) -> Event:
-        """The add or upsert that has made it, with what later updates have written."""
+        """The add or upsert that created the record, with the values of later updates."""
         expected = finding.expected
         made = next((one for one in reversed(self._since_deleted(finding)) if one.operation in MAKES), None)
         if made is None:
@@ -69,7 +69,7 @@ class Again:
         )
 
     def _requests(self, finding: Finding) -> list[Event]:
-        """The same requests again: those that wrote what differs, and those after them."""
+        """The original requests again: those that wrote the fields that differ, and all that followed."""
         first = min((one.turn for one in finding.fields.values()), default=None)
         if finding.expected.is_gone:
             first = finding.expected.deleted

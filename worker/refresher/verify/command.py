@@ -95,7 +95,7 @@ def verify(
 
 @dataclass(slots=True)
 class Plan:
-    """How many events a resend would send, by operation; and the records that stay, by the reason."""
+    """How many events a resend would send, by operation, and how many records get none, by reason."""
 
     sends: Counter[str] = field(default_factory=Counter)
     stays: Counter[str] = field(default_factory=Counter)
@@ -164,7 +164,10 @@ def _again(verification: Verification, *, overwrite: bool) -> Again:
 def _resend(
     context: CommandContext, verification: Verification, again: Again, plan: Plan, *, yes: bool, as_json: bool
 ) -> int:
-    """Compares once more: what is sent is what is found now, not what was shown. OK when nothing that differs stays."""
+    """Compare once more, and send what is found now, not what was shown.
+
+    Exit code OK when every record that differs was sent.
+    """
     from dead_letter.cli.context import confirm  # noqa: PLC0415
     from worker.refresher.verify.sending import send  # noqa: PLC0415
 

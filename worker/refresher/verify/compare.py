@@ -1,7 +1,8 @@
-"""Whether a warehouse holds what was sent. Pure.
+"""Whether a warehouse holds the value that was sent. Pure.
 
-The type of what is there decides, since vendors give the same value back in another form: a number as text, a time in
-another zone, true as 1, an empty text as null, an e-mail address in small letters, a multiple choice in its own order.
+The type of the warehouse's value decides how they are compared, since vendors return the same value in another form: a
+number as text, a time in another zone, true as 1, an empty text as null, an e-mail address in lower case, the options
+of a multiple choice in another order.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from connectors.engine.runner.source import DOTNET, parse_time
 from connectors.engine.template.text import as_text
 
 DOUBLE: Final = Decimal("1e-14")
-"""What a double may be off by, as a part of the number: SQLite keeps fractions as doubles of 15 digits."""
+"""The relative error allowed for a double: SQLite keeps fractions as doubles of 15 digits."""
 SECOND: Final = 1.0
-"""Vendors keep whole seconds, or milliseconds; what was sent may have more."""
+"""The error allowed for a time: vendors keep whole seconds or milliseconds; what was sent may be more exact."""
 
 _TRUTH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
@@ -28,9 +29,9 @@ _ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def same(sent: Any, found: Any, *, adds_members: bool = False) -> bool:
-    """``sent`` is JSON, ``found`` what the warehouse's driver gives for it.
+    """``sent`` is JSON, ``found`` what the warehouse's driver returns.
 
-    ``adds_members``: the vendor adds some to each object that it was sent.
+    ``adds_members``: the vendor adds members of its own to each JSON object that it was sent.
     """
     if found is None:
         return _empty(sent)
@@ -66,7 +67,7 @@ def _same_value(sent: Any, found: Any) -> bool:
 
 
 def _empty(value: Any) -> bool:
-    """Odoo's word for nothing is false, HubSpot's the empty text."""
+    """Whether the value means nothing: Odoo returns false for that, HubSpot an empty text."""
     return value is None or value is False or (isinstance(value, str | list) and not value)
 
 
@@ -142,7 +143,7 @@ def _same_text(sent: Any, found: str) -> bool:
 
 
 def _same_choice(wanted: str, there: str) -> bool:
-    """HubSpot's multiple choices: the order is its own; a text that begins with ``;`` adds to what is there."""
+    """Compares HubSpot's multiple choices: it reorders them, and a text that begins with ``;`` adds to those there."""
     asked = {one.strip() for one in wanted.split(";") if one.strip()}
     chosen = {one.strip() for one in there.split(";") if one.strip()}
     return asked <= chosen if wanted.startswith(";") else asked == chosen

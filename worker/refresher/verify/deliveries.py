@@ -1,7 +1,7 @@
-"""Reads what was delivered: outcomes from the ledger, and what they were about from the events that are still there.
+"""Reads what was delivered: the outcomes from the ledger, and the fields from the events, as far as the log has them.
 
-The ledger keeps no fields: it has one row for each event for four weeks, and what was written is in the event itself,
-which its topic keeps for ``WRITEBACK_EVENTS_RETENTION`` (7 days).
+The ledger keeps a row for each event for four weeks, but no fields. These are in the event itself, which its topic
+keeps for ``WRITEBACK_EVENTS_RETENTION`` (7 days).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Advance = Callable[[int], None]
 
 @dataclass(slots=True)
 class Left:
-    """Events of which nothing can be said, and why: kinds of records that are not read, and what names no record."""
+    """Events that cannot be verified, by reason: kinds of records that no refresh reads, events that name no record."""
 
     not_read: Counter[str] = field(default_factory=Counter)
     nameless: int = 0
     not_in_log: int = 0
-    """Events whose fields are gone, whether or not their record is known."""
+    """Events that the log has deleted, whether or not their record is known."""
 
 
 @dataclass(slots=True)
@@ -49,7 +49,10 @@ class Reading:
         return self.log.names.events_topic(self.slug)
 
     def ledger(self, since: float | None, advance: Advance) -> int:
-        """What was delivered since then (seconds since the epoch; None: as far as the ledger goes). How many events."""
+        """Read what was delivered since then (seconds since the epoch; None: all the ledger has).
+
+        Returns the number of events.
+        """
         places = partitions_of(self.log, self.log.names.results)
         starts = self.log.start_offsets(places)
         if since is not None:
@@ -61,7 +64,7 @@ class Reading:
         return sum(count for _, _, _, count in self.scratch.spans())
 
     def events(self, advance: Advance) -> None:
-        """What they have written, from the log; and what is known of those that it has no more."""
+        """Read from the log what these events have written; of events that it has deleted, note what is known."""
         places = set(partitions_of(self.log, self.topic))
         for number, first, last, _ in self.scratch.spans():
             place = Partition(self.topic, number)
@@ -101,7 +104,9 @@ class Reading:
             written = self.connector.written(event)
         except (MalformedEvent, UnknownFunction):
             return
-        if event.id != delivery.event or written is None:  # the topic was deleted and made again
+        if (
+            event.id != delivery.event or written is None
+        ):  # another event at this offset: the topic was deleted and created again
             return
         field = self.connector.identified(written.object).field
         own = self._vendor_id(delivery, written.object) or written.key or _keyed(field, written)
@@ -111,7 +116,7 @@ class Reading:
 
     def _unread(self, delivery: Delivery) -> None:
         kind = self.connector.synced_as(delivery.object)
-        assert kind is not None  # what is not read was not taken from the ledger
+        assert kind is not None  # ``ledger`` has left out the kinds that no refresh reads
         own = self._vendor_id(delivery, kind)
         if own is None:
             self.left.nameless += 1
@@ -120,7 +125,7 @@ class Reading:
         self.scratch.write_unread(delivery, kind, own)
 
     def _vendor_id(self, delivery: Delivery, kind: str) -> str | None:
-        """What the vendor calls it, where it is found by that."""
+        """The vendor's id of the record, where records of this kind are found by it."""
         return delivery.vendor_id if self.connector.identified(kind).by_vendor_id else None
 
 
@@ -133,4 +138,4 @@ def _results(value: bytes | None) -> list[Result]:
     try:
         return unpack(value)
     except MalformedEvent:
-        return []  # a record of a later version
+        return []  # written by a later version

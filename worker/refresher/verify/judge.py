@@ -1,4 +1,4 @@
-"""What is to be said of one record: what its events left, against the row that the last refresh brought. Pure."""
+"""The verdict on one record: compares what its events have written with its row in the warehouse. Pure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from worker.refresher.verify.compare import same
 from worker.refresher.verify.scratch import Expected
 
 Verdict = Literal["same", "different", "missing", "changed", "waiting", "unknown"]
-"""``changed``: different, and the vendor says that the record was changed after our last write. ``waiting``: written
-again since the last refresh began. ``unknown``: the log has not all of its events any more."""
+"""``changed``: different, but the vendor says that the record was changed after our last write. ``waiting``: we have
+written it since the last refresh began. ``unknown``: the log does not have all of its events any more."""
 
 DIFFERENCES: Final = frozenset({"different", "missing", "changed"})
 APART: Final = 5.0
-"""Seconds by which the vendor's clock and ours may differ before a change is taken for somebody else's."""
+"""Seconds by which the vendor's clock may differ from ours; only a later change counts as somebody else's."""
 OURS: Final = ("_synced_at", "_deleted", "_dlt_id", "_dlt_load_id")
 
 
 class Difference(NamedTuple):
-    """``turn``: of the event that wrote the field last."""
+    """``turn``: the number of the event that wrote the field last."""
 
     sent: Any
     found: Any
@@ -39,19 +39,19 @@ class Finding:
     fields: Mapping[str, Difference] = field(default_factory=dict)
     changed_at: datetime | None = None
     not_read: tuple[str, ...] = ()
-    """Fields that were written, and that the refresh does not bring."""
+    """Fields that were written, but that the refresh does not read."""
 
     @property
     def turn(self) -> int:
-        """Of the event to show: the last that wrote what differs."""
+        """The number of the event to show: the last one that wrote a field which differs."""
         return max((one.turn for one in self.fields.values()), default=self.expected.turn)
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Of one kind of record. ``refreshed``: when its last refresh that went well began, seconds since the epoch.
+    """Judges records of one kind. ``refreshed``: when their last successful refresh began, seconds since the epoch.
 
-    ``adds_members``: what was sent of an object inside a record has further members there.
+    ``adds_members``: the vendor adds members of its own to JSON objects inside a record.
     """
 
     key: str
@@ -95,7 +95,7 @@ def _columns(names: tuple[str, ...]) -> Mapping[str, str]:
 
 @lru_cache(10_000)
 def plain(name: str) -> str:
-    """A name without what a warehouse writes in another way: ``firstName`` is the column ``first_name``."""
+    """A name in a form that does not depend on spelling: ``firstName`` equals the column ``first_name``."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 

@@ -1,4 +1,4 @@
-"""What a verification found, in the terms of letters: a line for each record that is not as it was sent."""
+"""Prints what a verification found: a line for each record that differs, worded as dead letters are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.refresher.verify.verification import NEVER_REFRESHED, Verification
 
 COLUMNS: Final = ("event", "when", "connection", "what", "verdict", "reason")
 SHORT: Final = 40
-"""Characters of a value that a line shows."""
+"""How many characters of a value a line shows."""
 _SAID: Final = {
     "same": "as sent",
     "different": "different",
@@ -25,7 +25,7 @@ _SAID: Final = {
 
 
 class Report:
-    """``as_json``: a line of JSON for each record that is not as it was sent, and the counts in the last line."""
+    """``as_json``: a line of JSON for each record that differs, and the counts in the last line."""
 
     def __init__(self, verification: Verification, *, limit: int, as_json: bool) -> None:
         self._verification = verification
@@ -37,7 +37,7 @@ class Report:
 
     @property
     def differs(self) -> bool:
-        """Also where nothing could be compared, though something was delivered."""
+        """True also when events were delivered, but none of them could be compared."""
         found = any(self.counts[verdict] for verdict in DIFFERENCES)
         return found or (self.counts.total() > 0 and not self.counts["same"])
 
@@ -134,7 +134,7 @@ class Report:
 
 
 def reason(finding: Finding) -> str:
-    """In words, as a letter's reason."""
+    """The finding in words, like the reason of a dead letter."""
     match finding.verdict:
         case "missing":
             return "it is not in the warehouse"

@@ -1,6 +1,6 @@
-"""What was delivered, record by record, on disk: a million events take no more memory than a thousand.
+"""Keeps what was delivered, record by record, on disk: a million events take no more memory than a thousand.
 
-An unnamed SQLite database: it has no file that anybody else sees, and is gone when it is closed.
+It is an unnamed SQLite database: a file that nobody else sees, and that is gone when it is closed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from topics.event import exact_json
 
 CHUNK: Final = 500
-"""Records that are compared at a time."""
+"""How many records are compared at a time."""
 NEVER: Final = -1
 
 _TABLES: Final = """
@@ -34,7 +34,7 @@ CREATE TABLE field (
 
 
 class Delivery(NamedTuple):
-    """An event that was delivered. ``turn``: its place among them; ``fields``: None when the log has it no more."""
+    """An event that was delivered. ``turn``: its number, in the ledger's order. ``fields``: None when not in the log."""
 
     turn: int
     partition: int
@@ -50,7 +50,7 @@ class Delivery(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What a field was given last."""
+    """The last value that a field was given, and the number of the event that did it."""
 
     value: Any
     turn: int
@@ -58,10 +58,10 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A record as its events leave it. ``turn``, ``time``: of the last of them.
+    """A record as its events have left it. ``turn``, ``time``: of the last event.
 
-    ``deleted``: the turn of the last delete; ``unread``: that of the last event that the log has no more; ``NEVER``
-    without any.
+    ``deleted``: the turn of the last delete. ``unread``: the turn of the last event that the log has deleted. Both are
+    ``NEVER`` when there is none.
     """
 
     kind: str
@@ -78,7 +78,7 @@ class Expected:
 
 
 class Scratch:
-    """Closed, it is gone."""
+    """The database. Closing it deletes it."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -86,7 +86,7 @@ class Scratch:
         self._db.execute("BEGIN")
 
     def add(self, deliveries: Iterable[tuple[Any, ...]]) -> None:
-        """``Delivery`` without its turn, in the ledger's order; what the ledger has twice counts once, as the last."""
+        """Add deliveries (without a turn), in the ledger's order. Of two for the same offset, the last one counts."""
         self._db.executemany(
             "INSERT OR REPLACE INTO delivery (partition, place, event, object, operation, vendor_id, time) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -94,16 +94,16 @@ class Scratch:
         )
 
     def spans(self) -> list[tuple[int, int, int, int]]:
-        """By partition the first and the last offset, and how many there are."""
+        """For each partition: its number, the first and the last offset, and how many events."""
         return list(self._db.execute("SELECT partition, min(place), max(place), count(*) FROM delivery GROUP BY 1"))
 
     def at(self, partition: int, first: int, last: int) -> dict[int, Delivery]:
-        """Those of a stretch of a partition, by their offsets."""
+        """The events between two offsets of a partition, by offset."""
         where = "partition = ? AND place BETWEEN ? AND ?"
         return {one.place: one for one in self._deliveries(where, (partition, first, last))}
 
     def write(self, delivery: Delivery, kind: str, record: str, fields: Mapping[str, Any], values: Any) -> None:
-        """``fields``: the event's; ``values``: what it wrote, None for a delete."""
+        """Note an event's record and values. ``fields``: the event's. ``values``: what it wrote, None for a delete."""
         self._db.execute(
             "UPDATE delivery SET kind = ?, record = ?, fields = ? WHERE turn = ?",
             (kind, record, _json(fields), delivery.turn),
@@ -116,12 +116,12 @@ class Scratch:
         )
 
     def write_unread(self, delivery: Delivery, kind: str, record: str) -> None:
-        """The log has the event no more: that there was one is known, and which record it was about."""
+        """Note an event that the log has deleted: only that it was there, and its record, are known."""
         self._db.execute("UPDATE delivery SET kind = ?, record = ? WHERE turn = ?", (kind, record, delivery.turn))
         self._touch(delivery, kind, record, deleted=delivery.operation == "delete", unread=True)
 
     def unplaced(self) -> Iterator[Delivery]:
-        """Those whose record is not known yet; it may be written while they are gone through."""
+        """The events whose record is not known yet. The caller may write them while it iterates."""
         turn = NEVER
         while found := self._deliveries(f"kind IS NULL AND turn > ? ORDER BY turn LIMIT {CHUNK}", (turn,)):
             yield from found
@@ -134,7 +134,7 @@ class Scratch:
         return [kind for (kind,) in self._db.execute("SELECT DISTINCT kind FROM record ORDER BY kind")]
 
     def expected(self, kind: str) -> Iterator[list[Expected]]:
-        """Every record, ``CHUNK`` at a time, by their names."""
+        """Every record, in the order of their names, ``CHUNK`` at a time."""
         last = ""
         while True:
             rows = self._db.execute(
@@ -188,6 +188,6 @@ def _json(value: Any) -> str:
 
 
 def _value(text: str) -> Any:
-    """The same value with the same digits."""
+    """The value with exactly the digits that were written."""
     written = text.encode()
     return exact_json.loads_checked(written) if exact_json.may_round(written) else from_json(written)

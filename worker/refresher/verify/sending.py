@@ -1,4 +1,4 @@
-"""Puts events onto a connection's topic, each waited for until the log has it."""
+"""Sends events to a connection's topic, and waits for each until the log has it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACK_SECONDS: Final = 120.0
 
 
 def send(log: Log, slug: str, events: Iterable[Event]) -> Generator[Position]:
-    """Gives the place of each. Raises ``LogUnavailable``; what was given is in the log."""
+    """Yields the position of each event, once the log has it. Raises ``LogUnavailable``."""
     producer = log.producer(name="verify")
     flying: deque[Future[Position]] = deque()
     try:

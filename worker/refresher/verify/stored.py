@@ -1,4 +1,4 @@
-"""Rows of the warehouse by their keys, typed as the warehouse has them."""
+"""Reads rows of the warehouse by their keys, with the warehouse's types."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Stored:
 
 
 def in_warehouse(name: str) -> str:
-    """A name as the load writes it: ``Full Name`` is ``full_name``."""
+    """A name as dlt writes it: ``Full Name`` becomes ``full_name``."""
     if PLAIN.fullmatch(name):
         return name
-    # dlt takes a second to load, and hardly any table needs it
+    # importing dlt takes a second, and hardly any table needs it
     from dlt.common.normalizers.naming.snake_case import NamingConvention  # noqa: PLC0415
 
     return str(NamingConvention().normalize_path(name))
@@ -73,7 +73,7 @@ class StoredTable:
             self._is_number = issubclass(found.c[key].type.python_type, int)
 
     def rows(self, keys: Sequence[str]) -> dict[str, Row]:
-        """Those that are there, by their keys as text."""
+        """The rows that exist, by their keys as text."""
         wanted = [int(key) for key in keys if key.isdecimal()] if self._is_number else list(keys)
         found = self._connection.execute(self._query.where(self._compared.in_(wanted))).mappings()
         return {str(row[self._key]): dict(row) for row in found}

@@ -1,4 +1,4 @@
-"""Everything that was delivered to a connection, against everything that its last refresh brought."""
+"""Compares everything that was delivered to a connection with what its last refresh has read."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from worker.refresher.verify.stored import Stored
 
 NEVER_REFRESHED = 0.0
 RUNS = 1_000
-"""So many of the last runs are looked through for the last one of each kind of record."""
+"""How many of the latest runs are searched for the last one of each kind of record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was delivered, read and ready to be compared. ``events``: how many of it are about what a refresh reads."""
+    """The deliveries, read and ready to be compared. ``events``: how many are about kinds that a refresh reads."""
 
     connection: Connection
     reading: Reading
@@ -56,7 +56,7 @@ class Verification:
 
 
 def connector_of(connections: Connections, connection: Connection) -> HttpConnector:
-    """What knows how its events look in the warehouse; no secret is read. Raises ``WritebackError``."""
+    """The connector, which knows how events look in the warehouse; reads no secret. Raises ``WritebackError``."""
     call = refresh_policy(connection).call
     if call is not None:
         raise BadConnection(
@@ -70,7 +70,7 @@ def connector_of(connections: Connections, connection: Connection) -> HttpConnec
 
 
 def wanted(connector: HttpConnector, objects: Collection[str]) -> frozenset[str] | None:
-    """The kinds of records that are meant, None for all. Raises ``UnknownFunction``."""
+    """The kinds of records of these objects; None for all. Raises ``UnknownFunction``."""
     kinds = {name: connector.synced_as(name) for name in objects}
     if strange := sorted(name for name, kind in kinds.items() if kind is None):
         raise UnknownFunction(f"cannot verify {strange[0]}: a refresh reads {', '.join(connector.syncs())}")
@@ -78,7 +78,7 @@ def wanted(connector: HttpConnector, objects: Collection[str]) -> frozenset[str]
 
 
 def last_refreshes(runs: Runs, connection: Connection, kinds: Collection[str]) -> dict[str, float]:
-    """When the last run that went well began, seconds since the epoch, by kind of record."""
+    """When the last successful run began, seconds since the epoch, by kind of record."""
     found: dict[str, float] = {}
     for run in runs.list(connection.slug, state="ok", limit=RUNS):
         for kind in kinds if run.objects is None else run.objects:
@@ -91,7 +91,7 @@ def last_refreshes(runs: Runs, connection: Connection, kinds: Collection[str]) -
 def delivered(
     reading: Reading, runs: Runs, connection: Connection, warehouse: Engine, *, since: float | None, advance: Advance
 ) -> Verification:
-    """Reads ledger and events; ``advance`` hears of their records. Raises ``LogUnavailable``."""
+    """Read the ledger and the events. ``advance`` is called with the records read. Raises ``LogUnavailable``."""
     events = reading.ledger(since, advance)
     reading.events(advance)
     refreshed = last_refreshes(runs, connection, list(reading.connector.syncs()))
