@@ -203,7 +203,7 @@ class Refresher:
         self._held.unreadable(found)
 
     def _leave(self, partitions: Sequence[Partition]) -> list[OwnedPartition]:
-        """Kill the runs for these partitions. Requests of the same connections in partitions that we keep wait again."""
+        """Kill the runs for these partitions. Requests of their connections in partitions that we keep wait again."""
         going = [self._owned.pop(partition) for partition in partitions if partition in self._owned]
         for owned in going:
             owned.open = False
@@ -244,7 +244,7 @@ class Refresher:
             self.counts.requests[connection] += 1
 
     async def _look_up(self, connections: set[str]) -> None:
-        """Read the refresh policies of these connections; while the store is away, the last known (or defaults) hold."""
+        """Read these connections' refresh policies; while the store is away, the last known (or the defaults) hold."""
         now = self._clock.monotonic()
         if now < self._looked_up + POLICY_SECONDS and connections <= self._policies.keys():
             return

@@ -34,7 +34,7 @@ CREATE TABLE field (
 
 
 class Delivery(NamedTuple):
-    """An event that was delivered. ``turn``: its number, in the ledger's order. ``fields``: None when not in the log."""
+    """An event that was delivered. ``turn``: its number, in the ledger's order. ``fields``: None if not in the log."""
 
     turn: int
     partition: int
