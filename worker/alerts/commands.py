@@ -1,4 +1,4 @@
-"""``writeback alerts``: what is looked at, how it stands, and a test of it."""
+"""``writeback alerts``: lists alerts, creates, shows, tests, pauses and resumes one of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from worker.alerts.telling import Message
     from worker.alerts.watch import Watch
 
-# ruff: noqa: PLC0415 - help needs none of it
+# ruff: noqa: PLC0415 - imports that --help does not need
 
 name_argument = click.argument("name")
 

@@ -1,6 +1,6 @@
-"""What an alert has to say now: pure, told the time.
+"""Decides what an alert has to say now. Pure: it is told the time.
 
-One message when something begins to hold, again after ``repeat`` while it holds, one when it is over.
+There is one message when a finding begins, one every ``repeat`` seconds while it lasts, and one when it is over.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that holds now.
+    """Something that an alert has found now.
 
-    ``key``: tells it from the others of the same alert (a connection's slug); a query has one, the empty text.
-    ``reason``: a sentence. ``rows``: the first rows of a query.
+    ``key``: unique among the findings of an alert, such as a connection's slug; the one finding of a query has the
+    empty text. ``reason``: a sentence. ``rows``: the first rows of a query.
     """
 
     key: str
@@ -27,7 +27,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was said of a finding: holds ``since``, last told ``told_at`` (seconds since the epoch), so often."""
+    """What was said of a finding: it holds ``since``, was last told at ``told_at`` (seconds since the epoch)."""
 
     key: str
     since: float
@@ -38,7 +38,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """Say that it holds; for the n-th time."""
+    """Say that a finding holds, for the n-th time."""
 
     finding: Finding
     since: float
@@ -47,7 +47,7 @@ class Raise:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Say that it is over."""
+    """Say that a finding is over."""
 
     told: Told
 
@@ -55,7 +55,7 @@ class Clear:
 def decide(
     findings: Sequence[Finding], told: Mapping[str, Told], *, repeat: float | None, now: float
 ) -> Iterator[Raise | Clear]:
-    """``repeat``: seconds after which it is said again."""
+    """``repeat``: seconds after which a finding that still holds is told again."""
     holding = {finding.key for finding in findings}
     for finding in findings:
         before = told.get(finding.key)

@@ -1,4 +1,4 @@
-"""An alert as its author says it: when it holds, whom it tells, and in which words."""
+"""The definition of an alert: what it looks for, whom it tells, and in which words."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MAX_ATTACHED = 1_000
 
 
 def source_of(name: str) -> str:
-    """What the messages of this alert say of where they come from."""
+    """The ``source`` of this alert's events."""
     return f"writeback alert {name}"
 
 
 class Address(BaseModel):
-    """Whom an alert tells: a function of a connection, and its fields; in their texts {text} is the alert's text."""
+    """Whom an alert tells: a function of a connection, and its fields, in which {text} stands for the alert's text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -132,5 +132,5 @@ class Alert(BaseModel):
 
     @property
     def subject(self) -> str:
-        """What it looks at, in a few words."""
+        """What the alert looks at, in a few words."""
         return ", ".join(self.on) if self.on else "query"

@@ -1,4 +1,4 @@
-"""What goes wrong with alerts, in words for people."""
+"""The errors of alerts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from topics.errors import WritebackError
 
 
 class AlertError(WritebackError):
-    """Something of alerts; the message says what to do."""
+    """Any error of alerts; the message says what to do."""
 
 
 class BadAlert(AlertError):

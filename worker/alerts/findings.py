@@ -1,4 +1,4 @@
-"""What holds now: the rows of a query, or what is wrong with Writeback itself, read from the store."""
+"""What alerts find now: the rows of a query, or what is wrong with Writeback itself, read from the store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from worker.syncs.source.warehouse import Warehouse, engine_of
 from worker.syncs.state.runs import Runs as SyncRuns
 
 FAILED = "*failed"
-"""The key of the finding that the query of an alert fails."""
+"""The key of the finding which says that the alert's own query fails."""
 DOWN = frozenset({"down", "held"})
 GROUPS = 200
 
@@ -42,9 +42,9 @@ class Findings:
         self._store = store
 
     def of(self, alert: Alert, now: float) -> list[Finding]:
-        """Raises ``StoreUnavailable``, ``UnknownConnection``, and of a query ``SourceFailed``, ``SettingsError``.
+        """The findings of an alert now. An alert for some connections also gets findings of none, such as a late relay.
 
-        Of an alert that keeps to some connections also what is of no connection, as a relay that is behind.
+        Raises ``StoreUnavailable``, ``UnknownConnection``; and for a query ``SourceFailed``, ``SettingsError``.
         """
         if alert.query:
             return list(self._rows(alert))
@@ -96,7 +96,7 @@ class Findings:
                 yield Finding(f"{event}:{slug}", 1, f"the connection {slug} is {standing.line}.{advice}", fields)
 
     def standings(self) -> dict[str, Standing]:
-        """How every connection is."""
+        """The state of every connection."""
         return Connections(self._store, self._settings.secret_key).standings()
 
     def _letters(self, above: int) -> Iterator[Finding]:
@@ -109,7 +109,7 @@ class Findings:
                 yield Finding(f"dead_letters:{slug}", count, told, {"connection": slug})
 
     def _kinds(self) -> Iterator[Finding]:
-        """Open letters by what was wrong: each kind is told once, until none of it is open."""
+        """Open dead letters by the kind of failure; a kind is told once, until no letter of it is open."""
         for group in self._groups():
             told = (
                 f"{group.connection} has {group.count:,} open dead letters of one kind ({group.verdict}), the first of "
@@ -165,6 +165,6 @@ _ENDS = {"failed": "failed", "stopped": "been stopped by a guard", "lost": "died
 
 
 def failing(alert: Alert, error: WritebackError) -> Finding:
-    """An alert that cannot look says that: silence would be taken for good news."""
+    """The finding that an alert could not look: silence would be taken for good news."""
     reason = " ".join(str(error).split())
     return Finding(FAILED, 1, f"the alert {alert.name} cannot look: {reason}", {"reason": reason})

@@ -1,4 +1,4 @@
-"""Where alerts are read from: a folder, one YAML file each."""
+"""Reads the definitions of alerts from a folder, one YAML file each."""
 
 from __future__ import annotations
 

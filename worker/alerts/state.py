@@ -1,4 +1,4 @@
-"""What every alert has told, and how it stands: in the store, so that any process may go on."""
+"""The state of every alert, and what it has told: in the store, so that any process can go on from there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ALERTS = Table(
     Column("looked", Float(53)),
     Column("error", Text, nullable=False),
 )
-"""``looked``: when it was last looked at, in seconds since the epoch; ``error``: why it could not tell somebody."""
+"""``looked``: when the alert was last checked, in seconds since the epoch. ``error``: why a message was not sent."""
 
 TOLD = Table(
     "alert_told",
@@ -46,7 +46,7 @@ TOLD = Table(
     Column("times", Integer, nullable=False),
     Column("reason", Text, nullable=False),
 )
-"""What holds and was told; gone when it is over."""
+"""The findings that were told and still hold; a row is deleted when its finding is over."""
 
 THREADS = Table(
     "alert_threads",
@@ -61,13 +61,13 @@ THREADS = Table(
     Column("after", JSON, nullable=False),
     Column("told_at", Float(53), nullable=False),
 )
-"""Messages (the ``id`` of their events) that are not known to be delivered yet, and the texts for their threads.
-``after``: where the ledger of outcomes ended before (partition: offset)."""
+"""Messages (by the ``id`` of their event) that are not yet known to be delivered, and the texts for their threads.
+``after``: the ledger's end offsets before the message was sent (partition: offset)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """See ``THREADS``."""
+    """A row of ``THREADS``."""
 
     id: str
     alert: str
@@ -82,7 +82,7 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """``told``: what holds, by its key."""
+    """``told``: the findings that still hold, by their key."""
 
     paused: bool
     looked: float | None
@@ -97,7 +97,7 @@ class AlertStates:
         self._engine = engine
 
     def standing(self, name: str) -> Standing:
-        """Of an alert that nobody has looked at yet, how it begins."""
+        """The state now; for an alert that was never checked, the initial one."""
         with reading(self._engine) as connection:
             row = connection.execute(select(ALERTS).where(ALERTS.c.name == name)).one_or_none()
             told = connection.execute(select(TOLD).where(TOLD.c.alert == name)).all()
@@ -107,7 +107,7 @@ class AlertStates:
         return Standing(row.paused, row.looked, row.error, holding)
 
     def pause(self, name: str, *, paused: bool) -> None:
-        """A paused alert is not looked at; what it has told is forgotten, and told anew when it goes on."""
+        """A paused alert is not checked. What it has told is forgotten, and told anew when it is resumed."""
         with self._engine.begin() as connection:
             if paused:
                 connection.execute(delete(TOLD).where(TOLD.c.alert == name))
@@ -121,7 +121,7 @@ class AlertStates:
             connection.execute(made.on_conflict_do_update(index_elements=[ALERTS.c.name], set_=values))
 
     def tell(self, name: str, told: Told, threads: Sequence[Thread] = ()) -> None:
-        """It was told: after the message is in the log, so that a crash between the two tells it twice, not never."""
+        """Note that a finding was told. Called when the log has the message: a crash in between tells it twice."""
         values = {"since": told.since, "told_at": told.told_at, "times": told.times, "reason": told.reason}
         with self._engine.begin() as connection:
             made = inserting(connection, TOLD).values(alert=name, key=told.key, **values)

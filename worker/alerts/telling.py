@@ -1,4 +1,4 @@
-"""Sends what an alert says, as events on our own topics: with their order, retries and dead letters."""
+"""Sends an alert's messages as events of Writeback itself, so that they have its order, retries and dead letters."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from worker.alerts.state import Thread
 from worker.alerts.wording import filled, pieces
 
 SILENT = frozenset({"down", "held", "paused", "quarantined", "no worker"})
-"""States in which a connection passes nothing on now."""
+"""States in which a connection delivers nothing now."""
 ANSWER_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event, for one address. ``thread``: texts that follow it in its thread, once it is delivered."""
+    """One event for one address. ``thread``: the texts that are posted in its thread once it is delivered."""
 
     id: str
     address: Address
@@ -52,10 +52,10 @@ class Teller:
     def messages(
         self, alert: Alert, text: str, occasion: str, standings: Mapping[str, Standing], csv: str = ""
     ) -> list[Message]:
-        """What goes out. Raises ``BadAlert``, ``UnknownConnection``, ``UnknownFunction``.
+        """The messages to send. Raises ``BadAlert``, ``UnknownConnection``, ``UnknownFunction``.
 
-        ``occasion``: tells this saying of the alert from any other: the events' ids are made of it. When a connection
-        of ``to`` passes nothing on now, those of ``otherwise`` are told as well. ``csv``: the rows that come along.
+        ``occasion``: unique for each time that the alert speaks; the events' ids are made of it. When a connection of
+        ``to`` delivers nothing now, ``otherwise`` is told as well. ``csv``: the rows to be attached.
         """
         made = [self._said(alert, address, text, occasion, csv) for address in alert.to]
         if alert.otherwise and any(_silent(one.connection, standings) for one in made):
@@ -63,7 +63,7 @@ class Teller:
         return made
 
     def replies(self, thread: Thread, parent: str) -> list[Message]:
-        """What follows in the thread of a message that Slack knows as ``parent``. Raises as ``messages``."""
+        """The messages for the thread of ``parent``, Slack's id of a message. Raises as ``messages``."""
         connection = self._connections.get(thread.connection)
         address = Address(connection=connection.slug, object=thread.object, operation=Operation(thread.operation))
         return [
@@ -78,7 +78,7 @@ class Teller:
         ]
 
     def check(self, alert: Alert) -> None:
-        """Every address can be told. Raises as ``messages``."""
+        """Check that every address can be told. Raises as ``messages``."""
         for address in (*alert.to, *alert.otherwise):
             made = self._said(alert, address, "text", "check", "csv" if alert.attach else "")
             if alert.attach and not made.thread and "csv" not in str(made.fields):
@@ -88,7 +88,7 @@ class Teller:
                 )
 
     def tell(self, messages: list[Message]) -> None:
-        """Returns when the log has them. Raises ``LogUnavailable``, ``RecordRefused``."""
+        """Send the messages; returns when the log has them. Raises ``LogUnavailable``, ``RecordRefused``."""
         if self._producer is None:
             self._producer = self._log.producer(name="alerts")
         out = []
@@ -110,7 +110,7 @@ class Teller:
         fields = _fields(connection, address, {"alert": alert.name, "text": text, "csv": csv})
         identifier = uuid5(NAMESPACE_URL, f"writeback:alert:{alert.name}:{occasion}:{address}:{address.operation}")
         made = self._message(alert.name, str(identifier), address, connection, fields)
-        # a webhook has no channel, and does not say its messages' ids
+        # a webhook has no channel, and does not return the ids of its messages
         has_threads = connection.connector == "slack" and "channel" in fields
         in_thread = csv and has_threads and not {"thread_ts", "ts"} & fields.keys()
         return replace(made, thread=pieces(csv)) if in_thread else made

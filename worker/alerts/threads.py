@@ -1,4 +1,4 @@
-"""Rows in the thread of a message: sent when the ledger says that the message is delivered, and under which id."""
+"""Posts rows in the thread of a message, once the ledger says that it was delivered, and with which id."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from worker.alerts.telling import Message, Teller
 from worker.log_events import logger
 
 KEEP_S = 7 * 86_400.0
-"""A message that was not delivered for so long gets no rows any more."""
+"""Seconds after which a message that was not delivered gets no rows any more."""
 
 
 class Threads:
-    """Of all alerts; used by the process that looks."""
+    """The threads of all alerts; used by the one process that checks alerts."""
 
     def __init__(self, states: AlertStates, log: Log, teller: Teller) -> None:
         self._states = states
@@ -27,7 +27,7 @@ class Threads:
         self._any = True
 
     def of(self, alert: str, messages: Sequence[Message], now: float) -> list[Thread]:
-        """What follows these messages, to be kept with the fact that they were told; asked before they are sent."""
+        """The threads of these messages, to be stored together with what was told. Called before they are sent."""
         wanted = [message for message in messages if message.thread]
         if not wanted:
             return []
@@ -51,7 +51,7 @@ class Threads:
         ]
 
     def answer(self, now: float) -> None:
-        """Send what follows the messages that are delivered by now. Raises ``LogUnavailable``, ``StoreUnavailable``."""
+        """Post the rows of messages that are delivered by now. Raises ``LogUnavailable``, ``StoreUnavailable``."""
         waiting = {one.id: one for one in self._states.threads()} if self._any else {}
         self._any = bool(waiting)
         if not waiting:
@@ -72,11 +72,11 @@ class Threads:
             self._teller.tell(self._teller.replies(thread, parent))
         except (LogUnavailable, StoreUnavailable):
             raise
-        except WritebackError as error:  # the connection is gone: nobody can be told the rest
+        except WritebackError as error:  # such as a connection that was removed: the rows are dropped
             logger().error("alert.not_told", alert=thread.alert, reason=str(error))
 
     def _results(self, waiting: Mapping[str, Thread]) -> tuple[list[Result], dict[Partition, int]]:
-        """What the ledger says of these, as far as it was not read before, one of each; and where it ends."""
+        """The new outcomes of these messages in the ledger, one of each, and the ledger's end offsets."""
         ends = self._log.end_offsets(partitions_of(self._log, self._log.names.results))
         starts = {place: self._start(place, end, waiting) for place, end in ends.items()}
         found: dict[str, Result] = {}
@@ -84,7 +84,7 @@ class Threads:
             for record in records:
                 try:
                     found |= {one.id: one for one in unpack(record.value) if one.id in waiting}
-                except MalformedEvent:  # of a later version; the worker's own reading says so
+                except MalformedEvent:  # written by a later version; the worker, which reads the same topic, reports it
                     continue
         return list(found.values()), ends
 

@@ -1,4 +1,4 @@
-"""Looks at every alert when it is due, in one process of the cluster, and tells what it has to say."""
+"""Checks every alert when it is due, in one process of the cluster, and sends its messages."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from worker.syncs.errors import SyncBusy
 from worker.syncs.run.holding import held
 
 LOOK_S = 1.0
-"""Between two looks at what is due."""
+"""Seconds between two looks at which alerts are due."""
 FOLDER_S = 5.0
-"""How soon a new file is noticed."""
+"""Seconds until a new file is noticed, at the most."""
 LEASE = "*alerts"
-"""No sync has such a name: the leases are kept in one table."""
+"""The name of the lease. It shares a table with others, and no connection or sync can have such a name."""
 
 
 class Watch:
-    """Any number may run, in any processes: one looks, the others stand by."""
+    """Any number may run, in any processes: one checks the alerts, the others stand by."""
 
     def __init__(self, settings: Settings, store: Engine, log: Log, clock: Clock, folder: Path) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class Watch:
         self._stop = threading.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set; one that is being looked at is told first."""
+        """Work until ``stop`` is set; an alert that is being checked is finished first."""
         working = asyncio.create_task(asyncio.to_thread(self._run))
         asked = asyncio.create_task(stop.wait())
         await asyncio.wait([working, asked], return_when=asyncio.FIRST_COMPLETED)
@@ -61,7 +61,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            if self._alerts():  # who has none asks the store for nothing
+            if self._alerts():  # without alerts the store is left in peace
                 try:
                     self._work()
                 except SyncBusy:
@@ -96,7 +96,7 @@ class Watch:
         return list(found.values())
 
     def look(self, alert: Alert) -> None:
-        """Once: what it has to say goes out, and is written down. Raises ``StoreUnavailable``."""
+        """Check the alert once, send its messages, and note what was told. Raises ``StoreUnavailable``."""
         standing = self._states.standing(alert.name)
         if standing.paused:
             return
@@ -106,17 +106,17 @@ class Watch:
                 self._tell(alert, said, now)
             except StoreUnavailable:
                 raise
-            except WritebackError as problem:  # said again at the next look
+            except WritebackError as problem:  # tried again at the next look
                 error = str(problem)
                 logger().error("alert.not_told", alert=alert.name, reason=error)
         self._states.looked(alert.name, now=now, error=error)
 
     def follow_up(self) -> None:
-        """Rows go into the threads of the messages that are delivered by now."""
+        """Post rows into the threads of messages that are delivered by now."""
         self._threads.answer(self._clock.now())
 
     def says(self, alert: Alert, standing: Standing, now: float) -> list[Raise | Clear]:
-        """What it would say now. A query that fails says that, and nothing of what it said before is over."""
+        """What the alert has to say now. While its query fails it says so, and no earlier finding is over."""
         repeat = seconds(alert.repeat) if alert.repeat else None
         try:
             findings = self._findings.of(alert, now)
@@ -128,7 +128,7 @@ class Watch:
         return list(decide(findings, standing.told, repeat=repeat, now=now))
 
     def messages(self, alert: Alert, said: Raise | Clear) -> list[Message]:
-        """What it says as events; none when it has no words for it."""
+        """The messages for it; none when the alert has no text for that."""
         text = text_of(alert, said)
         if not text:
             return []
@@ -139,7 +139,7 @@ class Watch:
         return self._teller.messages(alert, text, occasion, self._findings.standings(), csv_of(alert, said))
 
     def send_test(self, alert: Alert) -> list[Message]:
-        """To everybody it ever tells. Returns when the log has the messages."""
+        """Send a test to everybody the alert could tell. Returns when the log has the messages."""
         said = f"{alert.name}: this is a test; nothing is wrong"
         everybody = alert.model_copy(update={"to": (*alert.to, *alert.otherwise), "otherwise": ()})
         messages = self._teller.messages(everybody, said, f"test:{self._clock.now()}", {})
@@ -148,7 +148,7 @@ class Watch:
         return messages
 
     def check(self, alert: Alert) -> None:
-        """It can look, and tell. Raises what is wrong with it."""
+        """Check that the alert can be looked at and told. Raises what is wrong with it."""
         self._teller.check(alert)
         self._findings.of(alert, self._clock.now())
 

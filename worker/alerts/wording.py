@@ -1,4 +1,4 @@
-"""The words of an alert: its own text with the values put in, or ours; the rows of a query below it."""
+"""The text of an alert: its own with the values filled in, or our default; with a query's rows below it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from worker.alerts.findings import FAILED
 
 MAX_CELL = 60
 MAX_TEXT = 3_500
-"""Characters; Slack cuts a message at 4,000: https://docs.slack.dev/reference/methods/chat.postMessage"""
+"""Characters. Slack cuts a message at 4,000: https://docs.slack.dev/reference/methods/chat.postMessage"""
 MAX_PIECES = 10
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
 def text_of(alert: Alert, said: Raise | Clear) -> str:
-    """What is sent; the empty text: nothing is."""
+    """The text to send; empty when nothing is to be sent."""
     if isinstance(said, Clear):
         return _cleared(alert, said)
     finding = said.finding
@@ -34,24 +34,24 @@ def text_of(alert: Alert, said: Raise | Clear) -> str:
 
 
 def values_of(alert: Alert, finding: Finding) -> dict[str, Any]:
-    """What may stand in braces: the columns of the first row, or what is known of the event; and these three."""
+    """The values for the names in braces: the first row's columns or the event's fields, and these three."""
     return {**finding.fields, "alert": alert.name, "count": finding.count, "reason": finding.reason}
 
 
 def filled(template: str, values: Mapping[str, Any]) -> str:
-    """The values in place of their names in braces; a name that is not known stays as it is."""
+    """The template with values in place of the names in braces; an unknown name stays as it is."""
     return _PLACE.sub(lambda place: str(values.get(place[1], place[0])), template)
 
 
 def table(rows: Sequence[Mapping[str, Any]], count: int) -> list[str]:
-    """A line each: ``id: 7, mail: ada@acme.com``."""
+    """A line for each row: ``id: 7, mail: ada@acme.com``."""
     lines = [", ".join(f"{name}: {_cell(value)}" for name, value in row.items()) for row in rows]
     more = count - len(rows)
     return [f"• {line}" for line in lines] + ([f"… and {more:,} more"] if lines and more > 0 else [])
 
 
 def csv_of(alert: Alert, said: Raise | Clear) -> str:
-    """The rows that come along, the names of the columns first; empty when none do."""
+    """The rows to attach as CSV, with a header; empty when there are none."""
     rows = [] if isinstance(said, Clear) else said.finding.rows[: alert.attach]
     if not rows:
         return ""
@@ -61,7 +61,7 @@ def csv_of(alert: Alert, said: Raise | Clear) -> str:
 
 
 def pieces(text: str) -> list[str]:
-    """A CSV as messages of a thread: none is longer than Slack takes."""
+    """A CSV split into messages for a thread, none longer than Slack takes."""
     found: list[str] = []
     for line in text.splitlines():
         short = line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1] + "…"
@@ -75,7 +75,7 @@ def pieces(text: str) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    """A line break in a value would be another row for whoever reads it here."""
+    """The value without line breaks, which would look like another row."""
     return "" if value is None else " ".join(str(value).split())
 
 

@@ -13,7 +13,7 @@ from worker.relay.find import engine_of, holding, outboxes
 from worker.relay.options import check_needs, default_name, operations_of, pairs, parsed, story, trigger_of, value_of
 
 AHEAD = 10_000
-"""A backfill waits while more rows than these wait for the relay: live changes stand behind them."""
+"""A backfill pauses while more rows than this wait for the relay: live changes would have to wait behind them."""
 PACE_S = 0.2
 
 _COLUMNS = ("name", "table", "connection", "object", "on", "state", "waiting", "oldest", "rejected")

@@ -1,4 +1,4 @@
-"""Finds the warehouse that a command is about, and the outbox that has a trigger."""
+"""Finds the warehouse that a command is about, and the outbox that a trigger belongs to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def engine_of(context: CommandContext, warehouse: str | None, schema: str | None) -> Iterator[tuple[Any, bool]]:
-    """The database that holds the schema, and whether the schema is inside it: of SQLite it is a file of its own."""
+    """The database of the schema, and whether the schema lies within it: in SQLite it is a file of its own."""
     from topics.errors import SettingsError  # noqa: PLC0415
     from topics.outbox.engine import open_engine  # noqa: PLC0415
     from topics.warehouse import schema_files, warehouse_url  # noqa: PLC0415
@@ -48,7 +48,7 @@ def _chosen(context: CommandContext, warehouse: str | None) -> str:
 
 
 def outboxes(context: CommandContext, warehouse: str | None) -> Iterator[Outbox]:
-    """Those of the warehouse that was named, or of all."""
+    """The outboxes of the given warehouse, or of all."""
     from pathlib import Path  # noqa: PLC0415
 
     from topics.outbox.engine import open_engine  # noqa: PLC0415
@@ -59,7 +59,7 @@ def outboxes(context: CommandContext, warehouse: str | None) -> Iterator[Outbox]
     urls = warehouses(context.settings) if warehouse is None else [warehouse_url(_chosen(context, warehouse))]
     for url in urls:
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-            continue  # looking would make it
+            continue  # to open the file would create it
         engine = open_engine(url)
         try:
             outbox = Outbox(engine)

@@ -1,4 +1,4 @@
-"""The relays' numbers, as Prometheus has them. The label ``warehouse`` is a database's or a file's name, no URL."""
+"""The relays' metrics for Prometheus. The label ``warehouse`` is the name of a database or file, not its URL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LABELS = ("warehouse",)
 
 
 async def collect(relays: Relays) -> list[Metric]:
-    """Every family; what waits is counted now, and left out for a warehouse that does not answer."""
+    """All metrics. The waiting rows are counted now; a warehouse that does not answer is left out there."""
     published = CounterMetricFamily(
         "writeback_relay_published", "Rows of the outbox that are in the topics", labels=LABELS
     )

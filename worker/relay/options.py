@@ -1,4 +1,4 @@
-"""What is typed behind ``writeback triggers create``, read into a trigger; the connection is asked what it can."""
+"""Reads the options of ``writeback triggers create`` into a trigger, and checks them against the connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def operations_of(context: CommandContext, reference: str, said: dict[str, Any]) -> tuple[str, dict[Change, Operation]]:
-    """The connection's slug, and what each change becomes there. Raises ``UnknownFunction``, ``UnknownConnection``."""
+    """The connection's slug, and the operation for each change. Raises ``UnknownFunction``, ``UnknownConnection``."""
     from connectors import registry  # noqa: PLC0415
     from connectors.connections.store import Connections  # noqa: PLC0415
     from connectors.errors import UnknownFunction  # noqa: PLC0415
@@ -48,7 +48,7 @@ def operations_of(context: CommandContext, reference: str, said: dict[str, Any])
 
 
 def check_needs(context: CommandContext, trigger: Trigger) -> None:
-    """Raises ``BadTrigger`` when an event of the trigger would lack a field without which it cannot be delivered."""
+    """Raises ``BadTrigger`` when the trigger's events would lack a field that the vendor requires."""
     from connectors import capabilities  # noqa: PLC0415
     from connectors.connections.store import Connections  # noqa: PLC0415
     from topics.event.event import Operation  # noqa: PLC0415
@@ -95,7 +95,7 @@ def default_name(slug: str, table: str) -> str:
 
 
 def pairs(option: str, texts: tuple[str, ...], *, split: bool = True) -> dict[str, str]:
-    """``a=b,c=d``, several times, or a JSON object."""
+    """Reads ``a=b,c=d``, given once or several times, or a JSON object."""
     found: dict[str, str] = {}
     for text in texts:
         if text.lstrip().startswith("{"):
@@ -110,7 +110,7 @@ def pairs(option: str, texts: tuple[str, ...], *, split: bool = True) -> dict[st
 
 
 def value_of(text: str) -> Any:
-    """A number, a boolean or JSON where it is one; else the text."""
+    """The text read as JSON (a number, a boolean, ...) if it is JSON; else the text itself."""
     try:
         return json.loads(text)
     except ValueError:

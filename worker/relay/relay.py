@@ -1,4 +1,4 @@
-"""Carries the rows that triggers wrote from the warehouse's outbox to the topics: once each, in order per key."""
+"""Publishes the rows that triggers have written into the warehouse's outbox: each once, in order for each key."""
 
 from __future__ import annotations
 
@@ -28,31 +28,32 @@ from worker.log_events import logger
 from worker.relay.unchanged import DAYS, Memory, record_of
 
 BATCH = 5_000
-"""Rows that are published together: what a crash leaves to be looked up in the topics."""
+"""How many rows are published together: after a crash, this many have to be looked up in the topics."""
 MARK_S = 30.0
-"""How old the mark may be from which the topics are read after a crash."""
+"""Seconds after which the offsets are noted anew from which the topics would be read after a crash."""
 STANDBY_S = 1.0
 SETTLE_S = 1.0
-"""What a killed relay had handed to the network may still arrive: it is waited for before the topics are read."""
+"""Seconds to wait before the topics are read: what a killed relay had handed to the network may still arrive."""
 STOP_S = 2.0
-"""For this long, at least, a relay that is to stop waits for the log's answer."""
+"""The least time in seconds that a stopping relay waits for the log's answer."""
 IDLE_S = 0.5
-"""A notification wakes a relay on PostgreSQL; this is the fallback, and how long a stop waits."""
+"""Seconds between two looks on PostgreSQL, where a notification wakes the relay earlier; a stop waits this long too."""
 POLL_S = 0.02
-"""SQLite notifies nobody: its file's counter is looked at."""
+"""Seconds between two looks at the change counter of a SQLite file: SQLite has no notifications."""
 LONGEST_PAUSE_S = 5.0
 MAX_KEY = 1_024
 DAY_S = 86_400
 
 PartitionsOf = Callable[[str], int | None]
-"""How many partitions the topic of a connection has, by its slug; None: there is no such connection."""
+"""The number of partitions of a connection's topic, by its slug; None when there is no such connection."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Rows that are ``new`` and go to the log, by connection; those that say what was sent before (``unchanged``).
+    """The rows of the outbox that are handled together.
 
-    ``repeated`` say what an event of this very batch says: they may go when it has got through. ``refused``: and why.
+    ``new``: to be published, by connection. ``unchanged``: they repeat what was sent before. ``repeated``: they repeat
+    an event of this batch, so they can be removed only when that was published. ``refused``: with the reason.
     """
 
     new: dict[str, list[tuple[Row, Encoded]]] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class _Batch:
 
 
 class Relay:
-    """Of one warehouse. Any number may run, in any processes: one works, and the others take over when it ends."""
+    """The relay of one warehouse. Any number may run, in any process: one works, the others take over when it ends."""
 
     def __init__(self, engine: Engine, log: Log, partitions_of: PartitionsOf, clock: Clock) -> None:
         self._engine = engine
@@ -79,7 +80,7 @@ class Relay:
         self.failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set: what is out by then is awaited and removed."""
+        """Work until ``stop`` is set; then wait for the log's answers, and remove what was published."""
         working = asyncio.create_task(asyncio.to_thread(self._run))
         asked = asyncio.create_task(stop.wait())
         await asyncio.wait([working, asked], return_when=asyncio.FIRST_COMPLETED)
@@ -88,7 +89,7 @@ class Relay:
         await working
 
     def backlog(self) -> tuple[int, float]:
-        """Rows that wait, and how many seconds the oldest has. Raises ``WarehouseUnavailable``."""
+        """How many rows wait, and the age of the oldest in seconds. Raises ``WarehouseUnavailable``."""
         count, oldest = self._outbox.backlog()
         return count, max(0.0, self._clock.now() - oldest.timestamp()) if oldest else 0.0
 
@@ -107,7 +108,7 @@ class Relay:
                 pause = min(LONGEST_PAUSE_S, 2 * pause + 0.2)
 
     def _relay(self) -> float:
-        """Work as long as this is the one relay; answers how long to wait before the next try."""
+        """Work as long as this is the one relay at work. Returns the seconds to wait before the next try."""
         reader = OutboxReader(self._engine)
         producer = None
         try:
@@ -150,7 +151,7 @@ class Relay:
         )
 
     def _remove_published(self, reader: OutboxReader) -> None:
-        """After a crash: what is in the topics already must not be sent again."""
+        """After a crash, remove the rows that are in the topics already, so that they are not sent again."""
         starts = reader.unfinished()
         if starts is None or self._stop.wait(SETTLE_S):
             return
@@ -162,8 +163,10 @@ class Relay:
                 if row.id in found and record_of(row) not in missing:
                     published.append(row)
                 elif not row.refused:
-                    missing.add(record_of(row))  # what the topics have of it behind this goes once more, to be last
-            reader.settle(published, dict.fromkeys(map(record_of, published)), self._today())  # no fields were noted
+                    missing.add(record_of(row))  # its later rows are sent again too, so that the order is right
+            reader.settle(
+                published, dict.fromkeys(map(record_of, published)), self._today()
+            )  # its state was not saved: unknown
             behind = rows[-1].position
         logger().info("relay.recovered", looked_through=len(found))
         reader.finish()
@@ -171,17 +174,17 @@ class Relay:
     def _publish(
         self, reader: OutboxReader, producer: Producer, rows: Sequence[Row], comparing: Collection[str]
     ) -> None:
-        """Hand to the log what is new, and remove it when the log has it.
+        """Publish what is new, and remove it from the outbox when the log has it.
 
-        What says only what was sent before is gone before anything is sent: a crash behind the sending makes the relay
-        forget what it knew, and an old value would then go out behind a newer one.
+        Rows that repeat what was sent before are removed first. If they were still there after a crash, a relay that no
+        longer knows what was sent would send their old values after the newer ones.
         """
         memory = self._memory(reader, rows, comparing)
         batch = self._judged(rows, memory)
         reader.remove(batch.unchanged)
         self.unchanged += len(batch.unchanged)
         done, refused, stuck, failure = self._sent(producer, batch)
-        # what was compared with an event that did not get through is compared anew
+        # a row that repeats an event which was not published is compared again next time
         lost = stuck | {record_of(row) for row, _ in refused}
         repeated = [row for row in batch.repeated if record_of(row) not in lost]
         states = memory.states(lost) if memory is not None else {}
@@ -198,9 +201,10 @@ class Relay:
     def _sent(
         self, producer: Producer, batch: _Batch
     ) -> tuple[list[Row], list[tuple[Row, str]], set[Record], LogError | None]:
-        """What the log has; what can never be an event and why; of which records something has not got through.
+        """Returns the rows published, those refused for good (with the reason), and the records with a failure.
 
-        What came behind that, of the same record, is not among what the log has: it goes once more, to be last.
+        After a failure, later rows of the same record do not count as published: they are sent again, to keep the
+        order. The last value is the error, if there was one.
         """
         sent = [
             (slug, producer.send_all(self._log.names.events_topic(slug), [encoded for _, encoded in news]))
@@ -224,7 +228,7 @@ class Relay:
         return done, refused, stuck, failure
 
     def _answer(self, future: Future[Failures]) -> Failures:
-        """Raises ``LogUnavailable`` when the log is silent for so long that a relay which is to stop waits no more."""
+        """The log's answer. Raises ``LogUnavailable`` when the relay is to stop and the log does not answer in time."""
         while True:
             try:
                 return future.result(timeout=STOP_S)
@@ -233,12 +237,12 @@ class Relay:
                     raise LogUnavailable("stopped before the log had confirmed what was sent") from None
 
     def _judged(self, rows: Sequence[Row], memory: Memory | None) -> _Batch:
-        """So many of the rows, from the first on, as may be in the log together before any of them is removed."""
+        """Sort the rows into a batch, which ends before a row that must wait until a repeated one is removed."""
         batch, repeating = _Batch(), set[Record]()
         for row in rows:
             record = record_of(row)
             if record in repeating:
-                break  # until the row before it is gone: nothing of a record may pass it
+                break  # not before the record's repeated row is removed: the order of a record is kept
             try:
                 value = self._value(row)
                 encoded = self._encoded(row, value)
@@ -257,7 +261,7 @@ class Relay:
         return batch
 
     def _memory(self, reader: OutboxReader, rows: Sequence[Row], comparing: Collection[str]) -> Memory | None:
-        """None where no trigger's events are compared."""
+        """What was sent last for these rows' records; None when no trigger compares its events."""
         today = self._today()
         if not comparing:
             return None

@@ -1,4 +1,4 @@
-"""A relay for each warehouse that has an outbox; one that gets its first trigger later is found, too."""
+"""Runs a relay for each warehouse that has an outbox, also for those that get their first trigger later."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from worker.log_events import logger
 from worker.relay.relay import Relay
 
 LOOK_S = 5.0
-"""How soon a warehouse's first trigger is noticed."""
+"""Seconds until a warehouse's first trigger is noticed, at the most."""
 
 
 class Relays:
-    """Runs until it is told to stop. ``find``: the warehouses there are now."""
+    """``find`` lists the warehouses that there are now."""
 
     def __init__(self, log: Log, connections: Connections, find: Callable[[], Iterator[URL]], clock: Clock) -> None:
         self._log = log
@@ -39,7 +39,7 @@ class Relays:
         self._looked = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Each relay takes what is written in its warehouse to the topics."""
+        """Run the relays until ``stop`` is set."""
         async with asyncio.TaskGroup() as tasks:
             while not stop.is_set():
                 for url in await asyncio.to_thread(self._new):
@@ -53,7 +53,7 @@ class Relays:
                     continue
 
     async def unready(self) -> str:
-        """Why it cannot work; empty when it can."""
+        """Why the relays cannot work; empty when they can."""
         return "" if self._looked else "the warehouses were not looked at yet"
 
     def _new(self) -> list[URL]:
@@ -61,7 +61,7 @@ class Relays:
 
     def _has_outbox(self, url: URL) -> bool:
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-            return False  # looking would make it
+            return False  # to open the file would create it
         engine = open_engine(url)
         try:
             return exist(engine)
@@ -81,7 +81,7 @@ class Relays:
 
 
 def warehouses(settings: Settings) -> Iterator[URL]:
-    """Every warehouse of the settings that can have triggers; of a SQLite one each schema, which is a file."""
+    """Every warehouse of the settings that can have triggers; of a SQLite warehouse, each file (schema) of it."""
     for given in (settings.warehouse, *settings.warehouses.values()):
         url = warehouse_url(given)
         if url.get_backend_name() in SUPPORTED:

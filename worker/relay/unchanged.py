@@ -1,11 +1,11 @@
-"""Whether an event says anything new: it is compared with what was last sent for its record.
+"""Drops events that say nothing new: they are compared with what was last sent for their record.
 
-A loader that knows nothing of us empties a table and fills it again, or brings back what a trigger of another table has
-sent. Its triggers fire, with values that the destination was given already. Such an event is dropped when it is an
-update or an upsert (not one of a backfill: that was asked for), and when every field of it was sent last with the very
-same value. A value that went away and came back is sent: A, B, A are three events.
+Some loaders empty a table and fill it again, or read back what a trigger has sent. Then triggers fire with values that
+the destination has already. An event is dropped when it is an update or an upsert, does not come from a backfill (which
+somebody asked for), and each of its fields has exactly the value that was sent last. A value that changes and changes
+back is sent: A, B, A are three events.
 
-That an event was sent does not say that it was delivered: it may be a dead letter. So a field counts for ``DAYS`` only.
+What was sent may have become a dead letter instead of being delivered. So it is remembered for ``DAYS`` only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def record_of(row: Row) -> Record:
 
 
 class Memory:
-    """Of the rows of one batch, in their order. ``comparing``: the triggers whose events may be dropped."""
+    """What was last sent for the records of a batch; asked row by row, in order.
+
+    ``comparing``: the triggers whose events may be dropped.
+    """
 
     def __init__(self, known: Mapping[Record, Fields], comparing: Collection[str], today: int) -> None:
         self._fields: dict[Record, Fields | None] = {**known}
@@ -42,7 +45,7 @@ class Memory:
         self._today = today
 
     def is_new(self, row: Row, value: bytes) -> bool:
-        """Whether it must be sent; from then on it counts as sent. ``value``: the event's fields, as JSON."""
+        """Whether the row must be sent; if so, it counts as sent from then on. ``value``: its fields, as JSON."""
         record = record_of(row)
         if row.type not in _COMPARED:
             self.forget(record)
@@ -56,28 +59,29 @@ class Memory:
         return True
 
     def has_sent(self, record: Record) -> bool:
-        """Whether an event of this batch is what is known of the record."""
+        """Whether the last event of the record is one of this batch."""
         return record in self._touched
 
     def forget(self, record: Record) -> None:
-        """An event of it cannot be sent: nothing is known any more."""
+        """Forget what was sent for a record, because an event of it cannot be compared or sent."""
         self._fields[record] = None
         self._touched.add(record)
 
     def states(self, without: Collection[Record] = ()) -> dict[Record, Fields | None]:
-        """What has changed; None: nothing is known, as of those ``without`` an event that did not get through."""
+        """The records whose state has changed; None: unknown, as for those in ``without``, whose event failed."""
         return {record: self._fields[record] for record in self._touched} | dict.fromkeys(without)
 
     def _holds(self, known: Fields) -> Any:
         def held(field: tuple[str, str]) -> bool:
             day, digest = known.get(field[0], (self._today - DAYS, ""))
-            return bool(digest == field[1]) and 0 <= self._today - day < DAYS  # a clock that was set back knows nothing
+            # a day in the future says that the clock was set back
+            return bool(digest == field[1]) and 0 <= self._today - day < DAYS
 
         return held
 
 
 def _fields(value: bytes) -> dict[str, Any]:
-    """Every digit counts; the quick parser is for what a double holds."""
+    """Parsed with every digit kept; the quick parser is used only when a double holds all numbers."""
     read: dict[str, Any] = json.loads(value, parse_float=Decimal) if exact_json.may_round(value) else from_json(value)
     return read
 
