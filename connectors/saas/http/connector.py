@@ -45,7 +45,9 @@ from connectors.engine.template.keys import short_key
 from connectors.engine.template.paths import Look, compile_path
 from connectors.engine.template.template import Missing, Scope
 from connectors.engine.template.text import as_text
+from connectors.engine.transport.failures import Unsendable
 from connectors.engine.transport.reply import Reply
+from connectors.engine.transport.session import check_headers
 from connectors.errors import BadConnection, CallFailed
 from connectors.saas.http.credentials import credential
 from connectors.saas.http.pages import CALL, PAGING, paging_of
@@ -86,11 +88,10 @@ class RawCall:
 
     def prepare(self, scope: Scope) -> Prepared:
         fields, event = scope.fields, scope.event
-        if not FIELDS.issuperset(fields):
-            known, unknown = ", ".join(sorted(FIELDS)), min(set(fields) - FIELDS)
-            raise ValueError(f"a raw call takes {known}, and not {unknown!r}: what is to be sent goes into body")
-        if event is not None and (reason := self.refuses(fields)) is not None:
-            raise ValueError(reason)
+        if event is not None:
+            self.check_event(fields, event.operation)
+        else:
+            check_names(fields)
         params = _mapping(fields, "params")
         if self.base.params:
             params = {**self.base.params, **params}
@@ -103,9 +104,15 @@ class RawCall:
         url = self._url(fields)
         return Prepared(method, with_params(url, params) if params else url, headers, content)
 
-    def refuses(self, fields: Mapping[str, Any]) -> str | None:
-        """Why an event of this call must not be kept."""
-        return credential(fields, self.own_header, self.own_parameter)
+    def check_event(self, fields: Mapping[str, Any], operation: Operation) -> None:
+        """Raises ``ValueError`` for what is no call, and for a credential: an event is kept."""
+        check_names(fields)
+        if (reason := credential(fields, self.own_header, self.own_parameter)) is not None:
+            raise ValueError(reason)
+        self._url(fields)
+        method_of(fields, operation)
+        _mapping(fields, "params")
+        own_headers(fields)
 
     def _url(self, fields: Mapping[str, Any]) -> str:
         path = fields.get("path")
@@ -116,12 +123,9 @@ class RawCall:
         return quoted(self.sender.absolute(path))
 
     def _headers(self, fields: Mapping[str, Any], event: Event | None) -> dict[str, str]:
-        own = {str(name): str(as_text(value)) for name, value in _mapping(fields, "headers").items()}
+        own = own_headers(fields)
         if not own and not self.idempotency_header:
             return dict(self.base.headers)
-        for name in own:
-            if name.lower() in OURS:
-                raise ValueError(f"the header {name} is the connection's own business")
         replaced = {name.lower() for name in own}
         headers = {name: value for name, value in self.base.headers.items() if name.lower() not in replaced}
         if self.idempotency_header and event is not None:
@@ -204,8 +208,12 @@ class RawConnector(HttpConnector):
         rules = self._twice[event.operation] if twice else self._any[event.operation].rules
         return await deliver_one(self.sender, self._call, rules, Scope(event.fields, event), event)
 
-    def refuses(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - labels
-        return self._call.refuses(fields)
+    def refuses(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - a label
+        try:
+            self._call.check_event(fields, operation)
+        except ValueError as error:
+            return str(error)
+        return None
 
     async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:
         """What ``pages.py`` says; without a path, the connection's resource of that name."""
@@ -301,6 +309,26 @@ def resources(setting: Any) -> dict[str, Sync]:
             for one in error.errors(include_url=False, include_input=False)
         ]
         raise BadConnection("; ".join(mistakes)) from error
+
+
+def check_names(fields: Mapping[str, Any]) -> None:
+    """Raises ``ValueError`` for what is no part of a call."""
+    if not FIELDS.issuperset(fields):
+        known, unknown = ", ".join(sorted(FIELDS)), min(set(fields) - FIELDS)
+        raise ValueError(f"a raw call takes {known}, and not {unknown!r}: what is to be sent goes into body")
+
+
+def own_headers(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Those that a call brings. Raises ``ValueError``."""
+    own = {str(name): str(as_text(value)) for name, value in _mapping(fields, "headers").items()}
+    for name in own:
+        if name.lower() in OURS:
+            raise ValueError(f"the header {name} is the connection's own business")
+    try:
+        check_headers(own)
+    except Unsendable as error:
+        raise ValueError(str(error)) from error
+    return own
 
 
 def method_of(fields: Mapping[str, Any], operation: Operation) -> str:

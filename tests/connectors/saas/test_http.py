@@ -98,11 +98,14 @@ async def test_everything_of_a_call(vendor: Vendor) -> None:
     ],
 )
 async def test_calls_that_are_refused(vendor: Vendor, fields: dict[str, Any], words: str) -> None:
-    """A call that is not right is Rejected with what is wrong, and nothing is sent."""
+    """A call that is not right is refused where it is written; in a log it is Rejected, and nothing is sent."""
     http = made(vendor.url)
+    refused = http.refuses("thing", Operation.ADD, fields)
     (verdict,) = await http.deliver([event("add", **fields)])
     await http.close()
 
+    assert refused is not None
+    assert words in refused
     assert isinstance(verdict, Rejected)
     assert words in verdict.reason
     assert vendor.received == []
