@@ -1,4 +1,4 @@
-"""What a trigger does, as its author said it: which rows of which table become which events."""
+"""The definition of a trigger: which rows of which table become which events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TableName(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> TableName:
-        """``contacts``, ``public.contacts``, or with quotes where a name holds a dot: ``"a.b"."c"``."""
+        """Reads ``contacts``, ``public.contacts``, or, where a name holds a dot, ``"a.b"."c"``."""
         parts = [quoted.replace('""', '"') or plain for quoted, plain in _NAME_PARTS.findall(text)]
         if not parts or len(parts) > 2 or _NAME_PARTS.sub("", text).strip("."):
             raise ValueError(f"{text!r} is no table: write TABLE or SCHEMA.TABLE")
@@ -44,17 +44,17 @@ _NAME_PARTS = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
 class Trigger(BaseModel):
     """Rows of ``table`` become events of ``object`` on ``connection`` (its slug).
 
-    ``operations``: what an insert, an update and a delete each become; a change that is not in it sends nothing.
-    ``key``: the columns that say which record it is; the event's key is their values, joined by ``/``. ``fields``:
-    field of the event → column; ``constants``: field → value, the same in every event. ``when``: an SQL condition over
-    the row's columns, and over ``new.`` and ``old.``.
+    ``operations``: the operation that an insert, an update and a delete each become; one that is missing sends nothing.
+    ``key``: the columns that identify the record; the event's key is their values, joined by ``/``. ``fields``: field
+    of the event → column. ``constants``: field → value, the same in every event. ``when``: an SQL condition over the
+    row's columns, and over ``new.`` and ``old.``.
 
-    An insert sends all fields; an update those that changed, and nothing when none did; a delete the key. What becomes
-    an add or a message has all fields, whatever the change was. Updates, upserts and deletes also carry the key's
-    columns, under the name of their field or else of the column. A change of the key itself is a delete of the old
-    record and an insert of the new one, as Debezium has it.
+    An insert sends all fields. An update sends those that changed, and nothing when none did. A delete sends the key.
+    An event that is an add or a message has all fields, whatever the change was. Updates, upserts and deletes also
+    carry the key's columns, under the name of their field, or else of the column. A change of the key itself is a
+    delete of the old record and an insert of the new one, as in Debezium.
 
-    ``unchanged``: whether an update or upsert is dropped that says only what was sent last for its record.
+    ``unchanged``: whether to drop an update or upsert that only repeats what was sent last for its record.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,17 +83,17 @@ class Trigger(BaseModel):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column that is read, each once."""
+        """All columns that are read, each once."""
         return tuple(dict.fromkeys((*self.key, *self.fields.values())))
 
     @property
     def identity(self) -> dict[str, str]:
-        """Field → column of what tells the record: a key column's field where it has one, else its own name."""
+        """Field → column, for the columns of the key; the field is the column's own name where it has no field."""
         field_of = {column: field for field, column in reversed(self.fields.items())}
         return {field_of.get(column, column): column for column in self.key}
 
     def identity_of(self, change: Change) -> dict[str, str]:
-        """What an event of this change carries beside the mapped fields; an add makes a record that has no id yet."""
+        """The key's fields that an event of this change carries; none for an add, whose record has no id yet."""
         return {} if self._makes_a_record(change) else self.identity
 
     def fields_of(self, change: Change) -> dict[str, str]:
@@ -103,7 +103,7 @@ class Trigger(BaseModel):
         return self.constants if change != "delete" or self._makes_a_record(change) else {}
 
     def only_changed(self, change: Change) -> bool:
-        """Whether an event of this change leaves out the fields that stayed as they were."""
+        """Whether an event of this change leaves out the fields that did not change."""
         return change == "update" and not self._makes_a_record(change)
 
     def _makes_a_record(self, change: Change) -> bool:

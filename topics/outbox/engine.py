@@ -20,11 +20,11 @@ _WRONG_STATEMENT = sqlite3.SQLITE_ERROR
 
 
 def open_engine(url: URL) -> Engine:
-    """An engine without a pool: whoever uses it holds its connection, and locks are gone with it.
+    """An engine without a pool, so that a closed connection's locks are gone with it.
 
-    On SQLite a transaction begins as a writer's. Whatever is done with it raises ``WarehouseUnavailable`` while the
-    warehouse cannot be reached, is locked, full or read-only. Raises ``SettingsError`` for a database that cannot have
-    our triggers, and without a driver.
+    On SQLite a transaction takes the write lock when it begins. Whatever is done with the engine raises
+    ``WarehouseUnavailable`` while the warehouse cannot be reached, or is locked, full or read-only. Raises
+    ``SettingsError`` for a database that cannot have our triggers, and when the driver is missing.
     """
     name = url.get_backend_name()
     if name not in SUPPORTED:

@@ -1,4 +1,4 @@
-"""What can be wrong with a trigger, for people."""
+"""The errors of triggers and their warehouse."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from topics.errors import WritebackError
 
 
 class BadTrigger(WritebackError):
-    """It cannot be made, or there is none of that name. The message says why, and what there is."""
+    """The trigger cannot be made, or there is none of that name. The message says why, and which there are."""
 
 
 class WarehouseUnavailable(WritebackError):

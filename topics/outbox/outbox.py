@@ -1,4 +1,4 @@
-"""The triggers of a warehouse, and the rows that they have written: made, listed, paused, dropped."""
+"""Makes, lists, pauses and drops the triggers of a warehouse, and looks after the rows that they have written."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from topics.outbox.tables import SCHEMA, Tables, exist, make, tables, upgrade
 
 BACKFILL_ROWS = 1_000
 _CREATE_LOCK = 5_714_290_117
-"""PostgreSQL's advisory lock under which our tables and triggers are made: any number, the same everywhere."""
+"""The key of PostgreSQL's advisory lock under which our tables and triggers are made: an arbitrary number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A trigger and how it stands: ``waiting`` rows, the ``oldest`` of them, and those that were ``rejected``."""
+    """A trigger and its state: how many rows are ``waiting``, when the ``oldest`` was written, those ``rejected``."""
 
     trigger: Trigger
     paused: bool
@@ -35,7 +35,7 @@ class Listed:
 
 
 class Outbox:
-    """What is in one warehouse. Every method raises ``BadTrigger`` for what people can mend."""
+    """The outbox of one warehouse. Every method raises ``BadTrigger`` for what a person can mend."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -43,11 +43,11 @@ class Outbox:
         self.postgres = engine.dialect.name == "postgresql"
 
     def exists(self) -> bool:
-        """Somebody has made a trigger here."""
+        """Whether a trigger was ever made here."""
         return exist(self.engine)
 
     def create(self, trigger: Trigger, *, replace: bool = False) -> None:
-        """Make the trigger, and our tables where they are missing; all in one transaction."""
+        """Make the trigger, and our tables if they are missing, all in one transaction."""
         with self.engine.begin() as connection:
             self._prepare(connection)
             self.check(connection, trigger)
@@ -58,7 +58,7 @@ class Outbox:
                     self._drop(connection, previous)
             try:
                 connection.execute(known.insert().values(name=trigger.name, definition=self._stored(trigger)))
-                # what has happened to the table while no trigger looked is not known
+                # the table may have changed while there was no trigger: forget what was sent
                 loaded = {"aggregatetype": trigger.connection, "object": trigger.object}
                 connection.execute(self.tables.loaded.insert().values(loaded))
             except IntegrityError:
@@ -72,7 +72,7 @@ class Outbox:
                 raise BadTrigger(f"the database does not take the trigger {trigger.name}: {error.orig}") from error
 
     def check(self, connection: Connection, trigger: Trigger) -> None:
-        """Raises ``BadTrigger`` for a column that is not there, or whose type no JSON can carry."""
+        """Raises ``BadTrigger`` for a column that does not exist, or whose type JSON cannot carry."""
         known = self._columns(connection, trigger)
         for column in trigger.columns:
             if column not in known:
@@ -87,7 +87,7 @@ class Outbox:
                 )
 
     def sql(self, name: str) -> str:
-        """The statements with which the trigger was made."""
+        """The SQL statements that made the trigger."""
         trigger = self.get(name)
         with self.engine.connect() as connection:
             if self.postgres:
@@ -137,24 +137,24 @@ class Outbox:
             ]
 
     def pause(self, name: str, *, paused: bool) -> None:
-        """A paused trigger goes on writing rows; no relay takes them until it is resumed, so nothing is lost."""
+        """A paused trigger still writes rows, but no relay takes them until it is resumed. So nothing is lost."""
         triggers = self.tables.triggers
         self.get(name)
         with self.engine.begin() as connection:
             connection.execute(triggers.update().where(triggers.c.name == name).values(paused=paused))
 
     def drop(self, name: str) -> int:
-        """Drop the trigger; answers how many of its rows still wait: they are sent all the same."""
+        """Drop the trigger. Returns how many of its rows still wait; they are sent all the same."""
         trigger, rows = self.get(name), self.tables.outbox
         with self.engine.begin() as connection:
             self._drop(connection, trigger)
             return connection.scalar(select(func.count()).where(rows.c.trigger_name == name)) or 0
 
     def backfill(self, name: str, *, restart: bool = False, rows: int = BACKFILL_ROWS) -> Generator[int]:
-        """Put what the table holds already into the outbox, as inserts that yield to live events.
+        """Put the rows that the table has already into the outbox, as inserts; live events go before them.
 
-        Yields how many rows each step had, at most ``rows``; a step is one transaction, and the caller paces them
-        (``waiting``). One that was cut off goes on behind the last step, unless ``restart``.
+        Yields the number of rows of each step, at most ``rows``. A step is one transaction, and the caller sets the
+        pace (``waiting``). After an interruption it goes on with the next step, unless ``restart``.
         """
         triggers = self.tables.triggers
         this = triggers.c.name == name
@@ -177,14 +177,17 @@ class Outbox:
                 yield count
 
     def backlog(self) -> tuple[int, datetime | None]:
-        """Rows that no relay has taken yet, and when the oldest was written."""
+        """How many rows no relay has taken yet, and when the oldest was written."""
         rows = self.tables.outbox
         with self.engine.connect() as connection:
             found = connection.execute(select(func.count(), func.min(rows.c.timestamp))).one()
         return found[0], _time(found[1])
 
     def retry(self, name: str | None = None) -> tuple[int, int]:
-        """Put rejected rows back, the oldest first; those that the trigger itself refused stay. How many of each."""
+        """Put rejected rows back, the oldest first, but not those that the trigger itself refused.
+
+        Returns how many were put back, and how many stay.
+        """
         schema = f"{SCHEMA}." if self.postgres else f"{SCHEMA}_"
         columns = 'id, aggregatetype, aggregateid, type, payload, "timestamp", subject, trigger_name, backfill'
         which = "NOT by_trigger AND (CAST(:name AS TEXT) IS NULL OR trigger_name = :name)"

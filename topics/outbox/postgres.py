@@ -1,11 +1,11 @@
 """The SQL of a trigger on PostgreSQL: one function, and a trigger for each kind of statement.
 
-Statement triggers with transition tables: a bulk change is one insert into the outbox. What a statement did to a row
-is found by the row's place: PostgreSQL appends the old and the new row of each update to both transition tables at
-once, so the n-th of one is the n-th of the other, also where the key changed.
+They are statement triggers with transition tables, so a bulk change is one insert into the outbox. The old and the new
+version of an updated row are matched by their place: PostgreSQL adds each to its transition table at the same time, so
+the n-th row of one belongs to the n-th of the other, even where the key changed.
 
-The function belongs to whoever made the trigger (``SECURITY DEFINER``), so that those who write the table need no
-rights on the outbox.
+The function runs with the rights of the trigger's maker (``SECURITY DEFINER``), so that those who write to the table
+need no rights on the outbox.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from topics.outbox.tables import SCHEMA
 
 CHANNEL = "writeback_outbox"
 LOADING = "writeback.loading"
-"""The session setting under which no trigger fires: ``SET writeback.loading = 'on'``, what a refresh does."""
+"""The session setting under which our triggers send nothing: a refresh does ``SET writeback.loading = 'on'``."""
 
 _PLAIN = frozenset(
     {
@@ -50,19 +50,19 @@ _PLAIN = frozenset(
         "macaddr8",
     }
 )
-"""Types that ``to_json`` writes as they are: a JSON number, boolean or text."""
+"""Types that ``to_json`` writes as a JSON number, boolean or text."""
 _DATES = frozenset({"date", "timestamp", "timestamptz"})
 _FLOATS = frozenset({"float4", "float8"})
 _JSON = frozenset({"json", "jsonb"})
 _NUMERIC_INFINITY = 140_000
 """``server_version_num`` from which numeric has Infinity. https://www.postgresql.org/docs/14/release-14.html"""
 _RANDOM_UUID = 130_000
-"""From which ``gen_random_uuid`` needs no extension."""
+"""``server_version_num`` from which ``gen_random_uuid`` needs no extension."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """``kind``: the name in pg_type, domains resolved; ``array``: of that kind."""
+    """``kind``: the name in pg_type, that of the base type for a domain. ``array``: it is an array of that type."""
 
     kind: str
     array: bool
@@ -105,13 +105,13 @@ WHERE b.typtype <> 'd' ORDER BY b.attnum
 
 
 def install(connection: Connection, trigger: Trigger) -> None:
-    """Make, or make anew, the function and the triggers. Raises ``BadTrigger``."""
+    """Make or replace the function and the triggers. Raises ``BadTrigger``."""
     for statement in statements(trigger, columns_of(connection, trigger), server_version(connection)):
         _run(connection, statement)
 
 
 def drop(connection: Connection, trigger: Trigger) -> None:
-    """No error where the table, and its triggers with it, is gone already."""
+    """Drop the triggers; no error when the table, and its triggers with it, is gone already."""
     _run(connection, f"DROP FUNCTION IF EXISTS {_function(trigger)}() CASCADE")
 
 
@@ -137,17 +137,17 @@ _EVENTS: tuple[tuple[Change, str, str], ...] = (
 
 
 def try_out(connection: Connection, trigger: Trigger) -> None:
-    """Run what the trigger would run, over no rows: a function's SQL is looked at only when it fires."""
+    """Run the trigger's statements over no rows: the database checks a function's SQL only when it runs."""
     writer = _Writer(trigger, columns_of(connection, trigger), server_version(connection))
     for statement in writer.trials():
         _run(connection, statement)
 
 
 def backfill(connection: Connection, trigger: Trigger, after: Sequence[Any] | None, rows: int) -> tuple[int, Any]:
-    """Put the next ``rows`` rows by key, after that key, into the outbox as inserts.
+    """Put the next ``rows`` rows that follow the key ``after`` into the outbox as inserts.
 
-    The rows are locked against writers until the end of the transaction: an event of an older version can then not
-    come behind the event of a newer one. Answers how many rows there were, and the last key.
+    The rows are locked until the end of the transaction, so that the event of an old version cannot follow that of a
+    newer one. Returns how many rows there were, and the last key.
     """
     writer = _Writer(trigger, columns_of(connection, trigger), server_version(connection))
     found = _run(connection, writer.backfill(after, rows)).one()
@@ -155,7 +155,7 @@ def backfill(connection: Connection, trigger: Trigger, after: Sequence[Any] | No
 
 
 def _run(connection: Connection, sql: str) -> Any:
-    """A statement of ours: a percent sign in it is one, and no parameter."""
+    """Run a statement in which a percent sign is just that, and no parameter."""
     return connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 
@@ -182,7 +182,7 @@ def _function(trigger: Trigger) -> str:
 
 
 class _Writer:
-    """Writes the statements of one trigger; ``n`` is the new row in them, ``o`` the old one."""
+    """Writes the SQL of one trigger, in which ``n`` is the new row, and ``o`` the old one."""
 
     def __init__(self, trigger: Trigger, types: dict[str, ColumnType], version: int) -> None:
         self._trigger = trigger
@@ -202,7 +202,7 @@ class _Writer:
         )
 
     def _loaded(self) -> str:
-        """A note that somebody has changed the table and no event tells of it."""
+        """The statement that notes a change of the table for which no event is sent."""
         if self._trigger.unchanged != COMPARED:
             return ""
         return (
@@ -226,7 +226,7 @@ class _Writer:
         )
 
     def trials(self) -> Iterator[str]:
-        """Each branch over empty rows."""
+        """Each branch with empty transition tables, to be tried out."""
         empty = f"(SELECT * FROM {_table(self._trigger)} LIMIT 0)"
         rows = f"WITH old_rows AS {empty}, new_rows AS {empty}\n"
         asked = self._trigger.operations
@@ -255,7 +255,7 @@ class _Writer:
                 yield "END IF;"
 
     def _keeping(self) -> Iterator[str]:
-        """The rows of a statement that the branches could not read, whole and refused."""
+        """Keeps the rows of a statement whose branch failed: whole, and marked as refused."""
         sources = {"insert": "new_rows", "update": "new_rows", "delete": "old_rows"}
         for change, operation in self._trigger.operations.items():
             kind = _literal(TYPE_PREFIX + operation)
@@ -269,9 +269,10 @@ class _Writer:
             yield "END IF;"
 
     def _updates(self) -> Iterator[str]:
-        """What an update becomes: an update; for a new key the end of the old record, and then a new one.
+        """An update's events: an update, or, when the key changed, a delete of the old record and an insert of the new.
 
-        All ends go first: where keys were moved on in one statement, the new owner of a key must come behind the old.
+        All deletes come first: when one statement passes a key on from one row to another, the delete of the old row
+        must not follow the insert of the new one.
         """
         asked, pairs = self._trigger.operations, self._pairs(self._columns_read())
         same = " AND ".join(f"NOT ({self._differs(column)})" for column in self._trigger.key)
@@ -286,11 +287,11 @@ class _Writer:
         yield self._insert("update", "n", pairs, f"{same} AND ({changed}) AND {self._condition('n', 'o')}")
 
     def _columns_read(self) -> Sequence[str]:
-        """Those of the trigger; with a condition all, as it may speak of any."""
+        """The trigger's columns; with a condition all columns, as it may use any."""
         return tuple(self._types) if self._trigger.when else self._trigger.columns
 
     def _pairs(self, columns: Sequence[str]) -> str:
-        """Each updated row as it was (``o``) and as it is (``n``)."""
+        """Joins each updated row's old version (``o``) with its new one (``n``)."""
         listed = ", ".join(_quoted(column) for column in columns)
         old, new = (
             f"(SELECT row_number() OVER () AS writeback_place, {listed} FROM {side}_rows)" for side in ("old", "new")
@@ -298,7 +299,7 @@ class _Writer:
         return f"{old} AS o JOIN {new} AS n USING (writeback_place)"
 
     def _insert(self, change: Change, row: str, source: str, condition: str, *, backfill: bool = False) -> str:
-        """The rows of ``source`` that meet the condition into the outbox, as what ``change`` becomes."""
+        """Inserts the rows of ``source`` that meet the condition into the outbox, as the operation for ``change``."""
         key, kind, payload, refused = self._event(change, row)
         prefix, subject = self._prefixes()
         return (
@@ -309,12 +310,12 @@ class _Writer:
         )
 
     def _prefixes(self) -> tuple[str, str]:
-        """What stands before the key in the record's key, and in the event's subject."""
+        """What precedes the key in ``aggregateid``, and in the event's subject."""
         own = f"{self._trigger.object}/"
         return _literal(own), _literal(f"{self._trigger.connection}/{own}")
 
     def _event(self, change: Change, row: str) -> list[str]:
-        """Key, type, payload and why it cannot be sent, as SQL over ``row``."""
+        """SQL over ``row`` for the key, the type, the payload, and the reason when it cannot be sent."""
         trigger = self._trigger
         mapped, identity = trigger.fields_of(change), trigger.identity_of(change)
         members = [self._member(field, column, row) for field, column in identity.items()]
@@ -359,7 +360,7 @@ class _Writer:
         return f"n.{_quoted(column)}{cast} IS DISTINCT FROM o.{_quoted(column)}{cast}"
 
     def _refused(self, columns: Sequence[str] | dict[str, None], row: str) -> str:
-        """NULL, or the reason why this row can be no event: JSON has neither NaN nor infinity."""
+        """SQL for the reason why this row cannot be an event, or NULL: JSON has neither NaN nor infinity."""
         cases = [
             f"WHEN {row}.{_quoted(column)} IS NULL THEN {_literal(f'the key {column} is NULL')}"
             for column in self._trigger.key
@@ -383,7 +384,7 @@ class _Writer:
         return None
 
     def _condition(self, new: str | None, old: str | None) -> str:
-        """``when`` for this row: its own columns by their names, both rows as ``new`` and ``old``."""
+        """The condition ``when`` for this row: columns by their names, both versions as ``new`` and ``old``."""
         when = self._trigger.when
         if not when:
             return "true"

@@ -1,9 +1,8 @@
-"""What a relay does with an outbox: rows in their order, removed once the log has them; one relay at a time.
+"""How a relay uses an outbox: it reads rows in order, and removes them once the log has them; one relay at a time.
 
-A relay that holds the outbox writes down, before it publishes, that it has begun and where the topics ended then
-(``begin``). The next one that finds such a mark (the last one was killed) reads the topics from there, and so knows
-which rows were published and not yet removed. Order within a key needs nothing more: rows are read by ``position``,
-and a row's changes got theirs while that row was locked.
+Before it publishes, a relay notes that it has begun, and the topics' end offsets (``begin``). If it is killed, the next
+relay finds that note and reads the topics from there, and so learns which rows were published but not yet removed. The
+order within a key needs nothing more: rows are read by ``position``, which was given while the changed row was locked.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from topics.outbox.sqlite import value_of
 from topics.outbox.tables import tables, upgrade
 
 _LOCK = 5_714_290_119
-"""PostgreSQL's advisory lock that the relay of a database holds: any number, the same everywhere."""
+"""The key of PostgreSQL's advisory lock that the relay of a database holds: an arbitrary number."""
 LOCK_SUFFIX = "-writeback-relay"
-"""Beside a SQLite file: the file whose lock the relay holds. The system releases it with the process."""
+"""Ends the name of a file beside a SQLite file. The relay locks it; the system unlocks it when the process ends."""
 
 
 LOOKED_UP = 50_000
-"""Ids that one query asks for."""
+"""How many ids one query looks up."""
 
 
 class Row(NamedTuple):
@@ -50,7 +49,7 @@ class Row(NamedTuple):
     backfill: bool
     refused: str | None
     sent: str | None = None
-    """What was sent last for its record, as JSON, where that was asked for (``topics/outbox/sent``)."""
+    """What was sent last for its record, as JSON, if that was asked for (``topics/outbox/sent.py``)."""
 
 
 class OutboxReader:
@@ -70,7 +69,7 @@ class OutboxReader:
         self._join_sent = f" LEFT JOIN {self._tables.sent.fullname} AS s ON {same}"
 
     def acquire(self) -> bool:
-        """Whether this relay is now the one that works: until ``close``, or until its process or connection ends."""
+        """Try to become the one relay at work, until ``close`` or the end of the process or connection."""
         held = self._lock()
         if held:
             upgrade(self._connection)
@@ -91,7 +90,7 @@ class OutboxReader:
         return True
 
     def unfinished(self) -> dict[Partition, int] | None:
-        """Where the topics ended when the last relay began; None when it ended in good order."""
+        """The topics' end offsets when the last relay began, if it did not end cleanly; else None."""
         relay = self._tables.relay
         row = self._connection.execute(relay.select()).one_or_none()
         if row is None or not row.open:
@@ -100,17 +99,17 @@ class OutboxReader:
         return {Partition.parse(name): offset for name, offset in ends.items()}
 
     def begin(self, ends: Mapping[Partition, int]) -> None:
-        """From now on rows may be in the log, behind these offsets, and still be here."""
+        """Note that rows may from now on be in the log, from these offsets on, and still be in the outbox."""
         self._mark(open_=True, ends=ends)
 
     def finish(self) -> None:
-        """Whatever is in the log is not here any more."""
+        """Note that every row which is in the log was removed here."""
         self._mark(open_=False, ends={})
 
     def fetch(self, limit: int, *, behind: int = 0, sent: bool = False) -> list[Row]:
-        """The first rows, by position, behind that one; those of paused triggers stay.
+        """The next rows after the position ``behind``, without those of paused triggers.
 
-        ``sent``: each with what was sent last for its record.
+        ``sent``: read what was sent last for each one's record as well.
         """
         fields, join = (_FIELDS[self._postgres], self._join_sent) if sent else ("NULL", "")
         select = self._select.format(limit=limit, behind=behind, sent=fields, join=join)
@@ -129,7 +128,7 @@ class OutboxReader:
         return last
 
     def settle(self, rows: Sequence[Row], states: Mapping[Record, Fields | None], day: int) -> None:
-        """Remove them, and note what was sent for their records; both or neither."""
+        """Remove rows and note what was sent for their records, in one transaction."""
         if not states:
             self.remove(rows)
             return
@@ -138,7 +137,7 @@ class OutboxReader:
             self.sent.note(states, day)
 
     def remove(self, rows: Sequence[Row]) -> None:
-        """They are in the log, or need not be."""
+        """Remove rows that are in the log, or need not be."""
         if not rows:
             return
         outbox = self._tables.outbox
@@ -153,9 +152,9 @@ class OutboxReader:
         )
 
     def reject(self, row: Row, reason: str) -> None:
-        """Set it aside, with the reason, where ``writeback triggers rejected`` lists it.
+        """Set a row aside with the reason; ``writeback triggers rejected`` lists it.
 
-        What its trigger refused can never be sent: no retry puts it back.
+        A row that its trigger refused can never be sent, so ``retry`` does not put it back.
         """
         schema = "writeback.outbox" if self._postgres else "writeback_outbox"
         columns = 'id, aggregatetype, aggregateid, type, payload, "timestamp", subject, trigger_name, backfill'
@@ -173,15 +172,15 @@ class OutboxReader:
         try:
             yield
         except BaseException:
-            with suppress(DBAPIError, WarehouseUnavailable):  # SQLite has rolled back already when its disk is full
+            with suppress(DBAPIError, WarehouseUnavailable):  # when the disk is full, SQLite has rolled back already
                 self._connection.execute(text("ROLLBACK"))
             raise
         self._connection.execute(text("COMMIT"))
 
     def wait(self, seconds: float) -> None:
-        """Until something was written, or the time is up. PostgreSQL tells; SQLite's file has a counter.
+        """PostgreSQL: wait for a notification that rows were written, or until the time is up.
 
-        It asks the driver itself: raises ``WarehouseUnavailable`` when the connection breaks meanwhile.
+        Raises ``WarehouseUnavailable`` when the connection breaks meanwhile.
         """
         if self._postgres:
             raw: Any = self._connection.connection.driver_connection
@@ -198,8 +197,8 @@ class OutboxReader:
         return seen != version
 
     def close(self) -> None:
-        """Another relay may begin."""
-        with suppress(Exception):  # the connection may be what failed
+        """Give up the lock, so that another relay may begin."""
+        with suppress(Exception):  # the connection may be broken
             self._connection.invalidate()
             self._connection.close()
         if self._file is not None:

@@ -1,8 +1,8 @@
-"""What was sent last for each record: hashes of its fields, in two tables beside the outbox.
+"""Remembers what was sent last for each record, as hashes of its fields, in two tables beside the outbox.
 
-``sent`` is the relay's own. ``loaded`` is where triggers note that a refresh, or whoever else asked for silence, has
-written their table: nothing is known any more of what the destination holds, and the relay forgets it. Triggers only
-append there, so that they never wait for a relay, nor a relay for a long load.
+``sent`` belongs to the relay. ``loaded`` is where triggers note that a refresh, or another load for which they are
+silent, has written to their table. After that it is unknown what the destination has, and the relay forgets what was
+sent. Triggers only append there, so they never wait for a relay, nor does a relay wait for a long load.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from topics.outbox.tables import tables
 
 
 class Record(NamedTuple):
-    """As the outbox names it: the connection's slug, and object/key."""
+    """A record as the outbox names it: the connection's slug, and object/key."""
 
     aggregatetype: str
     aggregateid: str
@@ -27,11 +27,11 @@ Fields = Mapping[str, Sequence[Any]]
 """Field → a pair: the day on which it was sent (days since 1970, UTC), and a hash of its value."""
 
 COMPARED = "drop"
-"""What a trigger's definition says under ``unchanged`` when its events are compared with what was sent last."""
+"""The value of ``unchanged`` in a trigger's definition when its events are compared with what was sent last."""
 
 
 class Sent:
-    """On the relay's connection, which commits each statement unless the caller has begun a transaction."""
+    """Uses the relay's connection, which commits each statement unless the caller has begun a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -53,9 +53,10 @@ class Sent:
         return frozenset(name for (name,) in found)
 
     def forget_loaded(self) -> Collection[tuple[str, str]]:
-        """Take the triggers' notes into account: of which slugs and objects (with the slash) nothing is known any more.
+        """Forget what was sent for the tables that triggers have noted as loaded.
 
-        To be called after the rows to compare were read, never before.
+        Returns pairs of a slug and an object with a slash, for which nothing is known any more. Must be called after
+        the rows to compare were read, never before.
         """
         marks = self._connection.execute(text(f"SELECT position, aggregatetype, object FROM {self._loaded}")).all()  # noqa: S608
         forgotten = {(mark.aggregatetype, f"{mark.object}/") for mark in marks}
@@ -73,7 +74,7 @@ class Sent:
         return forgotten
 
     def note(self, states: Mapping[Record, Fields | None], day: int) -> None:
-        """What was sent now; None: nothing is known of that record any more."""
+        """Note what was sent for each record; None: it is unknown now."""
         gone = [record for record, fields in states.items() if not fields]
         if gone:
             same = " AND ".join(f"sent.{name} = {self._member(n)}" for n, name in enumerate(Record._fields))
@@ -95,7 +96,7 @@ class Sent:
             )
 
     def purge(self, before: int) -> None:
-        """Records for which nothing was sent since that day."""
+        """Forget the records for which nothing was sent since that day."""
         self._connection.execute(text(f"DELETE FROM {self._sent} WHERE day < :day"), {"day": before})  # noqa: S608
 
     def _member(self, number: int) -> str:

@@ -1,7 +1,7 @@
 """The SQL of a trigger on SQLite: row triggers whose body is one insert into the outbox.
 
-SQLite's JSON has two gaps that the outbox's reader closes (``value_of``): a REAL is written with 15 digits, so it goes
-as text with 17; a BLOB cannot be in JSON, so it goes as hexadecimal digits. https://www.sqlite.org/json1.html
+SQLite's JSON functions write a REAL with only 15 digits, and no BLOB at all. So the trigger writes a REAL as text with
+17 digits, and a BLOB as hexadecimal digits, and ``value_of`` reads them back. https://www.sqlite.org/json1.html
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from topics.outbox.sent import COMPARED
 REAL = "$writeback.real"
 BLOB = "$writeback.blob"
 _LOADED = {"loaded_insert": "INSERT", "loaded_update": "UPDATE", "loaded_delete": "DELETE"}
-"""Triggers that fire only while a refresh loads, and note that it does."""
+"""The triggers that fire only while a refresh loads the table, and note that."""
 
 
 def columns_of(connection: Connection, trigger: Trigger) -> dict[str, str]:
-    """Every column of the table, and its declared type in lower case. Raises ``BadTrigger`` without a table."""
+    """Every column of the table, and its declared type in lower case. Raises ``BadTrigger`` when there is no table."""
     if trigger.table.schema_name not in {None, "main"}:
         raise BadTrigger(f"{trigger.table}: SQLite has no schemas; write the table's name alone")
     kind = connection.scalar(
@@ -40,14 +40,14 @@ def columns_of(connection: Connection, trigger: Trigger) -> dict[str, str]:
 
 
 def install(connection: Connection, trigger: Trigger) -> None:
-    """Make, or make anew, the triggers."""
+    """Make or replace the triggers."""
     drop(connection, trigger)
     for statement in statements(trigger, columns_of(connection, trigger)):
         connection.exec_driver_sql(statement)
 
 
 def drop(connection: Connection, trigger: Trigger) -> None:
-    """No error where the table, and its triggers with it, is gone already."""
+    """Drop the triggers; no error when the table, and its triggers with it, is gone already."""
     for suffix in ("insert", "update", "rekey", "delete", *_LOADED):
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {_quoted(f'writeback_{trigger.name}_{suffix}')}")
 
@@ -75,7 +75,7 @@ def statements(trigger: Trigger, types: dict[str, str]) -> Iterator[str]:
 
 
 def try_out(connection: Connection, trigger: Trigger) -> None:
-    """Run what the trigger would run, over no rows: a trigger's body is looked at only when it fires."""
+    """Run the trigger's statements over no rows: the database checks a trigger's body only when it fires."""
     writer = _Writer(trigger, columns_of(connection, trigger))
     empty = f"(SELECT * FROM {_quoted(trigger.table.name)} LIMIT 0)"
     rows: dict[Change, tuple[str, str]] = {
@@ -89,7 +89,10 @@ def try_out(connection: Connection, trigger: Trigger) -> None:
 
 
 def backfill(connection: Connection, trigger: Trigger, after: Sequence[Any] | None, rows: int) -> tuple[int, Any]:
-    """Put the next ``rows`` rows by key, after that key, into the outbox as inserts; how many, and the last key."""
+    """Put the next ``rows`` rows that follow the key ``after`` into the outbox as inserts.
+
+    Returns how many rows there were, and the last key.
+    """
     key = ", ".join(_quoted(column) for column in trigger.key)
     behind = "" if after is None else f"WHERE ({key}) > ({', '.join(map(_constant, after))})"
     chunk = f"(SELECT * FROM {_quoted(trigger.table.name)} {behind} ORDER BY {key} LIMIT {rows})"
@@ -100,7 +103,7 @@ def backfill(connection: Connection, trigger: Trigger, after: Sequence[Any] | No
 
 
 def value_of(payload: str) -> dict[str, Any]:
-    """The fields of an outbox row, with the reals and blobs that SQL could not write. Raises ``ValueError``."""
+    """The fields of an outbox row, with its reals and blobs read back. Raises ``ValueError``."""
     fields: dict[str, Any] = exact_json.loads(payload)
     for name, value in fields.items():
         if isinstance(value, dict) and len(value) == 1:
@@ -147,7 +150,7 @@ class _Writer:
         )
 
     def loaded(self, suffix: str, operation: str) -> str:
-        """One note for all rows that a refresh writes."""
+        """The trigger that notes a load, once for all rows that a refresh writes."""
         name, table = _quoted(f"writeback_{self._trigger.name}_{suffix}"), _quoted(self._trigger.table.name)
         slug, object_name = _literal(self._trigger.connection), _literal(self._trigger.object)
         noted = f"SELECT 1 FROM writeback_loaded WHERE aggregatetype = {slug} AND object = {object_name}"
@@ -158,7 +161,7 @@ class _Writer:
         )
 
     def insert(self, change: Change, row: str, *, source: str = "", backfill: bool = False) -> str:
-        """One row (``new`` or ``old``), or each of ``source``, into the outbox as what ``change`` becomes."""
+        """Inserts a row (``new``, ``old``), or each of ``source``, into the outbox as the operation for ``change``."""
         trigger = self._trigger
         prefix, subject = f"{trigger.object}/", f"{trigger.connection}/{trigger.object}/"
         key = " || '/' || ".join(f"CAST({row}.{_quoted(column)} AS TEXT)" for column in trigger.key)
@@ -180,7 +183,7 @@ class _Writer:
         )
 
     def _payload(self, change: Change, row: str) -> str:
-        """JSON, put together as text: an update has only the fields that changed."""
+        """SQL that builds the JSON as text, so that an update has only the fields that changed."""
         trigger = self._trigger
         identity = trigger.identity_of(change)
         parts = [self._member(field, column, row) for field, column in identity.items()]
@@ -211,7 +214,7 @@ class _Writer:
         )
 
     def _condition(self, row: str) -> str:
-        """``when`` for this row: its own columns by their names; in an update ``new.`` and ``old.`` as well."""
+        """The condition ``when`` for this row: columns by their names, in an update ``new.`` and ``old.`` as well."""
         when = self._trigger.when
         if not when:
             return "1"

@@ -38,10 +38,10 @@ SCHEMA = "writeback"
 class Tables:
     """The tables of one kind of database.
 
-    ``outbox``: events on their way, in the order of ``position``. ``rejected``: rows that can never be sent, with the
-    reason. ``triggers``: the definitions. ``relay``: one row, what a relay has begun (``topics/outbox/relaying``).
-    ``sent`` and ``loaded``: what was sent last, and what has been loaded since (``topics/outbox/sent``). ``loading``:
-    SQLite only; while a row is in it, no trigger fires.
+    ``outbox``: events to be published, in the order of ``position``. ``rejected``: rows that cannot be sent, with the
+    reason. ``triggers``: the definitions. ``relay``: one row, what a relay has begun (``topics/outbox/relaying.py``).
+    ``sent`` and ``loaded``: what was sent last, and what was loaded since (``topics/outbox/sent.py``). ``loading``:
+    only in SQLite; while it has a row, our triggers send nothing.
     """
 
     metadata: MetaData
@@ -59,14 +59,14 @@ def tables(engine: Engine) -> Tables:
 
 
 def make(connection: Connection) -> None:
-    """What is missing of them: tables, and the columns that a later release added."""
+    """Make what is missing: tables, and the columns that a later release has added."""
     known = _tables(connection.dialect.name)
     known.metadata.create_all(connection)
     upgrade(connection)
 
 
 def upgrade(connection: Connection) -> None:
-    """What a later release than its maker's needs; of rejected rows, those without a key get ``by_trigger``."""
+    """Bring tables of an older release up to date. Rejected rows without a key are marked as ``by_trigger``."""
     known = _tables(connection.dialect.name)
     rejected = known.rejected
     for added in (known.sent, known.loaded):
@@ -122,7 +122,9 @@ def _tables(dialect: str) -> Tables:
         *event_columns(),
         Column("refused", Text, nullable=False),
         Column("rejected_at", time, nullable=False, server_default=func.now()),
-        Column("by_trigger", Boolean, nullable=False, server_default=false()),  # no retry can mend it
+        Column(
+            "by_trigger", Boolean, nullable=False, server_default=false()
+        ),  # refused by its trigger: a retry cannot help
         sqlite_autoincrement=True,
     )
     triggers = Table(
@@ -131,7 +133,7 @@ def _tables(dialect: str) -> Tables:
         Column("name", Text, primary_key=True),
         Column("definition", payload, nullable=False),
         Column("paused", Boolean, nullable=False, server_default=false()),
-        Column("backfilled", payload),  # the key that the backfill has reached, as JSON; None: none is under way
+        Column("backfilled", payload),  # the last key of the backfill under way, as JSON; None: there is none
         Column("created_at", time, nullable=False, server_default=func.now()),
     )
     relay = Table(

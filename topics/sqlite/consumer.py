@@ -1,4 +1,4 @@
-"""A member of a group on the embedded log: the asyncio side; its thread is in ``topics/sqlite/member.py``."""
+"""A consumer of the embedded log: its asyncio side. Its thread, which reads, is in ``topics/sqlite/member.py``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _log = logger()
 
 
 class SqliteConsumer:
-    """See ``topics.log.Consumer``. One live member of a group owns every matching partition, the others stand by.
+    """See ``topics.log.Consumer``. One live member of a group owns every matching partition; the others stand by.
 
-    A member that stands by takes over about 3 s after the owner died, at once when it closed.
+    A member that stands by takes over at once when the owner closes, and about 3 s after the owner has died.
     """
 
     def __init__(self, open_file: Callable[[], LogFile], group: str, *, pattern: str, rebalance: Rebalance) -> None:
@@ -36,7 +36,7 @@ class SqliteConsumer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._file: LogFile | None = None
         self._member: Member | None = None
-        self._epoch: int | None = None  # of the assignment that the owner was told, not the one that the thread holds
+        self._epoch: int | None = None  # the epoch that ``assigned`` was called with; the thread may be further
         self._told: dict[Partition, int] = {}
         self._failure: WritebackError | None = None
         self._waiting = False
@@ -50,10 +50,10 @@ class SqliteConsumer:
 
     async def poll(self, timeout: float) -> list[Record]:
         deadline = monotonic() + timeout
-        await asyncio.sleep(0)  # a backlog must not keep the loop from everything else
+        await asyncio.sleep(0)  # let other tasks run, however many records wait
         while True:
             self._news.clear()
-            self._waiting = True  # before the shelf is looked at: what comes after that rings
+            self._waiting = True  # set before looking, so that records which come later wake us
             records = self._take()
             if records or self._closed:
                 self._waiting = False
@@ -100,7 +100,7 @@ class SqliteConsumer:
 
     @property
     def joined(self) -> bool:
-        """Standing by is being a member."""
+        """A member that stands by counts as joined."""
         return self._member is not None and not self._closed
 
     async def close(self) -> None:
@@ -131,7 +131,7 @@ class SqliteConsumer:
             try:
                 await self._write_commits(dict(commits), self._epoch)
             except (CommitFenced, LogReplaced):
-                self._told.clear()  # somebody else has them already, and with them the right to commit, or nobody has
+                self._told.clear()  # another owner commits for them now, or the file is gone
 
     async def _release(self, file: LogFile, epoch: int) -> None:
         def release(connection: Connection) -> None:
@@ -162,7 +162,7 @@ class SqliteConsumer:
         await asyncio.wrap_future(self._file.writer.submit(write))
 
     def _take(self) -> list[Record]:
-        """What is there to hand out; the owner hears of changes first."""
+        """The records that were read ahead; changes of the assignment are told first."""
         while True:
             taken = self._read_ahead.take() if self._is_ours() else self._read_ahead.take_news()
             if isinstance(taken, Assigned):
@@ -183,7 +183,7 @@ class SqliteConsumer:
             self._rebalance.lost(partitions)
 
     def _is_ours(self) -> bool:
-        """False after this process was frozen for so long that somebody else may own the group: the thread looks."""
+        """False after a freeze of this process, when another member may own the group, until the thread has checked."""
         return self._member is not None and monotonic() - self._member.checked < lease.TAKEOVER_SECONDS
 
     def _poke(self) -> None:
@@ -199,5 +199,5 @@ class SqliteConsumer:
             self._waiting = False
             try:
                 self._loop.call_soon_threadsafe(self._news.set)
-            except RuntimeError:  # the loop closed just now: nobody waits any more
+            except RuntimeError:  # the loop has just been closed: nobody waits any more
                 return

@@ -1,4 +1,4 @@
-"""What SQLite says, as what a person can do about it."""
+"""Turns SQLite's errors into ours, which say what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ADVICE = {
 
 
 def name_of(error: DBAPIError) -> str:
-    """SQLite's name of the error without its refinement: SQLITE_IOERR for SQLITE_IOERR_FSYNC."""
+    """SQLite's primary name of the error: SQLITE_IOERR for SQLITE_IOERR_FSYNC."""
     name = getattr(error.orig, "sqlite_errorname", "")
     return "_".join(name.split("_")[:2])
 

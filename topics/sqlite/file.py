@@ -1,4 +1,4 @@
-"""The file of an embedded log as one process uses it: one engine and one writing thread, whoever opens it."""
+"""The file of an embedded log within a process: everybody who opens it shares one engine and one writing thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from topics.sqlite.writer import Writer
 
 
 class LogFile:
-    """Made by ``open_file``. Watchers are set when somebody has written: at once by this process, soon by others."""
+    """Made by ``open_file``. Watchers' events are set after each write: at once for this process, soon for others."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,9 +31,9 @@ class LogFile:
         self.writer = Writer(self.engine, path, self.changed, self.verify)
 
     def verify(self) -> None:
-        """Raises ``LogReplaced`` when the path leads to another file by now, or to none.
+        """Raises ``LogReplaced`` when the path leads to another file now, or to none.
 
-        SQLite goes on with a file that is deleted: what it acknowledges then is nowhere.
+        SQLite would go on with a deleted file, and acknowledge writes that are lost.
         """
         now = _identity(self.path)
         if now == self._identity:
@@ -106,7 +106,7 @@ def release_file(file: LogFile) -> None:
 
 
 def _forget() -> None:
-    """After a fork the child has no threads, and SQLite forbids to use, or close, a connection carried over."""
+    """For the child after a fork: it has no threads, and SQLite forbids using or closing the parent's connections."""
     global _opening  # noqa: PLW0603 - may have been held by a thread that does not exist here
     _opening = threading.Lock()
     _carried_over.extend(_files.values())

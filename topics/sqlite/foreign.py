@@ -1,4 +1,4 @@
-"""Sees what other processes write into the embedded log: one thread a file, for all of its consumers and readers."""
+"""Notices what other processes write into the embedded log: one thread for a file, shared by consumers and readers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 LOOK_SECONDS = 0.02
-"""How often it looks while something happens, and for ``LIVELY_SECONDS`` after that; else every ``IDLE_SECONDS``."""
+"""Seconds between two looks, up to ``LIVELY_SECONDS`` after the last change; later it is ``IDLE_SECONDS``."""
 IDLE_SECONDS = 0.05
 LIVELY_SECONDS = 5.0
 FAILED_SECONDS = 0.5
 
 
 class ForeignWrites:
-    """``changed`` is called when records came, or topics came or went; also for what this process wrote itself."""
+    """``changed`` is called when there are new records, or new or deleted topics, also by this process itself."""
 
     def __init__(self, engine: Engine, changed: Callable[[], None]) -> None:
         self._engine = engine
@@ -29,7 +29,7 @@ class ForeignWrites:
         self._thread.start()
 
     def stop(self) -> None:
-        """Blocks for one look."""
+        """Blocks until the present look is over."""
         self._stop.set()
         self._thread.join()
 
@@ -38,12 +38,12 @@ class ForeignWrites:
             try:
                 with self._engine.connect() as reading:
                     self._look(reading)
-            except DBAPIError:  # consumers meet the same error, and say so
+            except DBAPIError:  # not reported here: consumers get the same error, and report it
                 self._changed()
                 self._stop.wait(FAILED_SECONDS)
 
     def _look(self, reading: Connection) -> None:
-        """Until it is stopped. The version of the file says that anybody wrote, often only that a consumer lives."""
+        """Look until stopped. A new version of the file may be a mere heartbeat, so it is checked what has changed."""
         driver: Any = reading.connection.driver_connection
         version, state, lively_until = -1, None, 0.0
         while not self._stop.wait(LOOK_SECONDS if monotonic() < lively_until else IDLE_SECONDS):
@@ -58,7 +58,7 @@ class ForeignWrites:
 
 
 def _version(driver: Any) -> int:
-    """Asked so often that it goes to the driver directly."""
+    """The file's version, asked of the driver directly, because it is asked so often."""
     try:
         return int(driver.execute("PRAGMA data_version").fetchone()[0])
     except sqlite3.Error as error:

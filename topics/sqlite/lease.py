@@ -1,7 +1,7 @@
-"""Who owns a group: a row with an epoch and a counter that the owner bumps.
+"""The lease of a group: a row with an epoch, and a counter that the owner increments.
 
-A watcher times the counter with its own monotonic clock, so that no clock jump moves anything, and takes the row over
-when it stood still for ``TAKEOVER_SECONDS``. The epoch rises with every owner; a commit is refused under an old one.
+A watcher measures with its own monotonic clock how long the counter has stood still, and takes the lease over after
+``TAKEOVER_SECONDS``. The epoch rises with every owner, and a commit under an old epoch is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read(connection: Connection, group: str) -> Lease | None:
 
 
 def take(connection: Connection, group: str, owner: str, seen: Lease | None) -> int | None:
-    """The new epoch, or None when the row is not as it was seen any more: somebody else was faster, or lives."""
+    """The new epoch; None when the row has changed since it was seen: somebody was faster, or the owner is alive."""
     if read(connection, group) != seen:
         return None
     epoch = seen.epoch + 1 if seen is not None else 1
@@ -35,7 +35,7 @@ def take(connection: Connection, group: str, owner: str, seen: Lease | None) -> 
 
 
 def beat(connection: Connection, group: str, epoch: int) -> bool:
-    """Bump the counter; whether the group is still ours."""
+    """Increment the counter. Returns whether the group is still ours."""
     result = connection.exec_driver_sql(
         "UPDATE leases SET beats = beats + 1 WHERE group_name = ? AND epoch = ? AND owner IS NOT NULL", (group, epoch)
     )
@@ -48,12 +48,12 @@ def holds(connection: Connection, group: str, epoch: int) -> bool:
 
 
 def release(connection: Connection, group: str, epoch: int) -> None:
-    """Leave in good order: the next one need not wait."""
+    """Give the lease up, so that the next owner need not wait."""
     connection.exec_driver_sql("UPDATE leases SET owner = NULL WHERE group_name = ? AND epoch = ?", (group, epoch))
 
 
 class Watch:
-    """Times a lease that somebody else holds; told the time, by a clock that only this process reads."""
+    """Measures how long another's lease has stood still. It is told the time of this process's monotonic clock."""
 
     def __init__(self) -> None:
         self._seen: Lease | None = None

@@ -16,7 +16,7 @@ NETWORK = {
     *("gpfs", "ncpfs", "davfs", "coda", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone"),
     *("fuse.gcsfuse", "fuse.davfs2", "fuse.goofys", "fuse.blobfuse", "fuse.blobfuse2", "fuse.mount-s3", "fuse.juicefs"),
 }
-"""File systems without shared memory and reliable locks between machines, which SQLite's WAL stands on."""
+"""File systems without shared memory and reliable locks between machines, which SQLite's WAL needs."""
 
 MOUNTS = Path("/proc/mounts")
 
@@ -51,6 +51,8 @@ def filesystem_of(path: Path, mounts: str) -> str:
         if len(fields) < 3:
             continue
         mount = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[1]))
-        if path.is_relative_to(mount) and len(mount.parts) >= best:  # the last of equals is the one on top
+        if (
+            path.is_relative_to(mount) and len(mount.parts) >= best
+        ):  # of several mounts at one path the last is in effect
             best, kind = len(mount.parts), fields[2]
     return kind

@@ -2,13 +2,13 @@
 
     location   where the file may lie            writer      one thread that writes: group commit
     schema     its tables                        producer    sends
-    space      given back to the disk
+    space      gives free space back to the disk
     records    rows of records                   consumer    the asyncio side of a group's member
     file       the file, shared by a process     member      its thread; read_ahead: what it has read ahead
     errors     SQLite's errors, explained        lease       who owns a group
     reader     reads without a group
 
-Any number of processes may produce. Of a group one live consumer owns all partitions; others stand by.
+Any number of processes may produce. In a group, one live consumer owns all partitions, and the others stand by.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _make_topic(connection: Connection, spec: TopicSpec) -> None:
 
 
 def _delete_topic(connection: Connection, name: str) -> bool:
-    """The topic is gone at once; its records go a slice at a time, after a crash too."""
+    """Delete the topic at once. Its records are deleted later, a slice at a time, also after a crash."""
     topic = connection.exec_driver_sql("SELECT id FROM topics WHERE name = ?", (name,)).scalar()
     if topic is None:
         return False

@@ -1,4 +1,4 @@
-"""The thread of a consumer: holds the group's lease, sees new topics, and reads ahead (``read_ahead.py``)."""
+"""The thread of a consumer: it holds the group's lease, notices new topics, and reads ahead (``read_ahead.py``)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from topics.sqlite.records import BrokenRecord, read_records
 from topics.sqlite.schema import begin, connect_to_write
 
 STANDBY_SECONDS = 0.05
-"""How often a consumer that stands by looks at the lease."""
+"""Seconds between two looks at the lease, for a consumer that stands by."""
 TOPICS_SECONDS = 0.25
 READ_RECORDS = 500
 BUSY_IS_NEWS_SECONDS = 10.0
@@ -33,7 +33,7 @@ _log = logger()
 
 
 class Member:
-    """One thread; what it finds goes to the shelf, what it cannot do to ``failed``."""
+    """Runs one thread. Records go to ``read_ahead``, errors to ``failed``."""
 
     def __init__(
         self, file: LogFile, group: str, pattern: str, read_ahead: ReadAhead, failed: Callable[[WritebackError], None]
@@ -48,7 +48,7 @@ class Member:
         self._owner = f"{os.getpid()}-{uuid4().hex}"
         self._watch = lease.Watch()
         self._epoch: int | None = None
-        self._waits_for: str | None = None  # the owner that was told of
+        self._waits_for: str | None = None  # the owner that was logged last
         self._stopping = False
         self._next_topics = 0.0
         self._topics_stale = False
@@ -60,7 +60,7 @@ class Member:
 
     @property
     def epoch(self) -> int | None:
-        """The lease's, while it is ours."""
+        """The lease's epoch; None while the lease is not ours."""
         return self._epoch
 
     def start(self) -> None:
@@ -68,7 +68,7 @@ class Member:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for it; blocks for one turn of it."""
+        """End the thread; blocks until its present turn is over."""
         self._stopping = True
         self.wake.set()
         self._thread.join()
@@ -79,7 +79,9 @@ class Member:
             try:
                 with (
                     self._file.engine.connect() as reading,
-                    connect_to_write(self._file.engine, durable=False) as beating,  # a lost beat costs nothing
+                    connect_to_write(
+                        self._file.engine, durable=False
+                    ) as beating,  # a heartbeat that a power cut loses does no harm
                 ):
                     self._turns(reading, beating)
             except LogReplaced as error:
@@ -103,16 +105,16 @@ class Member:
             self._busy_since = None
 
     def _idle(self) -> float:
-        """Seconds until there is something to do without news: a beat, or topics that were not to be read again yet."""
+        """Seconds until something is due without being woken: a heartbeat, or a postponed look at the topics."""
         if self._epoch is None:
             return STANDBY_SECONDS
         due = self.checked + lease.BEAT_SECONDS
         return max(0.0, (min(due, self._next_topics) if self._topics_stale else due) - monotonic())
 
     def _turn(self, reading: Connection, beating: Connection) -> bool:
-        """Whether there is more to do at once."""
+        """Do what is due. Returns whether there is more to do at once."""
         woken = self.wake.is_set()
-        self.wake.clear()  # before looking: what comes later wakes us again
+        self.wake.clear()  # cleared before looking, so that what comes later wakes us again
         if self._epoch is None:
             return self._try_to_own(reading, beating)
         if monotonic() - self.checked >= lease.BEAT_SECONDS and not self._beat(beating):
@@ -143,7 +145,7 @@ class Member:
         return True
 
     def _stand_by(self, seen: lease.Lease | None) -> None:
-        """Say whose turn it is, whenever that changes."""
+        """Log who owns the group, whenever that changes."""
         owner = seen.owner if seen is not None else None
         if owner is not None and owner != self._waits_for:
             self._waits_for = owner
@@ -169,7 +171,7 @@ class Member:
         return False
 
     def _see_topics(self, reading: Connection) -> None:
-        """Take the partitions of new topics, and lose those of deleted ones."""
+        """Assign the partitions of new topics, and drop those of deleted ones."""
         assert self._epoch is not None
         self._next_topics, self._topics_stale = monotonic() + TOPICS_SECONDS, False
         rows = reading.exec_driver_sql(
@@ -197,7 +199,7 @@ class Member:
     def _read_batch(self, reading: Connection) -> bool:
         places = [place for place in self._read_ahead.places() if place.wanted]
         if not places or not self._read_ahead.has_room():
-            return False  # whoever makes room wakes us
+            return False  # the consumer wakes us when it has made room
         self._see_ends(reading)
         more = False
         for place in places:
@@ -206,7 +208,7 @@ class Member:
         return more
 
     def _see_ends(self, reading: Connection) -> None:
-        """Only what changed since the last look, so that a thousand idle topics cost nothing."""
+        """Read only the end offsets that changed since the last look, so that a thousand idle topics cost nothing."""
         rows = reading.exec_driver_sql(
             "SELECT id, next, changed FROM partitions WHERE changed > ?", (self._seen_change,)
         ).all()
@@ -226,12 +228,12 @@ class Member:
             self._hold(place, turn, broken)
         elif row is not None and not row[0] <= position <= row[1]:
             self._hold(place, turn, Unreadable(place.partition, position, f"{_gone(position)}, the first is {row[0]}"))
-        elif records:  # `first` says that it is there: the file was damaged, or somebody else deleted in it
+        elif records:  # missing although `first` is below it: the file is damaged, or was edited
             self._hold(place, turn, Unreadable(place.partition, position, _gone(position), records[0].offset))
         return False
 
     def _fetch(self, reading: Connection, place: Place, position: int) -> tuple[list[Record], Unreadable | None]:
-        """What is there; and what stands behind it that is no record."""
+        """The next records, and the unreadable one that follows them, if any."""
         try:
             records, broken = read_records(reading, place.id, place.partition, position, READ_RECORDS), None
         except BrokenRecord as error:
@@ -244,7 +246,7 @@ class Member:
             _log.error("log.partition_held", partition=str(found.partition), group=self._group, reason=found.reason)
 
     def _report(self, error: DBAPIError) -> None:
-        """A lock that is held for a while is no news; anything else is, at once."""
+        """Report an error at once, but a lock held by somebody else only when it lasts."""
         if is_busy(error):
             self._busy_since = self._busy_since or monotonic()
             if monotonic() - self._busy_since < BUSY_IS_NEWS_SECONDS:

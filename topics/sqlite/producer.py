@@ -1,4 +1,4 @@
-"""A producer on the embedded log; the writing is done by ``topics/sqlite/writer.py``."""
+"""A producer of the embedded log; ``topics/sqlite/writer.py`` does the writing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SqliteProducer:
         return future
 
     def send_all(self, topic: str, contents: Sequence[Content]) -> Future[Failures]:
-        """The writer commits what waits in one transaction as it is: this is ``send``, with one future for all."""
+        """Like ``send`` for each, with one future for all. The writer groups them into transactions anyway."""
         if self._closed:
             raise LogUnavailable("this producer is closed")
         together = _Together(len(contents))
@@ -86,7 +86,7 @@ class SqliteProducer:
 
 
 class _Together(Future[Failures]):
-    """Resolves with the last of so many records."""
+    """Resolves when the last of ``count`` records has its answer."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -113,4 +113,4 @@ class _Together(Future[Failures]):
 
 
 def _nothing(_: Connection) -> None:
-    """What is done last."""
+    """A job that does nothing: when it is done, so is everything before it."""

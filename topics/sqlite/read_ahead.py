@@ -1,7 +1,7 @@
-"""What a consumer has read ahead: between the thread that reads the file and the loop that handles records.
+"""The buffer of records read ahead, between the thread that reads the file and the loop that handles records.
 
-Everything here is quick and under one lock. A pause, a seek or a loss drops what was read ahead and moves the position
-back to the first record that was not handed out, so nothing is skipped, repeated, or handed out after it was unwanted.
+Everything here is quick, and under one lock. A pause, a seek or a loss drops the buffered records and moves the
+position back to the first that was not handed out. So none is skipped or repeated, or handed out when it must not be.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ class Lost:
 
 @dataclass(slots=True)
 class Place:
-    """A partition of ours: ``position`` is the next offset to read; what is read under another ``turn`` is void."""
+    """A partition of ours. ``position``: the next offset to read.
+
+    ``turn`` counts how often the buffer was dropped: records whose reading began before that are not taken.
+    """
 
     id: int
     partition: Partition
@@ -48,7 +51,7 @@ class Place:
 
 
 class ReadAhead:
-    """``filled`` is called, from any thread, when there is something new to take; ``drained`` when there is room."""
+    """``filled`` is called, in any thread, when there is something to take; ``drained``, when there is room again."""
 
     def __init__(self, filled: Callable[[], None], drained: Callable[[], None]) -> None:
         self._lock = threading.Lock()
@@ -84,12 +87,12 @@ class ReadAhead:
         return self._records < READ_AHEAD_RECORDS and self._bytes < READ_AHEAD_BYTES
 
     def begin_read(self, place: Place) -> tuple[int, int]:
-        """The position to read from, and the turn under which to hand it in."""
+        """The position to read from, and the present ``turn``, to be passed to ``hand_in``."""
         with self._lock:
             return place.position, place.turn
 
     def hand_in(self, place: Place, turn: int, records: Sequence[Record]) -> bool:
-        """Put what was read on the shelf, unless it became void meanwhile; whether it was taken."""
+        """Buffer what was read, unless the buffer was dropped meanwhile. Returns whether it was taken."""
         with self._lock:
             if place.turn != turn or not place.wanted or not records:
                 return False
@@ -103,7 +106,7 @@ class ReadAhead:
         return True
 
     def hold(self, place: Place, turn: int, found: Unreadable) -> bool:
-        """Read nothing more of it until a seek; whether that was not overtaken by one."""
+        """Stop reading it until a seek. False when its buffer was dropped meanwhile, or it is held already."""
         with self._lock:
             if place.turn != turn or place.held:
                 return False
@@ -115,7 +118,7 @@ class ReadAhead:
     # the loop's side
 
     def take(self) -> Assigned | Lost | Unreadable | list[Record]:
-        """The next news, which come before records; else the records that are there, round the partitions."""
+        """The next change of the assignment, if there is one; else buffered records, of the partitions in turn."""
         with self._lock:
             if self._news:
                 return self._news.popleft()
@@ -137,7 +140,7 @@ class ReadAhead:
         return taken
 
     def take_news(self) -> Assigned | Lost | Unreadable | list[Record]:
-        """Only what must be told, no records."""
+        """The next change of the assignment, never records."""
         with self._lock:
             return self._news.popleft() if self._news else []
 
@@ -183,7 +186,7 @@ class ReadAhead:
         if not place.ahead:
             return
         place.position = place.ahead[0].offset
-        place.held = False  # what holds it lies behind these, and is found again
+        place.held = False  # the unreadable record follows these records, and will be found again
         self._records -= len(place.ahead)
         self._bytes -= sum(record.size for record in place.ahead)
         place.ahead.clear()

@@ -18,12 +18,12 @@ from topics.sqlite.records import BrokenRecord, find_partition, read_records
 log = logger()
 
 IDLE_SECONDS = 0.5
-"""Between two looks without news; whoever watches the file brings the news."""
+"""Seconds between two looks when no change of the file was noticed (``foreign.py``)."""
 READ_RECORDS = 500
 
 
 class SqliteReader:
-    """See ``topics.log.Reader``. What was deleted meanwhile is left out."""
+    """See ``topics.log.Reader``. Records that were deleted meanwhile are left out."""
 
     def __init__(self, file: LogFile, starts: Mapping[Partition, int], *, strict: bool) -> None:
         self._file = file
@@ -76,7 +76,7 @@ class SqliteReader:
         if broken is not None and self._strict and not records:
             raise UnreadableRecords(broken)
         for record in records:
-            # re-inserted, so that the next read begins with those that were not looked at
+            # moved to the end, so that the next read begins with partitions that were not read now
             self._positions.pop(record.partition, None)
             self._positions[record.partition] = record.offset + 1
         if broken is not None and not self._strict:
@@ -85,7 +85,7 @@ class SqliteReader:
         return records
 
     def _pass_deleted(self) -> None:
-        """Nothing came: where records were deleted the next one is behind them."""
+        """After an empty read, move on past records that were deleted."""
         try:
             for partition, position in self._positions.items():
                 found = find_partition(self._connection, partition)

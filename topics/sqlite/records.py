@@ -16,11 +16,11 @@ from topics.log import Headers, Partition, Position, Record, Unreadable, Unreada
 from topics.sqlite.schema import OFFSET_BITS, OFFSET_MASK
 
 READ_BYTES = 8 * 1_048_576
-"""A read stops behind the record with which it passes this."""
+"""A read ends with the record that exceeds this."""
 _ROWS_AT_ONCE = 32
 _DELETE_AT_ONCE = 5_000
 _DELETE_BYTES = 4 * 1_048_576
-"""What one transaction deletes: records, and about so many bytes of them, so that nobody waits long for the lock."""
+"""One transaction deletes at most this many records, and about this many bytes: nobody waits long for the lock."""
 
 _NAMES_AT_ONCE = 500
 _LENGTHS = struct.Struct("<II")
@@ -51,7 +51,7 @@ def unpack_headers(packed: bytes | None) -> Headers:
 
 
 class BrokenRecord(UnreadableRecords):
-    """``before``: those that could be read."""
+    """``before``: the records before it, which could be read."""
 
     def __init__(self, before: list[Record], found: Unreadable) -> None:
         super().__init__(found)
@@ -60,7 +60,7 @@ class BrokenRecord(UnreadableRecords):
 
 @dataclass(slots=True)
 class Append:
-    """A record on its way; ``partition`` None: chosen by the key."""
+    """A record to be appended. ``partition``: None when the key decides."""
 
     topic: str
     partition: int | None
@@ -89,13 +89,13 @@ class _Topic:
 
 
 class Appender:
-    """Appends inside the transaction of its caller. Remembers whose turn it is without a key."""
+    """Appends within the caller's transaction. Records without a key go to a topic's partitions in turn."""
 
     def __init__(self) -> None:
         self._turn = 0
 
     def append(self, connection: Connection, appends: Sequence[Append]) -> list[Position | LogError]:
-        """Where each landed, or why the log will never take it; the order of the list is the order of the partition."""
+        """The position of each record, or why the log will never take it. Their order is kept in each partition."""
         topics = _load_topics(connection, {append.topic for append in appends})
         rows: list[tuple[int, int, bytes | None, bytes | None, bytes | None]] = []
         outcomes = [self._place(topics.get(append.topic), append, rows) for append in appends]
@@ -175,7 +175,7 @@ def read_records(
 
 
 def offset_at(connection: Connection, partition_id: int, first: int, end: int, timestamp_ms: int) -> int:
-    """The first offset whose record is not older; ``end`` where there is none. Looks at one after the other."""
+    """The first offset whose record is not older; ``end`` when there is none. It looks at each record in turn."""
     low = partition_id << OFFSET_BITS
     found = connection.exec_driver_sql(
         "SELECT id FROM records WHERE id >= ? AND id < ? AND timestamp_ms >= ? ORDER BY id LIMIT 1",
@@ -185,7 +185,7 @@ def offset_at(connection: Connection, partition_id: int, first: int, end: int, t
 
 
 def delete_below(connection: Connection, partition_id: int, offset: int) -> bool:
-    """Delete a slice of the oldest records below an offset; whether there may be more."""
+    """Delete a slice of the oldest records below an offset. Returns whether there may be more."""
     low = partition_id << OFFSET_BITS
     last, more = _slice(connection, low, low + offset)
     if last is not None:
@@ -199,7 +199,7 @@ def delete_below(connection: Connection, partition_id: int, offset: int) -> bool
 
 
 def _slice(connection: Connection, low: int, below: int) -> tuple[int | None, bool]:
-    """The last id to delete now, None when there is none, and whether there are more behind it."""
+    """The last id to delete now (None when there is none), and whether more follow."""
     last, room = None, _DELETE_BYTES
     for row_id, size in connection.exec_driver_sql(
         "SELECT id, coalesce(length(key), 0) + coalesce(length(value), 0) + coalesce(length(headers), 0)"
@@ -213,7 +213,10 @@ def _slice(connection: Connection, low: int, below: int) -> tuple[int | None, bo
 
 
 def delete_expired(connection: Connection, now_ms: int) -> bool:
-    """Delete a slice of what is older than its topic keeps; whether there may be more. Cheap when nothing is due."""
+    """Delete a slice of the records that are past their topic's retention. Returns whether there may be more.
+
+    Cheap when nothing is due.
+    """
     kept = connection.exec_driver_sql(
         "SELECT p.id, p.first, t.retention_ms FROM partitions p JOIN topics t ON t.id = p.topic_id"
         " WHERE t.retention_ms >= 0 AND p.first < p.next"
@@ -227,7 +230,7 @@ def delete_expired(connection: Connection, now_ms: int) -> bool:
 
 
 def _expired_until(connection: Connection, partition_id: int, first: int, before_ms: int) -> int:
-    """The offset behind the expired ones at the start of a partition; at most a slice on."""
+    """The offset after the expired records at the start of a partition, at most a slice further."""
     low = partition_id << OFFSET_BITS
     until = first
     for row_id, timestamp_ms in connection.exec_driver_sql(
@@ -241,7 +244,7 @@ def _expired_until(connection: Connection, partition_id: int, first: int, before
 
 
 def delete_leftovers(connection: Connection) -> bool:
-    """Delete a slice of the records of deleted topics; whether there may be more."""
+    """Delete a slice of the records of deleted topics. Returns whether there may be more."""
     row = connection.exec_driver_sql("SELECT partition_id FROM leftovers LIMIT 1").first()
     if row is None:
         return False

@@ -1,4 +1,4 @@
-"""The tables of the embedded log, and how a connection to them is made.
+"""The tables of the embedded log, and the connections to them.
 
 The id of a record is ``partition id << 40 | offset``: one B-tree that holds every partition in order, so that a read is
 a range scan and nothing needs a second index. Ids of partitions are never used twice.
@@ -35,7 +35,7 @@ from topics.sqlite import versions
 from topics.sqlite.errors import explain, is_busy
 
 APPLICATION_ID = 0x57424C47
-"""``WBLG``: what ``file`` and we recognise a log by."""
+"""``WBLG``: by it we, and the tool ``file``, recognise a log."""
 
 OFFSET_BITS = 40
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
@@ -68,7 +68,7 @@ partitions = Table(
     sqlite_autoincrement=True,
 )
 changes = Table("changes", metadata, Column("last", BigInteger, nullable=False))
-"""One row: the highest ``partitions.changed`` ever; a deleted topic must not take it back."""
+"""One row: the highest ``partitions.changed`` ever, which must not sink when a topic is deleted."""
 
 records = Table(
     "records",
@@ -94,7 +94,7 @@ leases = Table(
     Column("group_name", Text, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("beats", BigInteger, nullable=False),
-    Column("owner", Text),  # NULL: left in good order, free for the next
+    Column("owner", Text),  # NULL: released, free for the next
     sqlite_with_rowid=False,
 )
 leftovers = Table(
@@ -105,7 +105,7 @@ leftovers = Table(
 
 
 def make_engine(path: Path) -> Engine:
-    """An engine whose transactions begin when ``begin`` says so, not when the driver guesses."""
+    """An engine whose transactions begin with ``begin``, not when the driver chooses to."""
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"isolation_level": None, "check_same_thread": False, "timeout": 5.0},
@@ -121,7 +121,7 @@ def make_engine(path: Path) -> Engine:
 
 
 def begin(connection: Connection, seconds: float = BUSY_SECONDS) -> None:
-    """Take the write lock now, asking often: SQLite's own wait backs off to 100 ms and starves beside a busy writer."""
+    """Take the write lock now. Asks often: SQLite's own wait backs off to 100 ms, and a busy writer starves it."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -136,7 +136,7 @@ def begin(connection: Connection, seconds: float = BUSY_SECONDS) -> None:
 
 
 def empty_wal(connection: Connection, seconds: float) -> None:
-    """Move the WAL into the database and start it over; asks often, like ``begin``, and gives up when time is up."""
+    """Move the WAL into the database and start it over. Asks often, like ``begin``; gives up when the time is up."""
     deadline = time.monotonic() + seconds
     while connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar() and time.monotonic() < deadline:
         connection.rollback()
@@ -145,9 +145,9 @@ def empty_wal(connection: Connection, seconds: float) -> None:
 
 
 def connect_to_write(engine: Engine, *, durable: bool = True) -> Connection:
-    """A connection of its own, outside the pool, for ``begin``, which does the waiting.
+    """A connection outside the pool, for ``begin``, which waits for the lock itself.
 
-    ``durable=False``: its commits survive kill -9 but not a power cut, and cost no fsync.
+    ``durable=False``: commits cost no fsync; they survive kill -9, but not a power cut.
     """
     connection = engine.connect()
     connection.detach()
@@ -159,9 +159,9 @@ def connect_to_write(engine: Engine, *, durable: bool = True) -> Connection:
 
 
 def prepare(engine: Engine, path: Path) -> None:
-    """Make the file a log, or make sure that it is one of ours, as this release has it. Safe in several processes.
+    """Make the file a log, or check that it is one, and bring it up to date. Several processes may do this at once.
 
-    Raises ``SettingsError`` for a foreign file or a newer release's, ``LogUnavailable`` when it does not open.
+    Raises ``SettingsError`` for another program's file or a newer release's, ``LogUnavailable`` when it does not open.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,9 @@ def prepare(engine: Engine, path: Path) -> None:
 
 def _create(connection: Connection, path: Path) -> None:
     if not _pragma(connection, "schema_version"):
-        connection.exec_driver_sql("PRAGMA auto_vacuum=INCREMENTAL")  # before there is a table; see space.py
+        connection.exec_driver_sql(
+            "PRAGMA auto_vacuum=INCREMENTAL"
+        )  # only possible before there is a table; see space.py
     connection.rollback()
     begin(connection)
     if _pragma(connection, "application_id") != APPLICATION_ID:
@@ -197,7 +199,7 @@ def _bring_up_to_date(connection: Connection, path: Path) -> None:
         return
     connection.rollback()
     begin(connection)
-    versions.upgrade(connection, _version(connection, path))  # asked again: another process may have been quicker
+    versions.upgrade(connection, _version(connection, path))  # read again: another process may have been quicker
     connection.exec_driver_sql(f"PRAGMA user_version={versions.latest()}")
     connection.commit()
 
@@ -217,7 +219,7 @@ def _version(connection: Connection, path: Path) -> int:
 
 
 def _use_wal(connection: Connection, path: Path) -> None:
-    """WAL is kept in the file; the switch needs a moment without other connections."""
+    """Switch the file to WAL, for good; the switch needs a moment without other connections."""
     deadline = time.monotonic() + BUSY_SECONDS
     mode = ""
     while mode != "wal" and time.monotonic() < deadline:

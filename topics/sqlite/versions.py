@@ -1,7 +1,7 @@
 """The versions of the embedded log's file, and the steps that lead from each to the next.
 
-To change a table: change it in ``topics/sqlite/schema.py``, which makes new files, and append here the step that brings
-an older file to the same. A process of an older release may have the file open meanwhile, so a step only adds.
+To change a table, change it in ``topics/sqlite/schema.py`` for new files, and append here the step that changes an
+older file in the same way. A process of an older release may have the file open meanwhile, so a step may only add.
 """
 
 from __future__ import annotations

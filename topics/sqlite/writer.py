@@ -1,7 +1,7 @@
-"""One thread that writes: what all threads of a process want written goes many a transaction (group commit).
+"""One thread that writes for all threads of a process, many records in a transaction (group commit).
 
-While one transaction waits for the disk the next one fills up, so the rate does not hang on the disk's latency. The
-thread also deletes, once a minute, what is older than its topic keeps, and gives the space back.
+While one transaction waits for the disk, the next one fills up, so the rate does not depend on the disk's latency. Once
+a minute the thread also deletes the records that are past their topic's retention, and gives the space back.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WAL_SECONDS = 1.0
 
 
 class _Job:
-    """Something to do in the transaction, besides appending."""
+    """Something other than an append that is done in the transaction."""
 
     __slots__ = ("future", "run", "size")
 
@@ -50,7 +50,7 @@ class _Job:
 
 
 class Writer:
-    """``changed`` is called after every transaction, ``verify`` before: what it raises fails what was to be written."""
+    """``verify`` is called before every transaction, which fails with what it raises; ``changed`` after it."""
 
     def __init__(self, engine: Engine, path: Path, changed: Callable[[], None], verify: Callable[[], None]) -> None:
         self._engine = engine
@@ -70,16 +70,16 @@ class Writer:
         self._thread: threading.Thread | None = None
 
     def append(self, append: Append) -> None:
-        """Blocks while the buffer is full; ``LogUnavailable`` after ``BUFFER_SECONDS`` of that, or when closed."""
+        """Blocks while the buffer is full. Raises ``LogUnavailable`` after ``BUFFER_SECONDS``, or when closed."""
         with self._lock:
             if self._bytes >= BUFFER_BYTES or len(self._queue) >= BUFFER_RECORDS:
                 self._wait_for_room()
             self._put(append)
 
     def submit(self, run: Callable[[Connection], T]) -> Future[T]:
-        """Run a function in a transaction; what it returns or raises is the future's once that is durable.
+        """Run a function in a transaction. The future has its result, or its error, once the transaction is durable.
 
-        A function that raises ``WritebackError`` does so before it writes: the transaction is shared with others.
+        The transaction is shared with others, so a function may raise ``WritebackError`` only before it writes.
         """
         job = _Job(run)
         with self._lock:
@@ -110,7 +110,7 @@ class Writer:
             return self._closing or (self._bytes < BUFFER_BYTES and len(self._queue) < BUFFER_RECORDS)
 
         if threading.current_thread() is self._thread:
-            return  # a callback that sends: the only thread that makes room must not wait for it
+            return  # called by a future's callback: the writer itself must not wait for room
         if not self._drained.wait_for(room, BUFFER_SECONDS):
             raise LogUnavailable(f"the log {self._path} took nothing for {BUFFER_SECONDS:.0f} s and the buffer is full")
 
@@ -125,7 +125,7 @@ class Writer:
             self._connection.close()
 
     def _next(self, until: float) -> list[Append | _Job] | None:
-        """What to write next; an empty list when it is time for housekeeping, None at the end."""
+        """The next items to write; an empty list when it is time for housekeeping, None at the end."""
         with self._lock:
             while not self._queue:
                 if self._closing:
@@ -185,7 +185,7 @@ class Writer:
             outcomes += zip((append.future for append in run), positions, strict=True)
 
     def _fail(self, batch: list[Append | _Job], error: BaseException) -> None:
-        """Fail these and all that are queued: a later send of a key must not land before a failed one is sent again."""
+        """Fail these items and all that are queued, so that no later record of a key overtakes one that failed."""
         with self._lock:
             behind = [item for item in self._queue if item.future.set_running_or_notify_cancel()]
             self._queue.clear()
@@ -195,23 +195,23 @@ class Writer:
             item.future.set_exception(error)
 
     def _restrain_wal(self, connection: Connection) -> None:
-        """Several processes that never pause keep SQLite from starting its WAL over: it would grow for ever."""
+        """Empty the WAL when it is large: with several busy processes, SQLite never finds a moment to start it over."""
         self._next_look = time.monotonic() + WAL_SECONDS
         try:
             if self._wal.stat().st_size >= WAL_BYTES:
                 empty_wal(connection, WAL_SECONDS)
-        except (OSError, DBAPIError):  # an attempt: a disk that fails is reported by the next transaction
+        except (OSError, DBAPIError):  # if the disk fails, the next transaction reports it
             self._roll_back()
 
     def _roll_back(self) -> None:
-        """By closing: whatever the error was, the next transaction starts from a sound connection."""
+        """Roll back by closing the connection: whatever the error was, the next transaction has a sound one."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             with contextlib.suppress(DBAPIError):
                 connection.close()
 
     def _keep_house(self) -> bool:
-        """Delete or give back a slice of what is due; whether there is more. What fails is tried again."""
+        """Delete a slice of what is due, or give one back. Returns whether there is more; a failure is tried again."""
         try:
             connection = self._begin()
             now_ms = int(time.time() * 1_000)  # noqa: TID251 - the age of records on the disk
