@@ -18,8 +18,7 @@ from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from connectors.engine.manifest import Manifest
-    from connectors.engine.runner.calls import Prepared
-    from connectors.engine.runner.rehearsal import Rehearsed
+    from connectors.engine.runner.rehearsal import Asked, Rehearsed
     from topics.event.event import Event
 
 READS = ("get", "list", "findone")
@@ -53,7 +52,8 @@ def try_(
       writeback connectors try hubspot findone contact '{"email": "john@acme.com"}'
 
     FILE is a manifest, or the name of a connection or a connector. FIELDS is a JSON object; several are one batch.
-    Without FIELDS the manifest's example is taken, and without an operation each of them is shown.
+    Without FIELDS the manifest's example is taken, and without an operation each of them is shown. Where the SaaS is
+    asked something first, an answer is made up, with names in brackets, and shown below the question.
     """  # noqa: D301 - click's own mark, a real backspace
     manifest, own = _manifest_of(context, file)
     rehearsed = _rehearsed(manifest, {**own, **settings_of(settings, manifest)})
@@ -129,8 +129,8 @@ def _record(text: str) -> dict[str, Any]:
 
 def _requests(
     rehearsed: Rehearsed, operation: str, object_name: str, records: list[dict[str, Any]]
-) -> tuple[list[Prepared], str]:
-    """The requests, and why there is none. Raises ``UnknownFunction``."""
+) -> tuple[list[Asked], str]:
+    """The requests, and why none of them carries the records. Raises ``UnknownFunction``."""
     from connectors.errors import CallFailed  # noqa: PLC0415
     from topics.event.event import Operation  # noqa: PLC0415
 
@@ -142,7 +142,10 @@ def _requests(
     if operation not in set(Operation):
         raise click.BadParameter(f"{operation} is none of {', '.join((*Operation, *READS))}", param_hint="OPERATION")
     requests, verdicts = rehearsed.deliver([_event(rehearsed, operation, object_name, each) for each in records])
-    return requests, "" if requests else "; ".join(dict.fromkeys(str(getattr(one, "reason", "")) for one in verdicts))
+    if requests and requests[-1].answer is None:
+        return requests, ""  # it would be sent: the verdict only says that it was not
+    reasons = [str(getattr(one, "reason", "")) for one in verdicts]
+    return requests, "; ".join(filter(None, dict.fromkeys(reasons)))
 
 
 def _query(operation: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -162,13 +165,15 @@ def _event(rehearsed: Rehearsed, operation: str, object_name: str, fields: dict[
     )
 
 
-def _shown(request: Prepared) -> dict[str, Any]:
+def _shown(asked: Asked) -> dict[str, Any]:
+    request = asked.request
     headers = {name.title(): _readable(value) for name, value in request.headers.items()}
     return {
         "method": request.method,
         "url": unquote(str(request.url)) if "%5B" in str(request.url) else str(request.url),
         "headers": headers,
         "body": _body(request.body),
+        "answer": asked.answer,
     }
 
 
@@ -189,8 +194,6 @@ def _body(content: bytes | None) -> Any:
 
 def _print(one: Mapping[str, Any]) -> None:
     say(f"# {one['operation']} {one['object']}")
-    if one["refused"]:
-        say(f"refused: {one['refused']}\n")
     for request in one["requests"]:
         say(f"{request['method']} {request['url']}")
         for name, value in request["headers"].items():
@@ -198,4 +201,8 @@ def _print(one: Mapping[str, Any]) -> None:
         body = request["body"]
         if body is not None:
             say("\n" + (body if isinstance(body, str) else json.dumps(body, indent=2, ensure_ascii=False)))
+        if request["answer"] is not None:
+            say("\n# suppose it answers " + json.dumps(request["answer"], ensure_ascii=False))
         say("")
+    if one["refused"]:
+        say(f"refused: {one['refused']}\n")

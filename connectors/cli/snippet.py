@@ -123,7 +123,7 @@ def example_of(manifest: Manifest, settings: Mapping[str, Any], operation: str, 
         return {}
     how = next((one for name, one in spec.operations.items() if name == operation), None)
     if how is None:
-        return {"id": AN_ID} if operation == "get" else {}
+        return {"id": spec.example.get("id", AN_ID)} if operation == "get" else {}
     needs = needed(spec, how, unique_of(manifest, settings).get(object_name))
     return _fields(spec, operation, [name for name in needs if name != UNIQUE], _not_for(spec, how))
 
@@ -143,7 +143,8 @@ def _reads(object_name: str, spec: ObjectSpec, variable: str, unique: str | None
     name = json.dumps(object_name)
     for kind, needs in reads(spec).items():
         if kind == "get":
-            yield Snippet(object_name, kind, f"{variable}.get({name}, id={AN_ID})", None)
+            an_id = _literal(spec.example.get("id", AN_ID))
+            yield Snippet(object_name, kind, f"{variable}.get({name}, id={an_id})", None)
         elif kind == "list":
             query = _arguments({field: spec.example.get(field, "...") for field in needs})
             yield Snippet(

@@ -1,13 +1,14 @@
 """The requests that a connector would make, without sending one: for whoever writes a manifest.
 
-No secret is needed. Each stands in the requests as its name in brackets, ``[access_token]``.
+No secret is needed. Each stands in the requests as its name in brackets, ``[access_token]``. A question that has to be
+answered before the next request is answered as the connector says it might be.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from yarl import URL
 
@@ -16,8 +17,10 @@ from connectors.engine.manifest.model import Manifest
 from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.transport.failures import NotSent
+from connectors.engine.transport.reply import Reply
 from connectors.engine.transport.session import Transport
 from connectors.errors import CallFailed
+from topics.event import exact_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,38 +30,55 @@ if TYPE_CHECKING:
 
 
 FETCHED = "[a token that is fetched]"
+MOST: Final = 20
+"""Requests of one rehearsal that are answered."""
+
+
+class Asked(NamedTuple):
+    """``answer``: what a question was taken to be answered with; None: it was not answered."""
+
+    request: Prepared
+    answer: Any
 
 
 class Rehearsal(Transport):
-    """Stands where the sockets are: keeps each request, and answers none."""
+    """Stands where the sockets are: keeps each request, and answers none but ``answer`` does."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[Prepared], Any]) -> None:
         super().__init__()
-        self.requests: list[Prepared] = []
+        self.requests: list[Asked] = []
+        self._answer = answer
 
     async def exchange(
         self, method: str, url: str | URL, headers: Mapping[str, str], body: bytes | None, **_: Any
-    ) -> NoReturn:
-        self.requests.append(Prepared(method, url, dict(headers), body))
-        raise NotSent("nothing is sent in a rehearsal")
+    ) -> Reply:
+        request = Prepared(method, url, dict(headers), body)
+        answer = self._answer(request) if len(self.requests) < MOST else None
+        self.requests.append(Asked(request, answer))
+        if answer is None:
+            raise NotSent("nothing is sent in a rehearsal")
+        return Reply(200, {"content-type": "application/json"}, exact_json.dumps(answer))
 
 
 class Rehearsed:
     """A connector of this class and manifest that sends nothing. Raises ``BadConnection`` for settings that lack."""
 
     def __init__(self, made: type[HttpConnector], manifest: Manifest, settings: Mapping[str, Any]) -> None:
-        self._transport = Rehearsal()
+        self._transport = Rehearsal(lambda asked: self.connector.rehearsed(asked, self._events))
+        self._events: Sequence[Event] = ()
         own, secrets = _stand_ins(manifest, settings)
         self.connector = made(manifest, {**settings, **own}, secrets)
         self.connector.sender.rehearse(self._transport, FETCHED)
 
-    def deliver(self, events: Sequence[Event]) -> tuple[list[Prepared], list[Verdict]]:
+    def deliver(self, events: Sequence[Event]) -> tuple[list[Asked], list[Verdict]]:
         """The requests for these events (a batch, where there are several), and the verdicts when there is none."""
+        self._events = events
         verdicts = asyncio.run(self.connector.deliver(events))
         return self._taken(), verdicts
 
-    def read(self, object_name: str, query: Mapping[str, Any]) -> list[Prepared]:
-        """The request of a read. Raises ``UnknownFunction``, and ``CallFailed`` for a query that makes none."""
+    def read(self, object_name: str, query: Mapping[str, Any]) -> list[Asked]:
+        """The requests of a read. Raises ``UnknownFunction``, and ``CallFailed`` for a query that makes none."""
+        self._events = ()
         try:
             asyncio.run(self.connector.read(object_name, query))
         except CallFailed:
@@ -66,7 +86,7 @@ class Rehearsed:
                 raise
         return self._taken()
 
-    def _taken(self) -> list[Prepared]:
+    def _taken(self) -> list[Asked]:
         taken, self._transport.requests = self._transport.requests, []
         return taken
 

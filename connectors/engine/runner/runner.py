@@ -222,6 +222,14 @@ class HttpConnector:
                 # it answers, and lets us in: what it thinks of this question is not what was asked
                 return Delivered({"note": f"HTTP {reply.status}"})
 
+    def rehearsed(self, asked: Prepared, events: Sequence[Event]) -> Any:  # noqa: ARG002
+        """What the vendor might answer to a question that comes before the request itself, for ``connectors try``.
+
+        JSON; what only the vendor knows is a name in brackets. None: this is no such question. ``events``: what is
+        delivered, none for a read.
+        """
+        return None
+
     def quota(self) -> Quota | None:
         return self.sender.take_quota()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors.contract import Absent, CannotTell, Finding, Found, Page, Rejected, Verdict
 from connectors.engine.manifest.read import Sync
+from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.pace import Pace
 from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.runner import HttpConnector
@@ -18,6 +19,7 @@ from connectors.errors import BadConnection, UnknownFunction, Unreachable
 from connectors.saas.google_sheets.book import Book
 from connectors.saas.google_sheets.layout import Layout, spreadsheet_id
 from connectors.saas.google_sheets.reading import page_of
+from connectors.saas.google_sheets.rehearsal import answer
 from connectors.saas.google_sheets.source import SheetSource
 from connectors.saas.google_sheets.turn import EMPTY, key_of, turn
 from topics.event.event import Event, Operation
@@ -74,6 +76,9 @@ class GoogleSheetsConnector(HttpConnector):
         """``id``: the row with that key; ``searchfield`` and ``searchterm``: rows with that value; else: every row."""
         unique = self.compiler.unique(object_name)
         return await page_of(self._read_book, object_name, query, bookmark, unique=unique)
+
+    def rehearsed(self, asked: Prepared, events: Sequence[Event]) -> Any:
+        return answer(asked, events)
 
     def syncs(self) -> dict[str, Sync]:
         """The sheets that the setting ``refresh_sheets`` names."""

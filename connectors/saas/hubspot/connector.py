@@ -9,6 +9,7 @@ from typing import Any, Final
 from connectors.contract import Page, Rejected, Retry, Verdict
 from connectors.engine.manifest.model import Manifest, ObjectSpec
 from connectors.engine.manifest.read import Sync
+from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.delivery import UNSAID, deliver_batch
 from connectors.engine.runner.pace import Pace
 from connectors.engine.runner.plan import Plan
@@ -19,6 +20,7 @@ from connectors.engine.template.template import Scope, unique_of
 from connectors.errors import BadConnection, CallFailed
 from connectors.saas.hubspot.kinds import CUSTOM, QUALIFIED, Schemas, lacks, not_unique, type_of
 from connectors.saas.hubspot.links import Links, targets
+from connectors.saas.hubspot.rehearsal import answer
 from topics.event.event import Event, Operation
 
 ASSOCIATION: Final = "association"
@@ -75,6 +77,9 @@ class HubSpotConnector(HttpConnector):
         rest = {name: value for name, value in query.items() if name not in {"from_type", "to_type"}}
         plan = choose(self.compiler.reads_of(ASSOCIATION, spec), ASSOCIATION, rest, None)
         return await read(self.sender, plan, self.asking, rest, bookmark=bookmark, unique=None)
+
+    def rehearsed(self, asked: Prepared, events: Sequence[Event]) -> Any:
+        return answer(str(asked.url).removeprefix(self.sender.base.url), events) if asked.method == "GET" else None
 
     def source(self, object_name: str, pace: Pace | None = None) -> Source:
         if object_name not in self._further:

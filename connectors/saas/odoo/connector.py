@@ -22,6 +22,7 @@ from connectors.engine.transport.failures import TransportFailure
 from connectors.engine.transport.reply import MAX_READ
 from connectors.errors import CallFailed
 from connectors.saas.odoo.load import EXTERNAL_ID, Row, load, row_of
+from connectors.saas.odoo.rehearsal import answer
 from connectors.saas.odoo.sender import OdooSender
 from connectors.saas.odoo.values import KEPT_BY_ODOO, Fields, checked, lines_of, same
 from topics.event import exact_json
@@ -102,6 +103,13 @@ class OdooConnector(HttpConnector):
         elif query.get("searchfield") is None:
             query |= self._page(object_name, query, bookmark)
         return await super().read(object_name, query, bookmark)
+
+    def rehearsed(self, asked: Prepared, events: Sequence[Event]) -> Any:
+        named = []
+        for event in events:
+            fields = self._named(self.plan(event.object, event.operation), event)
+            named.append(event.model_copy(update={"fields": {**DEFAULTS.get(event.object, {}), **fields}}))
+        return answer(asked, named)
 
     async def _by_external_id(self, object_name: str, name: Any) -> int | None:
         """The record of an external id, which is no field of its own. Raises ``CallFailed``."""

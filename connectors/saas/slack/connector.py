@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from connectors.contract import Delivered, Down, Page, Rejected, Throttled, Verdict
 from connectors.engine.manifest.auth import Webhook
-from connectors.engine.runner.calls import needs
+from connectors.engine.runner.calls import Prepared, needs
 from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.runner import HttpConnector
 from connectors.engine.template.template import Missing
@@ -15,6 +15,7 @@ from connectors.errors import CallFailed, UnknownFunction
 from connectors.saas.slack.channels import Channels, is_id, plain
 from connectors.saas.slack.escaping import escaped
 from connectors.saas.slack.hook import Hook
+from connectors.saas.slack.rehearsal import answer
 from connectors.saas.slack.upload import Upload
 from topics.event.event import Event, Operation
 
@@ -67,6 +68,9 @@ class SlackConnector(HttpConnector):
                 raise CallFailed(getattr(channel, "reason", "the channel cannot be looked up"))
             query = {**query, "channel": channel}
         return await super().read(object_name, query, bookmark)
+
+    def rehearsed(self, asked: Prepared, events: Sequence[Event]) -> Any:
+        return answer(str(asked.url), events)
 
     async def probe(self) -> Delivered | Down | Throttled:
         return await super().probe() if self.hook is None else await self.hook.probe(self.asking)

@@ -95,6 +95,78 @@ def test_try_with_what_is_built_in(said: Said) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        (
+            ("xero", "add", "item", '{"Code": "CHAIR"}'),
+            ["GET /connections", "PUT /api.xro/2.0/Items?summarizeErrors=true"],
+        ),
+        (
+            ("slack", "update", "message", '{"channel": "#QA", "ts": "1.2", "text": "done"}'),
+            ["POST /api/conversations.list", "POST /api/chat.update"],
+        ),
+        (
+            ("slack", "add", "file", '{"channel": "C0123456789", "filename": "a.txt", "content": "a"}'),
+            [
+                "POST /api/files.getUploadURLExternal",
+                "POST /upload/v1/[upload]",
+                "POST /api/files.completeUploadExternal",
+            ],
+        ),
+        (
+            ("hubspot", "add", "note", '{"body": "hi", "associations": {"contact": {"id": 7, "label": "Boss"}}}'),
+            ["GET /crm/associations/2026-03/notes/contacts/labels", "POST /crm/objects/2026-03/notes"],
+        ),
+        (
+            ("hubspot", "upsert", "p1_car", '{"searchfield": "vin", "searchterm": "1"}'),
+            ["GET /crm-object-schemas/2026-03/schemas/p1_car", "POST /crm/objects/2026-03/p1_car/batch/upsert"],
+        ),
+        (
+            ("odoo", "add", "invoice", '{"customer_id": 7, "invoice_line_ids": [{"name": "x", "quantity": 2}]}'),
+            [
+                "GET /web/version",
+                "POST /json/2/account.move/fields_get",
+                "POST /json/2/account.move.line/fields_get",
+                "POST /json/2/account.move/create",
+            ],
+        ),
+        (
+            ("odoo", "delete", "contact", '{"id": 7}', "--set", "api=jsonrpc"),
+            ["POST /jsonrpc", "POST /jsonrpc"],
+        ),
+        (
+            ("google_sheets", "update", "Leads", '{"searchfield": "email", "searchterm": "a@b.c", "name": "A"}'),
+            ["GET", "POST", "POST", "POST /v4/spreadsheets/S:batchUpdate"],
+        ),
+    ],
+)
+def test_try_shows_what_is_asked_first_and_then_the_write(said: Said, asked: tuple[str, ...], shown: list[str]) -> None:
+    """Questions are answered in the vendor's shape, so that the last request is the one that carries the record."""
+    needed = {
+        "odoo": ("base_url=https://x.odoo.com", "database=x", "username=u"),
+        "google_sheets": ("spreadsheet_id=S",),
+    }
+    given = [part for one in needed.get(asked[0], ()) for part in ("--set", one)]
+    code, out, err = said("try", *asked, *given, "--json")
+
+    assert code == 0, err
+    made = requests(out)
+    lines = [f"{one['method']} /{one['url'].split('/', 3)[3]}" for one in made]
+    assert len(lines) == len(shown)
+    assert all(line.startswith(start) for line, start in zip(lines, shown, strict=True)), lines
+    assert all(one["answer"] for one in made[:-1])
+    assert made[-1]["answer"] is None
+
+
+def test_try_says_why_nothing_would_be_written(said: Said) -> None:
+    """What was asked before is shown, and the reason after it."""
+    code, out, _ = said("try", "google_sheets", "update", "Leads", '{"email": "a@b.c"}', "--set", "spreadsheet_id=S")
+    assert code == 1
+    assert "# suppose it answers" in out
+    assert out.rstrip().splitlines()[-1].startswith("refused: update needs a key column")
+
+
 def test_upgrade(said: Said, tmp_path: Path) -> None:
     """Connections of a connector move to its newest version; who cannot is named, and stays as it is."""
     own, store = (
