@@ -45,10 +45,14 @@ WRITEBACK = (sys.executable, "-m", "writeback")
 
 @dataclass(frozen=True)
 class Fault:
-    """``refused``: one row in so many, anywhere. ``sandbox``: its options. ``kill``: kill -9 half-way."""
+    """``refused``: one row in so many, anywhere. ``sandbox``: its options. ``kill``: kill -9 half-way.
+
+    ``apart``: HubSpot is asked by drt, too, to answer each row of a batch for itself, with a 207; ours always asks.
+    """
 
     name: str
     refused: int = 0
+    apart: bool = False
     sandbox: Sequence[str] = ()
     kill: bool = False
 
@@ -56,6 +60,7 @@ class Fault:
 FAULTS = (
     Fault("no fault"),
     Fault("1 % refused", refused=100),
+    Fault("1 % refused, with a 207", refused=100, apart=True),
     Fault("10 % 429", sandbox=("--fail", "hubspot.throttled=0.1")),
     Fault(f"outage of {OUTAGE_S} s", sandbox=("--outage-after", "30", "--outage-seconds", str(OUTAGE_S))),
     Fault("kill -9 half-way", kill=True),
@@ -80,6 +85,7 @@ class Place:
     folder: Path
     url: str
     rows: int
+    apart: bool = False
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
 
@@ -170,14 +176,23 @@ class Ours:
 
 
 class Drt:
-    name = DRT.name
+    """``queue``: what failed is kept; off unless it is asked for, as drt comes."""
+
+    def __init__(self, *, queue: bool) -> None:
+        self.name = DRT.name if queue else f"{DRT.name}, queue off"
+        self._queue = queue
 
     def prepare(self, place: Place) -> None:
         shutil.copy(HERE / "drt" / "drt_project.yml", place.folder)
         profile = f"bench:\n  type: sqlite\n  database: {place.folder}/people.db\n"
+        sync = (HERE / "drt" / "faults.yml").read_text(encoding="utf-8").replace("URL", place.url)
+        if place.apart:
+            sync = sync.replace('{"id":', '{"objectWriteTraceId": "{{ row.id }}", "id":')
+        if not self._queue:
+            sync = sync.partition("  dlq:")[0]
         files = {
             ".drt/profiles.yml": profile,
-            "syncs/contacts.yml": (HERE / "drt" / "faults.yml").read_text(encoding="utf-8").replace("URL", place.url),
+            "syncs/contacts.yml": sync,
             "syncs/models/contacts.sql": "SELECT id, email, name FROM contacts\n",
         }
         for name, text in files.items():
@@ -208,7 +223,7 @@ def figures(_stand: Stand | None, sizes: Sizes) -> Iterator[Figure]:
     contenders: list[Contender] = [Ours()]
     try:
         DRT.install()
-        contenders.append(Drt())
+        contenders += [Drt(queue=True), Drt(queue=False)]
     except (Unavailable, RuntimeError) as error:
         yield Figure(CASE, DRT.name, "not measured", "", (0.0,), note=str(error)[-120:])
     for fault in FAULTS:
@@ -226,7 +241,7 @@ def figures(_stand: Stand | None, sizes: Sizes) -> Iterator[Figure]:
 
 def _measured(contender: Contender, fault: Fault, rows: int) -> Found:
     with tempfile.TemporaryDirectory(prefix="writeback-bench-") as folder, _sandbox(Path(folder), fault) as url:
-        place = Place(Path(folder), url, rows)
+        place = Place(Path(folder), url, rows, fault.apart)
         _fill(place.folder / "people.db", rows, fault.refused)
         try:
             contender.prepare(place)
