@@ -26,15 +26,19 @@ REFERENCE: Final = "env:"
 BUSY_TIMEOUT_S: Final = 30.0
 
 _EXTRAS: Final = {
+    "psycopg2": "redshift",
     "psycopg": "postgres",
     "pymysql": "mysql",
     "duckdb": "duckdb",
     "duckdb_engine": "duckdb",
     "snowflake": "snowflake",
     "bigquery": "bigquery",
+    "sqlalchemy_bigquery": "bigquery",
     "redshift": "redshift",
+    "databricks": "databricks",
+    "pymssql": "mssql",
 }
-"""Our extra that brings a driver or a dialect."""
+"""Our extra that brings a driver or a dialect: by how the module's name begins, the longer name first."""
 STAGING: Final = "_staging"
 """What dlt adds to a schema's name for the one in which it makes the tables ready."""
 
@@ -56,6 +60,8 @@ def warehouse_url(url: str, environ: Mapping[str, str] = os.environ) -> URL:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in {"mysql", "mariadb"}:
         return parsed.set(drivername=f"{parsed.drivername}+pymysql")
+    if parsed.drivername == "mssql":
+        return parsed.set(drivername="mssql+pymssql")
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         return parsed.set(database=str(Path(parsed.database).expanduser()))
     return parsed
@@ -80,6 +86,13 @@ def open_warehouse(url: URL) -> Engine:
     except ImportError as error:
         missing = error.name or url.get_backend_name()
         raise SettingsError(f"the warehouse needs a driver that is not installed: {_hint(missing)}") from error
+    except Exception as error:
+        if not type(error).__module__.startswith("google.auth"):
+            raise
+        raise SettingsError(
+            "BigQuery is not told who asks: set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account, or "
+            "put credentials_path=FILE into the warehouse's URL"
+        ) from error
 
 
 @contextmanager

@@ -47,13 +47,15 @@ WRITEBACK = (sys.executable, "-m", "writeback")
 class Fault:
     """``refused``: one row in so many, anywhere. ``sandbox``: its options. ``kill``: kill -9 half-way.
 
-    ``apart``: HubSpot is asked by drt, too, to answer each row of a batch for itself, with a 207; ours always asks.
+    ``outage``: begins when three of ten batches are done. ``apart``: drt, too, asks HubSpot to answer each row of a
+    batch for itself, with a 207; ours always does.
     """
 
     name: str
     refused: int = 0
     apart: bool = False
     sandbox: Sequence[str] = ()
+    outage: bool = False
     kill: bool = False
 
 
@@ -62,7 +64,7 @@ FAULTS = (
     Fault("1 % refused", refused=100),
     Fault("1 % refused, with a 207", refused=100, apart=True),
     Fault("10 % 429", sandbox=("--fail", "hubspot.throttled=0.1")),
-    Fault(f"outage of {OUTAGE_S} s", sandbox=("--outage-after", "30", "--outage-seconds", str(OUTAGE_S))),
+    Fault(f"outage of {OUTAGE_S} s", outage=True),
     Fault("kill -9 half-way", kill=True),
 )
 
@@ -240,7 +242,7 @@ def figures(_stand: Stand | None, sizes: Sizes) -> Iterator[Figure]:
 
 
 def _measured(contender: Contender, fault: Fault, rows: int) -> Found:
-    with tempfile.TemporaryDirectory(prefix="writeback-bench-") as folder, _sandbox(Path(folder), fault) as url:
+    with tempfile.TemporaryDirectory(prefix="writeback-bench-") as folder, _sandbox(Path(folder), fault, rows) as url:
         place = Place(Path(folder), url, rows, fault.apart)
         _fill(place.folder / "people.db", rows, fault.refused)
         try:
@@ -284,9 +286,11 @@ def _until(done: Any) -> None:
 
 
 @contextmanager
-def _sandbox(folder: Path, fault: Fault) -> Iterator[str]:
+def _sandbox(folder: Path, fault: Fault, rows: int) -> Iterator[str]:
     port = free_port()
     command = [*WRITEBACK, "sandbox", "--port", str(port), "--latency", str(LATENCY)]
+    if fault.outage:
+        command += ["--outage-after", str(rows * 3 // (10 * BATCH)), "--outage-seconds", str(OUTAGE_S)]
     with (folder / "sandbox.log").open("wb") as log:
         process = subprocess.Popen([*command, *fault.sandbox], cwd=ROOT, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"

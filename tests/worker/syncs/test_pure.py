@@ -137,3 +137,18 @@ def test_the_sql_of_each_database(name: str, dialect: Any, said: str) -> None:
     assert sql.count("rows_of_sync.at >=") == 1
     table = Rows(name, table=TableName(name="select", schema_name="s"))
     assert "select" in str(table.select(["a"], ["a"]).compile(dialect=made))
+
+
+@pytest.mark.parametrize(
+    ("query", "taken"),
+    [
+        ("SELECT 1 ; ", "SELECT 1"),
+        ("SELECT 1; -- all of them; really", "SELECT 1 -- all of them; really"),
+        ("SELECT 1 /* ; */ ;;\n/* end; */", "SELECT 1 /* ; */ \n/* end; */"),
+        ("SELECT ';' AS a, 'it''s; -- so' AS b", "SELECT ';' AS a, 'it''s; -- so' AS b"),
+        ("SELECT 1; SELECT 2", "SELECT 1; SELECT 2"),
+    ],
+)
+def test_a_query_ends_without_its_semicolon(query: str, taken: str) -> None:
+    """It becomes a subquery; what is a text or a comment stays, and a second statement is the database's to refuse."""
+    assert f"({taken}\n)" in str(Rows("sqlite", query).select(["a"], ["a"]))

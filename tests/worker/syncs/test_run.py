@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
@@ -30,7 +32,7 @@ from worker.refresher.leases import Leases
 from worker.syncs.errors import BadSync, GuardStopped, PlanOutdated, SourceFailed, SyncBusy
 from worker.syncs.plan import maker
 from worker.syncs.plan.file import Line, PlanFile
-from worker.syncs.run import sending
+from worker.syncs.run import holding, sending
 from worker.syncs.run.holding import held
 from worker.syncs.run.run import Asked
 from worker.syncs.run.sending import Sender
@@ -320,6 +322,25 @@ def test_a_lease_that_is_lost_ends_the_run_before_more_is_sent(
     again = [event.id for event in world.events()]
     assert (len(first), len(again), sent["events"]) == (3, rows - 3, 4)
     assert not {*first} & {*again}
+
+
+def test_a_lease_outlives_a_silence_in_which_nobody_took_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan of ten million rows takes minutes, and a disk that stood still meanwhile is no reason to give it up."""
+    monkeypatch.setattr(holding, "PULSE_SECONDS", 0.01)
+    clock = FakeClock()
+    with holding.held(world.store, "people", monotonic=clock.monotonic) as lease:
+        clock.advance(60)
+        assert _until(lambda: not lease.lost)
+        Leases(world.store).release(lease.lease)
+        Leases(world.store).take("sync:people", "another")
+        assert _until(lambda: lease.lost)
+
+
+def _until(done: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return done()
 
 
 @pytest.mark.parametrize("mode", ["diff", "full"])

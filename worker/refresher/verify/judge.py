@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 from connectors.engine.runner.source import parse_time
-from worker.refresher.verify.compare import same
+from connectors.engine.written_back import same
 from worker.refresher.verify.scratch import Expected
 
 Verdict = Literal["same", "different", "missing", "changed", "waiting", "unknown"]

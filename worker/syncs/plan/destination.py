@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from connectors import capabilities
 from connectors.capabilities import SEARCH
 from connectors.contract import Connector
 from connectors.engine.runner.runner import HttpConnector
-from connectors.engine.runner.source import parse_time
 from connectors.engine.template.text import spelled
+from connectors.engine.written_back import same
 from connectors.errors import UnknownFunction
 from topics.event.event import Operation
 from worker.syncs.errors import SourceFailed
@@ -108,7 +107,7 @@ class Look:
             return None
         there = _flat(page.detail[0])
         found = {name: (self._of(there, name), one) for name, one in sent.items()}
-        return {name: pair for name, pair in found.items() if not same(*pair)}
+        return {name: pair for name, pair in found.items() if not same(pair[1], pair[0], adds_members=True)}
 
     def _named(self, change: Change, fields: Fields) -> Fields:
         """The fields under the vendor's names."""
@@ -149,53 +148,3 @@ def _flat(record: Mapping[str, Any]) -> Fields:
     """A vendor's record with its fields on the first level; HubSpot and others nest them in a member."""
     inner = [value for name, value in record.items() if name in {"properties", "fields", "attributes"}]
     return {**record, **(inner[0] if inner and isinstance(inner[0], dict) else {})}
-
-
-def same(there: Any, sent: Any) -> bool:
-    """Whether a vendor's answer is the value that was sent; vendors spell values in their own way.
-
-    HubSpot returns every value as text, and leaves out empty fields. Odoo returns false for an empty field, and
-    [id, name] for a reference. Xero and others return more members of a document's part than were sent. Times are
-    written in many ways.
-    """
-    if isinstance(sent, Mapping):
-        return isinstance(there, Mapping) and all(same(there.get(name), value) for name, value in sent.items())
-    if isinstance(sent, list):
-        alike = isinstance(there, list) and len(there) == len(sent)
-        return alike and all(same(one, other) for one, other in zip(there, sent, strict=True))
-    if isinstance(there, list) and len(there) == 2 and isinstance(there[1], str):
-        there = there[0]
-    if sent is None or sent == "":
-        return there is None or there == "" or there is False
-    texts = _text(there), _text(sent)
-    if texts[0] == texts[1]:
-        return True
-    for read in (_number, _time):
-        values = read(there), read(sent)
-        if None not in values:
-            return values[0] == values[1]
-    return False
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _number(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        return None
-    try:
-        return Decimal(str(value))
-    except InvalidOperation:
-        return None
-
-
-def _time(value: Any) -> Any:
-    try:
-        return parse_time(value) if isinstance(value, str) else parse_time(str(value))
-    except (ValueError, OverflowError, OSError):
-        return None

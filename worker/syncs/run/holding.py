@@ -87,7 +87,8 @@ def held(
 
 
 def _pulse(leases: Leases, holding: Holding, stop: threading.Event, monotonic: Now) -> None:
-    while not stop.wait(PULSE_SECONDS) and not holding.lost:
+    """Also after a silence: a pulse that is taken says that nobody else has the lease, and they begin to wait anew."""
+    while not stop.wait(PULSE_SECONDS):
         asked = monotonic()
         try:
             if not leases.pulse(holding.lease):

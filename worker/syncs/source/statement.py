@@ -15,6 +15,9 @@ from sqlalchemy.sql.selectable import FromClause
 from topics.outbox.definition import TableName
 
 _BIND = re.compile(r"(?<![:\w\\]):(?=\w)")
+_COMMENT = r"--[^\n]*|/\*.*?\*/"
+_TOKEN = re.compile(rf"'[^']*'|\"[^\"]*\"|`[^`]*`|{_COMMENT}|.", re.DOTALL)
+_SILENT = re.compile(rf"{_COMMENT}|\s", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Rows:
                 named, *[column(self._name(name)) for name in columns], schema=schema and self._name(schema)
             )
         # what follows goes onto a new line, since the query may end with a comment
-        written = text(_BIND.sub(r"\\:", (self.query or "").strip().rstrip(";")) + "\n")
+        written = text(_BIND.sub(r"\\:", _without_end(self.query or "")) + "\n")
         return written.columns(*[column(self._name(name)) for name in columns]).subquery("rows_of_sync")
 
     def look(self) -> Select[Any]:
@@ -69,3 +72,15 @@ class Rows:
             return name
         # duckdb-engine knows only PostgreSQL's reserved words, so all names are quoted; other dialects know their own
         return quoted_name(name, quote=True if self.dialect == "duckdb" else None)
+
+
+def _without_end(query: str) -> str:
+    """Without the semicolons behind its last word: it becomes a subquery. Comments stay, also behind them."""
+    ends: list[int] = []
+    for token in _TOKEN.finditer(query):
+        if token[0] == ";":
+            ends.append(token.start())
+        elif not _SILENT.fullmatch(token[0]):
+            ends.clear()
+    kept = [character for place, character in enumerate(query) if place not in ends]
+    return "".join(kept).strip()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from worker.refresher.verify.compare import same
+from connectors.engine.written_back import same
 
 NEW_YEAR = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 
@@ -48,6 +48,8 @@ NEW_YEAR = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
         (["a", "b"], ["a", "b"]),
         ({"a": 1, "b": [True]}, {"b": [True], "a": 1.0}),
         (["a", 1], '["a", 1]'),
+        (7, [7, "Acme"]),
+        ({"amount": "10.00", "on": "2026-01-31"}, {"amount": 10, "on": "2026-01-31T00:00:00"}),
         (["a", "b"], "a;b"),
         ("b;a", "a;b"),
         (";c", "a;b;c"),
@@ -82,6 +84,8 @@ def test_the_same_in_another_form(sent: Any, found: Any) -> None:
         (["a", "b"], ["b", "a"]),
         ({"a": 1}, {"a": 1, "b": 2}),
         ({"a": True}, {"a": 1}),
+        (7, [8, "Acme"]),
+        ({"a": [1]}, {"a": 1}),
         ("no json", ["a"]),
         ("a;b", "a"),
         (";c", "a;b"),

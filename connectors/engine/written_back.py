@@ -1,4 +1,4 @@
-"""Whether a warehouse holds the value that was sent. Pure.
+"""Whether a vendor, or a warehouse that was filled from it, holds the value that was sent. Pure.
 
 The type of the warehouse's value decides how they are compared, since vendors return the same value in another form: a
 number as text, a time in another zone, true as 1, an empty text as null, an e-mail address in lower case, the options
@@ -29,7 +29,7 @@ _ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def same(sent: Any, found: Any, *, adds_members: bool = False) -> bool:
-    """``sent`` is JSON, ``found`` what the warehouse's driver returns.
+    """``sent`` is JSON, ``found`` what the vendor or the warehouse's driver returns.
 
     ``adds_members``: the vendor adds members of its own to each JSON object that it was sent.
     """
@@ -115,6 +115,8 @@ def _parsed(value: Any) -> Any:
 
 def _same_json(sent: Any, found: Any) -> bool:
     match sent, found:
+        case (int() | str(), [int() as number, str()]):  # Odoo's other record: its id and its name
+            return _same_number(sent, number)
         case Mapping(), Mapping():
             return sent.keys() == found.keys() and all(_same_json(value, found[name]) for name, value in sent.items())
         case list(), list():
@@ -123,7 +125,7 @@ def _same_json(sent: Any, found: Any) -> bool:
             return sent is found
         case (int() | float() | Decimal(), int() | float() | Decimal()):
             return _same_number(sent, found)
-    return bool(sent == found)
+    return not isinstance(sent, Mapping | list) and not isinstance(found, Mapping | list) and same(sent, found)
 
 
 def _same_text(sent: Any, found: str) -> bool:
