@@ -119,6 +119,6 @@ class Fields:
 
 def _known(name: str, names: Sequence[str], option: str) -> None:
     if name not in names:
-        raise BadFile(
-            f"{option} names {name!r}, and the file has no such column; it has {', '.join(filter(None, names))}"
-        )
+        there = [one for one in names if one]
+        alone = "; if that is several columns, --delimiter names what is between them" if len(there) == 1 else ""
+        raise BadFile(f"{option} names {name!r}, and the file has no such column; it has {', '.join(there)}{alone}")
