@@ -1,9 +1,9 @@
-"""Files that an event sends: text, bytes, a file of a folder that is set aside for this, or rows as a table.
+"""Files that an event sends: a text, bytes, a file of the connection's folder for attachments, or rows as a table.
 
 {"filename": "a.txt", "content": "text"}
 {"filename": "a.pdf", "content_base64": "JVBERi0..."}
-{"path": "2026/a.pdf"}                      in the connection's folder for it; ``filename`` renames it
-{"filename": "a.csv", "rows": [{...}, ...]}     or .xlsx; ``columns``: which, and in which order
+{"path": "2026/a.pdf"}                      in the connection's folder; ``filename`` renames it
+{"filename": "a.csv", "rows": [{...}, ...]}     or .xlsx; ``columns``: which columns, in which order
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from topics.event import exact_json
 
 MAX_BYTES = 25 * 2**20
-"""Of all attachments together: what the large providers take (Gmail: 25 MB), and what a worker holds in memory."""
+"""The limit for all attachments of an event together: what large providers take (Gmail: 25 MB), held in memory."""
 KINDS = ("content", "content_base64", "path", "rows")
 _NAMES = frozenset({*KINDS, "filename", "content_type", "columns"})
 _DEFAULT_TYPE = "application/octet-stream"
@@ -34,7 +34,7 @@ class Attachment(NamedTuple):
 
 
 def read_attachments(given: object, folder: str | None) -> list[Attachment]:
-    """Raises ``ValueError`` that names the attachment and what is wrong with it. Reads files: not for an event loop."""
+    """Blocks, because it reads files. Raises ``ValueError``, which names the attachment and what is wrong with it."""
     if not isinstance(given, list):
         raise ValueError("attachments is not a list of objects")  # noqa: TRY004 - the promise above
     made: list[Attachment] = []
@@ -49,7 +49,10 @@ def read_attachments(given: object, folder: str | None) -> list[Attachment]:
 
 
 def read_attachment(one: object, folder: str | None, left: int, maximum: int) -> Attachment:
-    """One; it has at most ``left`` bytes of ``maximum``. Raises as ``read_attachments``, and ``OSError``."""
+    """One attachment of at most ``left`` bytes, which is what is left of ``maximum``.
+
+    Raises as ``read_attachments``, and ``OSError``.
+    """
     if not isinstance(one, Mapping):
         raise ValueError("it is not an object")  # noqa: TRY004 - see read_attachments
     if unknown := set(one) - _NAMES:
@@ -85,7 +88,7 @@ def _content(one: Mapping[str, Any], path: Path | None, filename: str, left: int
 
 
 def _path(given: object, folder: str | None) -> Path:
-    """A file in the folder and nowhere else, whatever links and dots say: who emits events must not read the worker."""
+    """A file inside the folder, with links and ``..`` resolved: no event may read other files of the worker."""
     if folder is None:
         raise ValueError("files of the worker are attached only from the folder that the setting `attachments` names")
     if not isinstance(given, str) or "\0" in given:
@@ -123,7 +126,9 @@ def _table(rows: object, columns: object, filename: str) -> bytes:
 def _csv(table: Sequence[Sequence[Any]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows([_cell(value) for value in row] for row in table)
-    return text.getvalue().encode("utf-8-sig")  # the mark: Excel takes it for the code page of the country else
+    return text.getvalue().encode(
+        "utf-8-sig"
+    )  # with a byte order mark: without it Excel assumes the country's code page
 
 
 def _cell(value: Any) -> str:
@@ -143,7 +148,7 @@ def _workbook(table: Sequence[Sequence[Any]]) -> bytes:
         if value is None or isinstance(value, bool | int | float):
             return value
         made = WriteOnlyCell(sheet, value=str(value) if isinstance(value, str | Decimal) else exact_json.shown(value))
-        made.data_type = "s"  # a text that begins with = is a text: what others wrote is never a formula
+        made.data_type = "s"  # a text that begins with = stays a text, and does not become a formula
         return made
 
     for row in table:

@@ -1,4 +1,4 @@
-"""What a manifest says of a connector's functions and limits, whatever protocol carries them out."""
+"""A connector's functions and limits as its manifest describes them, for every protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from connectors.engine.manifest.requests import Operation
 from topics.event.event import Operation as OperationName
 
 ANY: Final = "any"
-"""An object of this name in a manifest stands for whatever name an event has."""
+"""The name of an object in a manifest that stands for every name."""
 IDEMPOTENT: Final = frozenset({OperationName.UPDATE, OperationName.UPSERT, OperationName.DELETE})
 _SYNONYMS: Final = {OperationName.ADD: OperationName.MESSAGE, OperationName.MESSAGE: OperationName.ADD}
 
@@ -21,7 +21,7 @@ def is_idempotent(operation: OperationName, one: Operation) -> bool:
 
 
 def on_unknown_of(operation: OperationName, one: Operation, own: Mapping[str, UnknownPolicy]) -> UnknownPolicy:
-    """``own``: what the connection says, which wins."""
+    """``own``: the connection's own settings, which come first."""
     for name in (operation, _SYNONYMS.get(operation)):
         if name is not None and name in own:
             return own[name]
@@ -38,7 +38,7 @@ def with_synonyms(operations: Mapping[OperationName, Operation]) -> dict[Operati
 
 
 def limits_of(spec: LimitsSpec, own: Mapping[str, Any]) -> Limits:
-    """``own``: what the connection says, which wins."""
+    """``own``: the connection's own settings, which come first."""
     return Limits(
         rate=own.get("rate", spec.rate),
         per_seconds=own.get("per_seconds", spec.per_seconds),
@@ -48,7 +48,7 @@ def limits_of(spec: LimitsSpec, own: Mapping[str, Any]) -> Limits:
 
 
 def unknown_function(wanted: str, manifest: Manifest, newest: Manifest | None) -> str:
-    """The message that lists what there is, and which version has it."""
+    """The message about an unknown function: lists those there are, and the version that has it."""
     known = ", ".join(manifest.functions())
     message = f"unknown function {wanted}: connector {manifest.name} {manifest.version} has {known}"
     if newest is not None and newest.version != manifest.version and wanted in newest.functions():

@@ -1,4 +1,4 @@
-"""The base of connectors that speak something else than HTTP: the manifest says what there is, the class does it."""
+"""The base of connectors that do not use HTTP: the manifest lists the functions, and a class carries them out."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from topics.event.event import Operation as OperationName
 
 
 class NativeConnector(ABC):
-    """One connection; see ``connectors.contract.Connector``. A subclass delivers, probes and closes.
+    """One connection; see ``connectors.contract.Connector``. A subclass implements deliver, probe and close.
 
-    ``values``: settings, defaults and secrets; ``redact`` hides the secrets; ``guard`` says which addresses it may
+    ``values``: settings, defaults and secrets. ``redact`` hides the secrets. ``guard`` decides which addresses it may
     connect to. Raises ``BadConnection``.
     """
 
     any_case: ClassVar[bool] = False
-    """A field is the same whatever the case of its name."""
+    """Whether the names of fields are case-insensitive."""
     finds: ClassVar[frozenset[OperationName]] = frozenset()
-    """Operations of which ``find`` can say whether they have happened."""
+    """The operations for which ``find`` can tell whether they were done."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class NativeConnector(ABC):
 
     @classmethod
     def kind(cls, manifest: Manifest, object_name: str) -> ObjectSpec | None:
-        """What can be done with records of this name; None: there is none."""
+        """What can be done with records of this kind; None when there is no such kind."""
         return manifest.objects.get(object_name) or manifest.objects.get(ANY)
 
     def function(self, object_name: str, operation: OperationName) -> Function:
@@ -109,7 +109,7 @@ class NativeConnector(ABC):
         return function, key
 
     def unique(self, object_name: str, spec: ObjectSpec) -> str | None:
-        """The field whose values no two records share."""
+        """The field that is unique among records."""
         configured = self.values.get(self.manifest.unique_setting or "")
         named = configured.get(object_name) if isinstance(configured, dict) else None
         return str(named) if named is not None else spec.unique

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 APP_SECONDS: Final = 180
-"""How long an app's assertion is good: Salesforce takes none that ends later than that."""
+"""How long an app's assertion is valid: the longest that Salesforce accepts."""
 ACCOUNT_SECONDS: Final = 3_600
-"""How long a service account's is good: the longest that Google takes, and what its own library asks for."""
+"""How long a service account's assertion is valid: the longest that Google accepts, and what its library asks for."""
 
 
 class BadKey(ValueError):
@@ -47,5 +47,5 @@ def key_file(text: str) -> dict[str, str]:
 
 
 def _pem(key: str) -> str:
-    """A key that was squeezed into one line has its line breaks back."""
+    """The key with its line breaks, which are often lost when it is put into one line."""
     return key.replace("\\n", "\n").strip() + "\n"

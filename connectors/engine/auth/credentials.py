@@ -1,4 +1,4 @@
-"""What is put on a request so that the vendor lets it in: fixed headers, or a token that is fetched and renewed."""
+"""Chooses the credentials of a connection's requests: fixed headers, or a token that is fetched and renewed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def credentials(
     now: Callable[[], float],
     tokens: ConnectionTokens | None = None,
 ) -> Credentials:
-    """The credentials of a connection, by the way in that its configuration chose."""
+    """The credentials for the way of authentication that the connection's settings have chosen."""
     values = configuration.values
     match configuration.auth:
         case Bearer() as auth:

@@ -1,4 +1,4 @@
-"""A vendor's token endpoint: what is asked of it, and what its answer means."""
+"""A vendor's token endpoint: the requests to it, and the meaning of its answers."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from connectors.engine.transport.session import Transport
 from connectors.engine.transport.waits import retry_after
 
 TOKEN_SECONDS: Final = 30.0
-"""Longest wait for a token endpoint."""
+"""The longest wait for an answer of a token endpoint."""
 FETCH_SECONDS: Final = 2 * TOKEN_SECONDS
-"""Longest time for a token: where the clocks differ it is asked for twice."""
+"""The longest time to get a token: when the clocks differ, it is asked for twice."""
 FOR_GOOD: Final = frozenset({"invalid_client", "invalid_grant", "unauthorized_client"})
-"""Errors of RFC 6749, 5.2, that no waiting ends."""
+"""Errors of RFC 6749, 5.2, that do not go away by waiting."""
 MAX_ANSWER: Final = 262_144
 EARLY: Final = 60.0
-"""A token is renewed this long before it ends, so that none ends on the way."""
+"""Seconds before its end at which a token is renewed, so that none expires while a request is under way."""
 UNSAID: Final = 1_800.0
-"""How long a token is used whose end nobody said (Salesforce); a 401 renews it anyway."""
+"""Seconds for which a token of unknown lifetime is used (Salesforce's); a 401 renews it in any case."""
 SKEW: Final = 30.0
-"""A difference of the clocks, in seconds, that explains why a signed request was refused."""
+"""The least difference of the clocks, in seconds, that explains the refusal of a signed request."""
 
 
 class NoToken(Exception):
@@ -48,7 +48,7 @@ class NoToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """``seconds``: for how long it is used. ``refresh_token``: the one that counts from now on, where one came."""
+    """``seconds``: for how long the token is used. ``refresh_token``: the new one, if the vendor has replaced it."""
 
     token: str
     seconds: float
@@ -56,7 +56,7 @@ class Granted:
 
 
 class TokenEndpoint:
-    """Asks for tokens in one way. ``now``: the time of day. ``name``: the connection's, for commands that mend it."""
+    """Asks for tokens by one grant. ``now``: the time of day. ``name``: the connection's, for advice in messages."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class TokenEndpoint:
         self._now = now
         self._name = name
         self._ahead = 0.0
-        """How far the vendor's clock is ahead of ours, once a signed request was refused for it."""
+        """Seconds that the vendor's clock is ahead of ours; set when a signed request was refused because of it."""
 
     async def fetch(self, values: Mapping[str, Any]) -> Granted:
-        """A token, by the grant of the manifest. Raises ``NoToken``."""
+        """Get a token, by the manifest's grant. Raises ``NoToken``."""
         url, form = self._asked(values)
         reply = await self._post(url, form, values)
         if self._wrong_clock(reply):
@@ -85,7 +85,7 @@ class TokenEndpoint:
         return self._granted(url, reply)
 
     async def exchange(self, values: Mapping[str, Any], *, code: str, verifier: str, redirect_uri: str) -> Granted:
-        """The tokens for a code that a person's yes has brought (RFC 6749, 4.1.3). Raises ``NoToken``."""
+        """Exchange the code of a person's consent for tokens (RFC 6749, 4.1.3). Raises ``NoToken``."""
         assert isinstance(self.auth, OAuth2)
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         url = text_of(self.auth.token_url, values)
@@ -93,7 +93,7 @@ class TokenEndpoint:
         return self._granted(url, reply)
 
     def _asked(self, values: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        """The URL, and the form for it."""
+        """The URL, and the form to post."""
         try:
             if isinstance(self.auth, ServiceAccount):
                 return _service_account(self.auth, values, self._now() + self._ahead)
@@ -142,7 +142,7 @@ class TokenEndpoint:
         return NoToken(Down(reason, wait, evidence), code)
 
     def _mend(self, code: str) -> str:
-        """What an operator has to do about a refusal that no waiting ends."""
+        """Advice for an operator about a refusal that does not go away by waiting."""
         if code not in FOR_GOOD:
             return ""
         if isinstance(self.auth, ServiceAccount):
@@ -161,7 +161,7 @@ class TokenEndpoint:
         return f"`writeback connections set {shlex.quote(self._name)} --secret {secret}` gives another"
 
     def _wrong_clock(self, reply: Reply) -> bool:
-        """A signed request was refused, and the answer's ``Date`` says why: it is worth a try by that clock."""
+        """Whether the answer's ``Date`` explains the refusal of a signed request; then it is tried by that clock."""
         signs = isinstance(self.auth, ServiceAccount) or self.auth.grant == "jwt_bearer"
         if not signs or reply.status not in {400, 401, 403} or self._ahead:
             return False
@@ -191,7 +191,7 @@ def _form(auth: OAuth2, values: Mapping[str, Any], now: float) -> dict[str, str]
 
 
 def _client(auth: OAuth2, values: Mapping[str, Any]) -> dict[str, str]:
-    """Who asks, where that stands in the form."""
+    """The client's credentials, if they belong into the form."""
     match text_of(auth.client_auth, values):
         case "body":
             return {"client_id": str(values[auth.client_id]), "client_secret": str(values[auth.client_secret])}
@@ -206,7 +206,7 @@ def _in_header(auth: OAuth2, values: Mapping[str, Any]) -> bool:
 
 
 def _service_account(auth: ServiceAccount, values: Mapping[str, Any], now: float) -> tuple[str, dict[str, str]]:
-    """As https://developers.google.com/identity/protocols/oauth2/service-account says."""
+    """See https://developers.google.com/identity/protocols/oauth2/service-account."""
     key = key_file(str(values[auth.key]))
     url = text_of(auth.token_url, values) or key["token_uri"]
     claims = {"iss": key["client_email"], "aud": key["token_uri"], "scope": text_of(auth.scope, values)}
@@ -227,7 +227,7 @@ def text_of(template: str, values: Mapping[str, Any]) -> str:
 
 
 def lifetime(expires_in: Any) -> float:
-    """For how long a token is used: shorter than the vendor says, so that none ends on the way."""
+    """Seconds for which a token is used: fewer than the vendor says, so that none expires while under way."""
     try:
         seconds = float(expires_in)
     except (TypeError, ValueError):

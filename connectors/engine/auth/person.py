@@ -1,4 +1,4 @@
-"""How a person lets the app in: the vendor's page, with PKCE (RFC 7636), and the tokens for the code that it sends."""
+"""A person's consent: the vendor's page, with PKCE (RFC 7636), and the tokens for the code that comes back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from connectors.engine.transport.session import Transport
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """One asking for a yes. ``state``, ``verifier``: random texts for this one alone, of 43 characters at least."""
+    """One request for consent. ``state``, ``verifier``: random texts of at least 43 characters, used only once."""
 
     auth: OAuth2
     values: Mapping[str, Any]
@@ -70,5 +70,5 @@ def challenge(verifier: str) -> str:
 
 
 def asked_of_a_person(ways: Sequence[Auth]) -> OAuth2 | None:
-    """The way in that a person opens, where a manifest has one."""
+    """The way of authentication that needs a person's consent, if the manifest has one."""
     return next((way for way in ways if isinstance(way, OAuth2) and way.authorize is not None), None)

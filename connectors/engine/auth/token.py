@@ -1,4 +1,4 @@
-"""Credentials that a request carries: fixed ones, or a token that is fetched and renewed."""
+"""The credentials of requests: fixed ones, or a token that is fetched and renewed."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from connectors.engine.transport.redact import Redactor
 
 
 class Credentials:
-    """Fixed ones: the same headers and parameters on every request."""
+    """Fixed credentials: the same headers and parameters on every request."""
 
     def __init__(self, headers: Mapping[str, str] | None = None, params: Mapping[str, str] | None = None) -> None:
         self._headers = dict(headers or {})
         self.params = dict(params or {})
 
     async def headers(self) -> Mapping[str, str]:
-        """Raises ``NoToken``, where a token is needed."""
+        """The headers to send. Raises ``NoToken`` when a token is needed, and there is none."""
         return self._headers
 
     def refused(self, used: Mapping[str, str]) -> bool:
-        """The vendor answered 401 to these headers. True: asking again for headers may give better ones."""
+        """Called when the vendor has answered 401. True when ``headers`` may give better ones now."""
         return used is not self._headers
 
     async def close(self) -> None:
-        """Before the sockets are closed; may be called twice."""
+        """Called before the sockets are closed; may be called twice."""
 
 
 class TokenCredentials(Credentials):
-    """A token, fetched once however many calls wait for it; and once for all workers, where ``tokens`` shares it.
+    """A token, fetched once for all calls that wait for it, and, where ``tokens`` shares it, once for all workers.
 
-    A fetch that has begun goes on when those who wait for it are cancelled: the vendor may have ended the old refresh
-    token with it, so what it answers is kept.
+    A fetch that has begun goes on even when those who wait for it are cancelled: the vendor may have replaced the
+    refresh token, so its answer must be kept.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TokenCredentials(Credentials):
         return self._headers
 
     def refused(self, used: Mapping[str, str]) -> bool:
-        if used is self._headers:  # nobody has renewed it meanwhile
+        if used is self._headers:  # it was not renewed meanwhile
             self._ends, self._refused = 0.0, self._token
         return True
 
@@ -93,6 +93,6 @@ class TokenCredentials(Credentials):
 
 
 def _looked_at(task: asyncio.Task[None]) -> None:
-    """Whoever waited may be gone: an error that nobody hears is no bug."""
+    """Retrieve the error, so that asyncio does not complain when nobody waits for the task any more."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""One worker fetches a token for all: it waits for its turn, fetches, and keeps what it got before anybody uses it."""
+"""One worker fetches a token for all: it takes the turn, fetches, and stores the token before anybody uses it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from connectors.errors import BadSecret, UnknownConnection
 from topics.errors import StoreUnavailable
 
 POLL: Final = 0.2
-"""Between two looks whether another worker has fetched the token."""
+"""Seconds between two looks at whether another worker has fetched the token."""
 DEAD_SECONDS: Final = TOKEN_SECONDS + 15.0
-"""A turn that has looked the same for so long is that of a worker that died: longer than a fetch can take."""
+"""A turn that has not changed for this long belongs to a worker that died: a fetch cannot take as long."""
 PATIENCE: Final = 2 * DEAD_SECONDS
-"""How long one waits for the turns of others."""
+"""The longest wait, in seconds, for the turns of other workers."""
 KEEP_SECONDS: Final = 10.0
-"""How long a stop waits for the store to take a token that the vendor gave."""
+"""The longest time, in seconds, that a stop waits until the store has taken a new token."""
 LONGEST_PAUSE: Final = 30.0
 
 
 class SharedFetch:
-    """For one connection. ``rotates``: the secret that the vendor may replace with each token, where there is one.
+    """Fetches the tokens of one connection. ``rotates``: the secret that the vendor may replace with each token.
 
-    ``values``: what the endpoint is asked with; kept up to date in place.
+    ``values``: the values for the endpoint's requests, which are updated in place.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class SharedFetch:
         self._stopping = False
 
     async def token(self, refused: str) -> AccessToken:
-        """One that the vendor has not ``refused``. Raises ``NoToken``."""
+        """A token other than the ``refused`` one. Raises ``NoToken``."""
         try:
             return await self._shared(refused)
         except StoreUnavailable as error:
-            if self._rotates is not None:  # another worker may be using the refresh token right now
+            if self._rotates is not None:  # another worker may be using the refresh token now
                 raise NoToken(Down(f"no token is fetched while nobody can say whose turn it is: {error}")) from error
             granted = await self._endpoint.fetch(self._values)
             return AccessToken(granted.token, granted.seconds)
@@ -52,7 +52,7 @@ class SharedFetch:
             raise NoToken(Down(str(error))) from error
 
     def stop(self) -> None:
-        """From now on no fetch is begun, and nobody waits for another worker's."""
+        """Begin no more fetches, and wait for no other worker's."""
         self._stopping = True
 
     async def close(self) -> None:
@@ -71,7 +71,7 @@ class SharedFetch:
             if self._rotates is None or none.code != "invalid_grant":
                 raise
             used = found.secrets.get(self._rotates)
-            # it may be that another worker has used the refresh token, and the store has a newer one by now
+            # another worker may have used the refresh token, so that the store has a newer one now
             found = await self._found(refused)
             if isinstance(found, AccessToken):
                 return found
@@ -81,7 +81,7 @@ class SharedFetch:
             return await self._fetch(found)
 
     async def _found(self, refused: str) -> AccessToken | Turn:
-        """The token of another worker, or our turn."""
+        """The token that another worker has fetched, or the turn for us to fetch one."""
         now = asyncio.get_running_loop().time
         begun = since = now()
         seen: Held | None = None
@@ -118,7 +118,7 @@ class SharedFetch:
         return AccessToken(granted.token, granted.seconds)
 
     def _renewed(self, granted: Granted) -> dict[str, str]:
-        """The secret that the vendor has replaced."""
+        """The secret that the vendor has replaced, if it did."""
         name, value = self._rotates, granted.refresh_token
         if name is None or value is None or value == self._values[name]:
             return {}
@@ -132,7 +132,7 @@ class SharedFetch:
             again = await self._keep(turn, granted, renewed, min(LONGEST_PAUSE, again * 2))
 
     async def _keep(self, turn: Turn, granted: Granted, renewed: Mapping[str, str], pause: float) -> float | None:
-        """None when the store has it, or never will; else the seconds until the next try."""
+        """Store the token. None when the store has it, or never will; else the seconds until the next try."""
         try:
             await asyncio.to_thread(self._tokens.keep, turn, granted.token, granted.seconds, renewed)
         except StoreUnavailable as error:

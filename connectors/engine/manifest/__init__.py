@@ -1,4 +1,4 @@
-"""What there is to know of one SaaS, as data (``model.py``), and how it is read from its file (``load.py``)."""
+"""The manifest: the description of a SaaS's API as data (``model.py``), and its reading from a file (``load.py``)."""
 
 from connectors.engine.manifest.load import load, parse
 from connectors.engine.manifest.model import Manifest

@@ -1,4 +1,4 @@
-"""The ways into a vendor's API. A manifest lists those there are; a connection uses the one it has secrets for."""
+"""The ways to authenticate with a vendor. A manifest lists them; a connection uses the one it has secrets for."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ Auth = Annotated[NoAuth | Bearer | Basic | ApiKey | Webhook | OAuth2 | ServiceAc
 
 
 def settings_of(auth: Auth) -> tuple[str, ...]:
-    """The settings that a connection must have for this way."""
+    """The settings that a connection needs for this way."""
     match auth:
         case NoAuth():
             return ()
@@ -150,7 +150,7 @@ def _grant_of(auth: OAuth2) -> tuple[str, ...]:
 
 
 def texts_of(auth: Auth) -> tuple[str, ...]:
-    """What of it is a template, besides the token_url of ``OAuth2``, whose settings are needed."""
+    """Its texts that are templates, besides the ``token_url`` of ``OAuth2``."""
     match auth:
         case OAuth2():
             person = auth.authorize

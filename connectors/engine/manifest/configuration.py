@@ -1,4 +1,4 @@
-"""A connection's settings and secrets against what its manifest asks for: all mistakes in one message."""
+"""Checks a connection's settings and secrets against its manifest: all mistakes in one message."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a connector is made with."""
+    """The checked settings with which a connector is made."""
 
     values: Mapping[str, Any]
-    """Settings, defaults and secrets under one roof, for the templates."""
+    """Settings, defaults and secrets together, for the templates."""
     secrets: tuple[str, ...]
     """The secret values, for the redactor."""
     auth: Auth
@@ -62,14 +62,14 @@ def configure(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[
 
 
 def values_of(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """Settings, defaults and secrets under one roof. Raises ``BadConnection`` with every mistake."""
+    """Settings, defaults and secrets together. Raises ``BadConnection`` with every mistake."""
     check(manifest, settings, list(secrets))
     defaults = {name: spec.default for name, spec in manifest.settings.items() if spec.default is not None}
     return {**defaults, **settings, **secrets}
 
 
 def check(manifest: Manifest, settings: Mapping[str, Any], secret_names: Sequence[str]) -> None:
-    """Raises ``BadConnection`` with every mistake; needs the names of the secrets only."""
+    """Raises ``BadConnection`` with every mistake. Needs only the names of the secrets."""
     mistakes = list(_mistakes(manifest, settings, secret_names))
     if mistakes:
         raise BadConnection(f"a {manifest.name} connection: " + "; ".join(mistakes))
@@ -142,7 +142,10 @@ def _auth_mistakes(
 
 
 def begun(ways: Sequence[Auth], given: Collection[str]) -> list[Auth]:
-    """The ways in of which something is given: whoever names a user does not mean to come in without one."""
+    """The ways of authentication for which a setting is given, even if others of it are missing.
+
+    Whoever gives a user name does not mean to connect without one.
+    """
     return [auth for auth in ways if set(given).intersection(settings_of(auth))]
 
 

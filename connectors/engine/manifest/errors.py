@@ -10,8 +10,8 @@ from connectors.contract import Scope
 from connectors.engine.manifest.parts import Part, Path, Status
 
 Meaning = Literal["delivered", "retry", "throttled", "down", "rejected", "conflict", "unknown"]
-"""``conflict``: refused because the record exists. ``unknown``: it may have been done; where the call is idempotent it
-counts as ``retry``. ``retry``: it was surely not done, try again."""
+"""``conflict``: refused because the record exists. ``retry``: certainly not done, try again. ``unknown``: it may have
+been done; for an idempotent call that counts as ``retry``."""
 
 
 class ErrorShape(Part):

@@ -1,4 +1,4 @@
-"""A user's own manifests: every YAML file of a folder is one version of one connector."""
+"""A user's own manifests: each YAML file of a folder is one version of a connector."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _NAME = re.compile(r"^name: *['\"]?(\w+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class OwnManifest:
-    """One file. ``mistake``: why it is not used; there is no manifest then."""
+    """One file. ``mistake``: why it is not used; then there is no manifest."""
 
     path: Path
     name: str
-    """The connector's name; of a file that cannot be read, what its name lets us suppose."""
+    """The connector's name; for a file that cannot be read, guessed from the file's name."""
     manifest: Manifest | None
     mistake: str = ""
 
 
 def own_manifests(folder: Path) -> Iterator[OwnManifest]:
-    """The files of the folder, and of the folders in it; a file that has changed is read again.
+    """The files of the folder and its sub-folders; a file that has changed is read again.
 
-    A file that does not load stops no other one. A folder that is not there has none.
+    A file that cannot be loaded does not stop the others. A folder that does not exist has none.
     """
     for path in sorted({*folder.glob("*.y*ml"), *folder.glob("*/*.y*ml")}):
         try:
             stat = path.stat()
-        except OSError:  # it went while we looked
+        except OSError:  # deleted while we looked
             continue
         yield _read(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
 

@@ -1,4 +1,4 @@
-"""What is allowed in a manifest and yet seldom meant: for whoever writes one."""
+"""Hints for authors of manifests about what is allowed, but seldom meant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Hint = tuple[Place, str]
 
 
 def hints(manifest: Manifest) -> Iterator[Hint]:
-    """The place and what it leads to; nothing of it keeps the manifest from working."""
+    """Pairs of a place and what it causes; the manifest works all the same."""
     if not manifest.docs:
         yield ("title",), "no `docs`: say where the vendor describes this API"
     if manifest.protocol == "http" and not manifest.error.codes and not manifest.error.message:
@@ -38,7 +38,7 @@ def _of_operation(
         if call is None or manifest.succeeds_when is not None or call.succeeds_when is not None or call.success:
             continue
         if name == "batch" and not isinstance(call.attribution, AllOrNothing):
-            continue  # results that are not there are no successes
+            continue  # events without a result do not count as delivered anyway
         yield (
             (*place, name),
             "no `succeeds_when` and no `success`: every 2xx counts as delivered, an empty one too",

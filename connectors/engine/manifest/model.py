@@ -1,4 +1,4 @@
-"""The manifest: what there is to know of one SaaS, as data. ``connectors/engine/runner/runner.py`` runs it."""
+"""The manifest: the description of a SaaS's API, as data. ``connectors/engine/runner/runner.py`` runs it."""
 
 from __future__ import annotations
 
@@ -165,9 +165,9 @@ class Manifest(Part):
             yield from ((f"auth.{index}", source, name) for source, name in references(list(texts_of(auth))))
 
     def syncs(self) -> dict[str, Sync]:
-        """How each kind of record is read into the warehouse, where that is said."""
+        """How each kind of record is read into the warehouse, for those that are."""
         return {name: spec.read.sync for name, spec in self.objects.items() if spec.read is not None and spec.read.sync}
 
     def functions(self) -> list[str]:
-        """``contact.add``, ``contact.update``, ...: what there is, for messages and listings."""
+        """The names of all functions (``contact.add``, ``contact.update``, ...), for messages and listings."""
         return [f"{name}.{operation}" for name, spec in self.objects.items() for operation in spec.operations]

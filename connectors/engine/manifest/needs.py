@@ -14,30 +14,31 @@ _QUERIES = {"get": ("id",), "list": (), "findone": ("searchfield", "searchterm")
 
 
 def needed(spec: ObjectSpec, operation: Operation, unique: str | None = None) -> list[str]:
-    """The names, those of ``needs`` first; ``unique``: the connection's own unique property, where it has one.
+    """The names of the fields, those in the manifest's ``needs`` first.
 
-    ``UNIQUE`` stands among them where a unique property is needed and nobody has named one.
+    ``unique``: the connection's own unique property, if it has one. Where a unique property is needed and none is
+    configured, the names include ``UNIQUE``.
     """
     named = (unique or spec.unique or UNIQUE if name == UNIQUE else name for name in fields_needed(*_shapes(operation)))
     return list(dict.fromkeys((*operation.needs, *named)))
 
 
 def taken(spec: ObjectSpec, operation: Operation) -> tuple[list[str], bool]:
-    """Fields that an event of the function may have and that mean something; and whether any other goes along."""
+    """The fields that the function uses, and whether it also passes on any other field of an event."""
     shapes = _shapes(operation)
     named, others = fields_taken(*shapes)
-    others = others or not (shapes or operation.optional)  # of a protocol of its own that says nothing more
+    others = others or not (shapes or operation.optional)  # another protocol than HTTP, whose manifest lists no fields
     aliases = spec.aliases if others else {}
     return list(dict.fromkeys((*named, *aliases, *operation.optional))), others
 
 
 def named(operation: Operation) -> list[str]:
-    """The fields that its request has a place of their own for."""
+    """The fields that the request names one by one."""
     return fields_taken(*_shapes(operation))[0]
 
 
 def reads(spec: ObjectSpec) -> dict[str, list[str]]:
-    """``get``, ``list``, ``findone``, as far as they are there, with what a query must have."""
+    """The ways of reading that exist (``get``, ``list``, ``findone``), and the names that a query of each must have."""
     read = spec.read
     if read is None:
         return {kind: list(_QUERIES[kind]) for kind in spec.reads}
@@ -46,7 +47,7 @@ def reads(spec: ObjectSpec) -> dict[str, list[str]]:
 
 
 def _shapes(operation: Operation) -> list[Any]:
-    """A batch asks for the same as a single call, so the single one is looked at where there is one."""
+    """The request's parts with placeholders; of the single call, if there is one, since a batch needs the same."""
     request, batch = operation.request, operation.batch
     if request is not None:
         return [request.path, request.params, request.body]

@@ -11,7 +11,7 @@ from connectors.engine.template.placeholders import problems, text_problems
 
 
 class Part(BaseModel):
-    """Frozen, and a misspelt name is an error and not silence."""
+    """Immutable; an unknown name is an error, so that a misspelling is noticed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

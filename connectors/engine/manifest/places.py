@@ -1,4 +1,4 @@
-"""Where in a YAML text a part of a manifest stands, and what could stand there: for messages that help."""
+"""Finds the line of a manifest's part in its YAML text, and the names that are possible there, for error messages."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 Place = Sequence[str | int]
-"""The way to a part, as pydantic says it: names, indexes, and words of its own for the members of a union."""
+"""The path to a part, as pydantic has it: names, indexes, and pydantic's own words for the members of a union."""
 
 FEW = 14
-"""So many names are listed; of more only the nearest is said."""
+"""At most this many names are listed; of more, only the nearest is named."""
 
 
 def line_of(root: Node, place: Place) -> int:
-    """The line (from 1) of the part, or of the nearest part around it that is there."""
+    """The line (from 1) of the part; if it is missing, that of the nearest part around it."""
     node, line = root, root.start_mark.line
     for step in place:
         found = _child(node, step)
-        if found is not None:  # else it is missing, or a word of pydantic's own
+        if found is not None:  # else it is missing, or one of pydantic's own words
             line, node = found
     return int(line) + 1
 
@@ -31,16 +31,16 @@ def _child(node: Node, step: str | int) -> tuple[int, Node] | None:
         child = node.value[step]
         return child.start_mark.line, child
     if isinstance(node, MappingNode):
-        for key, value in reversed(node.value):  # what stands later wins over what was merged into it
+        for key, value in reversed(node.value):  # later names come before those that were merged in
             if key.value == str(step):
                 return key.start_mark.line, value
     return None
 
 
 def said_twice(node: Node, seen: set[int] | None = None) -> Iterator[tuple[str, int, int]]:
-    """Names that a mapping has twice, with both lines: YAML's readers take the second without a word."""
+    """Names that a mapping has twice, with both lines: YAML parsers silently use the second."""
     seen = set() if seen is None else seen
-    if id(node) in seen:  # an anchor, seen before
+    if id(node) in seen:  # an anchor that was looked at before
         return
     seen.add(id(node))
     if isinstance(node, SequenceNode):
@@ -57,7 +57,7 @@ def said_twice(node: Node, seen: set[int] | None = None) -> Iterator[tuple[str, 
 
 
 def no_such(place: Place, schema: Mapping[str, Any]) -> str:
-    """What to say of a name that is not known at its place."""
+    """The message about a name that is unknown at its place."""
     known, wrong = names_at(place[:-1], schema), str(place[-1])
     near = difflib.get_close_matches(wrong, known, n=1)
     words = "there is no such field here"
@@ -71,7 +71,7 @@ def names_at(place: Place, schema: Mapping[str, Any]) -> list[str]:
     parts = [*_expanded(schema, schema)]
     for step in place:
         below = [one for part in parts for one in _below(part, step, schema)]
-        # a step that leads nowhere is pydantic's word for one member of a union
+        # a step that leads nowhere is pydantic's word for a member of a union
         parts = below or [part for part in parts if _tag(part) in {None, step}] or parts
     return sorted({name for part in parts for name in part.get("properties", ())})
 

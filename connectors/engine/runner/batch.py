@@ -1,7 +1,7 @@
-"""Whose result is which: the answer to a batch, taken apart event by event. Pure.
+"""Assigns the results in the answer to a batch to its events. Pure.
 
-A result is never given to an event because of its position, unless the vendor promises that order. What an answer
-leaves unsaid stays unsaid: ``lost`` is the verdict of an event that the answer does not account for.
+A result is never assigned by its position, unless the vendor promises that order. Nothing is guessed: ``lost`` gives
+the verdict for an event that the answer does not account for.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from connectors.engine.template.paths import Look, compile_path
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """How one piece of the answer becomes a verdict."""
+    """How a piece of the answer becomes a verdict."""
 
     done: Callable[[Any], Delivered]
     refused: Callable[[Any], Verdict]
     is_record: Callable[[Any], bool]
-    """Is this piece of the results a record at all?"""
+    """Whether this piece of the results is a record at all."""
     lost: Callable[[], Verdict]
-    """Asked only where it is needed: the evidence for it is dear."""
+    """The verdict for an event without a result; called only when needed, because collecting the evidence is slow."""
 
 
 Attribute = Callable[[Sequence[Any], Any, Judges], list[Verdict]]
-"""(The items we sent, the body, the judges) to as many verdicts as items."""
+"""A function from the items sent, the body and the judges to one verdict for each item."""
 
 
 def compile_attribution(spec: Attribution) -> Attribute:
@@ -81,7 +81,7 @@ def _by_match(spec: ByMatch) -> Attribute:
         results = [result for result in _list(results_at(body)) if judges.is_record(result)]
         errors = _list(errors_at(body)) if errors_at else []
         if len(items) == 1 and errors and not results:
-            return [judges.refused(errors[0])]  # nobody else can be meant
+            return [judges.refused(errors[0])]  # there is only one item: the error is about it
         indexes = [_index(matcher, items) for matcher in matchers]
         verdicts: list[Verdict | None] = [None] * len(items)
         nameless = 0
@@ -96,7 +96,7 @@ def _by_match(spec: ByMatch) -> Attribute:
             all_named = all_named and bool(owners)
             for owner in owners:
                 verdicts[owner] = judges.refused(error)
-        # who was not named is done when the answer leaves no other possibility
+        # events that are not named are delivered only if the answer leaves no other possibility
         rest = Delivered() if all_named and nameless == verdicts.count(None) else judges.lost()
         return [rest if verdict is None else verdict for verdict in verdicts]
 

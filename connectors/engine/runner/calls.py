@@ -30,7 +30,7 @@ from topics.event.event import Event
 
 
 class Prepared(NamedTuple):
-    """A request that is ready to go, but for the credentials."""
+    """A request that is ready to be sent, except for the credentials."""
 
     method: str
     url: str | URL
@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 
 
 class Call(Protocol):
-    """Something that makes requests out of events, and knows what their answers mean."""
+    """Makes requests from events, and knows what their answers look like."""
 
     @property
     def expected(self) -> Expected: ...
@@ -49,12 +49,12 @@ class Call(Protocol):
     def detail_at(self) -> Look: ...
 
     def prepare(self, scope: Scope) -> Prepared:
-        """Raises ``Missing``, and ``ValueError`` for what cannot be put into a request."""
+        """Fill the request in. Raises ``Missing``, and ``ValueError`` for what cannot be put into a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestCall:
-    """The call of a manifest."""
+    """A call as the manifest describes it."""
 
     method: str
     url: URL | Callable[[Scope], str]
@@ -91,7 +91,7 @@ class Base(NamedTuple):
 def compile_call(
     request: Request, base: Base, static: Static, *, idempotency_header: str | None = None, more: Any = None
 ) -> ManifestCall:
-    """``more``: another shape that names fields (a batch's item)."""
+    """``more``: another template that names fields, such as a batch's item."""
     named = fields_named(request.params, request.body, more, paths=(request.path, *request.headers.values()))
     path = compile_text(request.path, static, in_path=True)
     texts = {name: compile_text(text, static, in_path=False) for name, text in request.headers.items()}
@@ -115,7 +115,7 @@ def compile_call(
 
 
 def _expected(request: Request, every: Expected) -> Expected:
-    """What an answer to this request has: what every answer of the vendor has, and what the request says of its own."""
+    """What is expected of this request's answer: the manifest's general expectations, with the request's own."""
     kinds = every.media_types if request.media_type is None else frozenset(as_list(request.media_type))
     return replace(
         every,
@@ -131,7 +131,7 @@ def _behind(base: str, path: Callable[[Scope], str]) -> Callable[[Scope], str]:
 
 
 def with_params(url: str, params: Mapping[str, Any]) -> str:
-    """The URL with query parameters; lists are joined with commas, what is absent is left out."""
+    """The URL with query parameters; lists are joined with commas, and absent values are left out."""
     pairs = [
         f"{quote(name, safe='')}={quote(_param(value), safe='')}"
         for name, value in params.items()
@@ -147,7 +147,7 @@ def _param(value: Any) -> str:
 
 
 def idempotency_key(*events: Event) -> str:
-    """The event's id as a header can carry it; the same events have the same one for ever."""
+    """The key of an event, or of a batch, as a header can carry it: always the same for the same events."""
     key = " ".join(event.options.idempotency_key or event.id for event in events)
     if len(key) <= 128 and key.isascii() and key.isprintable():
         return key

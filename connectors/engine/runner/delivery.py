@@ -1,4 +1,4 @@
-"""Events out, verdicts back: one event in one call, or many in a call to the batch endpoint."""
+"""Delivers events and returns verdicts: one event in a call, or many in a call to the batch endpoint."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNSAID = "the answer to the batch does not say what became of this record"
 
 
 async def deliver_one(sender: Sender, call: Call, rules: Rules, scope: Scope, event: Event) -> Verdict:
-    """One event in a call of its own."""
+    """Deliver one event in a call of its own."""
     try:
         prepared = call.prepare(scope)
     except Missing as missing:
@@ -56,7 +56,7 @@ async def deliver_one(sender: Sender, call: Call, rules: Rules, scope: Scope, ev
 
 
 async def deliver_batch(sender: Sender, plan: Plan, batch: BatchPlan, events: Sequence[Event]) -> list[Verdict]:
-    """Events that cannot be put into the request are refused alone; the others travel together."""
+    """Deliver events in one call. Those that cannot be put into the request are refused, and the others are sent."""
     verdicts: dict[int, Verdict] = {}
     items: dict[int, Any] = {}
     for place, event in enumerate(events):
@@ -70,7 +70,7 @@ async def deliver_batch(sender: Sender, plan: Plan, batch: BatchPlan, events: Se
         sending = partial(_send, sender, plan, batch, list(items.values()), seconds=seconds, key=key)
         sent = await sending()
         if key and any(isinstance(verdict, Unknown) for verdict in sent):
-            # under the same key the same batch is done once: asking again says what became of it, if it says anything
+            # the vendor carries out a batch once for each key, so sending it again may tell what became of it
             again = await sending()
             sent = again if all(_is_told(verdict) for verdict in again) else sent
         verdicts.update(zip(items, sent, strict=True))
@@ -80,7 +80,7 @@ async def deliver_batch(sender: Sender, plan: Plan, batch: BatchPlan, events: Se
 async def _send(
     sender: Sender, plan: Plan, batch: BatchPlan, items: list[Any], *, seconds: float | None, key: str
 ) -> list[Verdict]:
-    """``key``: the batch's idempotency key; empty: it has none."""
+    """``key``: the batch's idempotency key; empty when it has none."""
     call, rules = batch.call, batch.rules
     try:
         prepared = call.prepare(Scope({}, unique=plan.unique, items=items))
@@ -101,14 +101,15 @@ async def _send(
 
 
 def _is_told(verdict: Verdict) -> bool:
-    """It is about the record, and not about the call."""
+    """Whether the verdict is about the record, and not about the call."""
     return isinstance(verdict, Delivered) or (isinstance(verdict, Rejected) and not verdict.whole)
 
 
 def _each(items: list[Any], verdict: Verdict) -> list[Verdict]:
-    """What holds for the whole batch, for each of its events; a refusal asks to be bisected.
+    """One verdict on the whole call as the verdict on each event. After a refusal the caller bisects the batch.
 
-    So does a refusal that means "it is gone": it is about one record, and nothing was done for the others.
+    That also holds for a refusal which means that a record is gone: it is about one record, and nothing was done for
+    the others.
     """
     if len(items) > 1:
         if isinstance(verdict, Delivered):

@@ -1,6 +1,6 @@
-"""What a real answer of the vendor has: a status, a media type, and words that only the vendor says.
+"""Checks that an answer really comes from the vendor: its status, its media type, and its content.
 
-A 2xx alone proves nothing: a proxy's page, a captive portal and an empty list of results come with 200 as well.
+A status 2xx alone proves nothing: a proxy's page, a captive portal and an empty list of results have it as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PAGE: Final = "text/html"
 
 
 class Unreadable:
-    """The body is not JSON, or not whole."""
+    """Stands for a body that is not JSON, or not complete."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ UNREADABLE: Final = Unreadable()
 
 
 def body_of(reply: Reply) -> Any:
-    """The JSON of an answer; None for an empty one, ``UNREADABLE`` for anything else. It is read once."""
+    """The JSON of an answer; None for an empty one, ``UNREADABLE`` for anything else. It is parsed once."""
     if not reply.parsed:
         reply.parsed.append(_parsed(reply))
     return reply.parsed[0]
@@ -49,10 +49,10 @@ def _parsed(reply: Reply) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """``statuses``: those that mean done; None: every 2xx. ``media_types``: what a body may be, ``*/*`` for anything.
+    """``statuses``: those that mean success; None: every 2xx. ``media_types``: those of a body, ``*/*`` for any.
 
     ``says``: expressions that must be true of the body, each with its text. ``pages``: a web page may be an answer.
-    A body that may be text is text unless it is JSON: ``ok``, and ``1`` where the media type is not JSON.
+    Where a body may be text, it is read as text unless its media type is JSON: ``ok``, or ``1``.
     """
 
     statuses: frozenset[int] | None = None
@@ -61,11 +61,11 @@ class Expected:
     pages: bool = False
 
     def takes(self, status: int) -> bool:
-        """Does this status mean that it was done?"""
+        """Whether this status means success."""
         return 200 <= status < 300 if self.statuses is None else status in self.statuses
 
     def body_of(self, reply: Reply) -> Any:
-        """JSON, or text where the vendor may answer with it; None for nothing, ``UNREADABLE`` for what is neither."""
+        """The JSON, or the text if the vendor may answer with text; None when empty, else ``UNREADABLE``."""
         body = body_of(reply)
         if not self._text or reply.truncated or not reply.body:
             return body
@@ -74,7 +74,7 @@ class Expected:
         return reply.body.decode("utf-8", errors="replace")
 
     def foreign(self, reply: Reply) -> str | None:
-        """Why the body is none of this vendor's, whatever the status; None when it may be."""
+        """Why the body cannot come from this vendor, whatever the status; None when it can."""
         if not reply.body:
             return None
         if not self.pages and is_page(reply):
@@ -87,9 +87,9 @@ class Expected:
         return f"it is {kind}, not {' or '.join(sorted(self.media_types))}"
 
     def lacks(self, reply: Reply, body: Any) -> str | None:
-        """Why an answer with a good status does not account for the call; None when it does."""
+        """Why an answer with a good status does not prove that the call succeeded; None when it does."""
         if reply.status == NO_CONTENT and self.statuses is not None:
-            return None  # the status is the whole answer, and the manifest says that it is one
+            return None  # the manifest lists this status, which has no body
         if (foreign := self.foreign(reply)) is not None:
             return foreign
         if body is UNREADABLE and (self.says or not self._text):
@@ -98,7 +98,7 @@ class Expected:
 
     @property
     def anything(self) -> bool:
-        """Nothing is known of this API's bodies."""
+        """Whether any body is accepted."""
         return ANY_MEDIA_TYPE in self.media_types
 
     @property
@@ -107,19 +107,19 @@ class Expected:
 
 
 def compile_says(expressions: Iterable[str]) -> tuple[tuple[str, Look], ...]:
-    """Raises ``ValueError`` for what is not JMESPath."""
+    """Compile JMESPath expressions, each with its text. Raises ``ValueError`` for what is not JMESPath."""
     return tuple((text, compile_path(text)) for text in expressions)
 
 
 def as_list(one_or_more: str | Sequence[str] | None) -> list[str]:
-    """A manifest's "one or a list of them"."""
+    """One value or a list of them, as a list."""
     if one_or_more is None:
         return []
     return [one_or_more] if isinstance(one_or_more, str) else list(one_or_more)
 
 
 def is_page(reply: Reply) -> bool:
-    """A web page, by its first words: Slack's hooks answer the bare word ``ok`` as text/html."""
+    """Whether it is a web page, by its first words. Media types mislead: Slack's webhooks send ``ok`` as text/html."""
     start = reply.body[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     return start.startswith((b"<!doctype html", b"<html")) or (
         _media_type(reply) in {PAGE, "application/xhtml+xml"} and start.startswith(b"<")

@@ -1,4 +1,4 @@
-"""Has it happened? Asked in batches, by the property whose values no two records share."""
+"""Asks the vendor whether an operation has happened: in batches, by the unique property of the records."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from connectors.errors import Unreachable
 from topics.event.event import Event
 
 SKEW_SECONDS: Final = 300.0
-"""How far the vendor's clock and a producer's may be apart."""
+"""Seconds by which the vendor's clock and a producer's may differ."""
 
 NOT_ASKABLE: Final = CannotTell("this connector has no way to ask whether the call has happened")
 
 
 async def find(sender: Sender, plan: Plan, rules: Rules, events: Sequence[Event]) -> list[Finding]:
-    """As many findings as events. Raises ``Unreachable``."""
+    """One finding for each event. Raises ``Unreachable``."""
     if plan.find is None:
         return [NOT_ASKABLE] * len(events)
     findings: list[Finding] = []
@@ -51,12 +51,12 @@ async def _find(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, events:
 def _value(plan: Plan, event: Event) -> tuple[str | None, Any]:
     name, value = unique_of(plan.scope(event))
     if name != plan.unique or value is None or isinstance(value, dict | list):
-        return name, None  # one question is about one property: the one that is configured
+        return name, None  # a request asks by one property, the configured one
     return name, value
 
 
 async def _ask(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, values: list[Any]) -> Any:
-    """The body of a whole and clean answer, or why it cannot be had."""
+    """The body of a complete answer without errors, or the reason why there is none."""
     try:
         items = [how.item(Scope({"value": value})) for value in values]
         scope = Scope({}, unique=plan.unique, items=items)
@@ -81,7 +81,7 @@ async def _ask(sender: Sender, plan: Plan, how: FindPlan, rules: Rules, values: 
 
 
 def _clean(how: FindPlan, rules: Rules, body: Any) -> Any:
-    """A partial answer proves nothing about who is missing, unless its errors only say that they do not exist."""
+    """An answer with errors does not prove that a record is missing, unless the errors say that it does not exist."""
     for error in (how.errors(body) if how.errors else None) or ():
         codes = {look(error) for look in rules.codes}
         if codes.isdisjoint(how.absent):
@@ -92,24 +92,24 @@ def _clean(how: FindPlan, rules: Rules, body: Any) -> Any:
 def _finding(how: FindPlan, body: Any, name: str | None, value: Any, event: Event) -> Finding:
     for record in how.records(body) or ():
         properties = how.properties(record)
-        # a vendor may answer with a name in its own case, which is not the case of the connection's setting
+        # the vendor may spell the property in another case than the connection's setting
         properties = spelled(properties, name) if isinstance(properties, dict) else {}
         if name is not None and fold(value) in _names(how, properties, name):
             if how.created is not None and _older(how.created(record), event):
-                return Absent()  # somebody else's record: trying again lets the vendor say so
+                return Absent()  # somebody else's record: a retry will be refused by the vendor
             record_id = how.call.id_at(record) if how.call.id_at else None
             return Found(record, None if record_id is None else str(record_id))
     return Absent()
 
 
 def _names(how: FindPlan, properties: Mapping[str, Any], name: str) -> set[Any]:
-    """The values that name this record: of its unique property, and the further ones where there are any."""
+    """The values by which this record is found: of its unique property, and any further ones."""
     further = str(properties.get(how.others) or "").split(";") if how.others else []
     return {fold(value) for value in (properties.get(name), *further) if value not in (None, "")}
 
 
 def _older(created: Any, event: Event) -> bool:
-    """Was the record there before the event was? Then the event did not make it."""
+    """Whether the record is older than the event, so that the event cannot have created it."""
     try:
         made = parse_time(created).timestamp()
     except (ValueError, OverflowError, OSError):

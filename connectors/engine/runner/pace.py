@@ -1,4 +1,4 @@
-"""How fast reads may go: those of scripts and those of refreshes, beside a worker that writes with the same account."""
+"""Limits the rate of reads by scripts and refreshes, beside a worker that writes with the same account."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from connectors.contract import READ_SHARE, Limits
 
 @dataclass(slots=True)
 class Pace:
-    """The least time between two requests of one connection's reading, and how many there may be at once.
+    """The rate of one connection's reads, and how many may be under way at once.
 
-    ``begins``: where there is a rate, the first one goes out no sooner (by the loop's clock).
+    ``begins``: the loop's time before which no request is made, if there is a rate.
     """
 
     limits: Limits
@@ -30,7 +30,7 @@ class Pace:
             await self.sleep(wait)
 
     def take(self, now: float) -> float:
-        """Seconds to wait before the next request, which this takes for made: who comes meanwhile is behind."""
+        """Reserve the next request's time. Returns the seconds to wait until then; later callers come after it."""
         if not self.limits.rate:
             return 0.0
         at = max(now, self.begins)
@@ -39,5 +39,5 @@ class Pace:
 
 
 def read_rate(rate: float) -> float:
-    """Calls of a read in the time in which a connection may make ``rate``: its part, less the burst of the writes."""
+    """How many calls of a connection's ``rate`` are for reads: their share, less what writes may use in a burst."""
     return max(rate * READ_SHARE - 1, rate * READ_SHARE / 2)

@@ -1,4 +1,4 @@
-"""What a connector can do, compiled from its manifest and one connection's configuration."""
+"""A connector's functions, compiled from its manifest and one connection's configuration."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class BatchPlan:
     item_status: Look | None
     rules: Rules
     idempotency_header: str | None = None
-    """Carries a key of the whole batch: asked again unchanged, it is carried out once."""
+    """The header for a key of the whole batch: sent again unchanged, the vendor carries it out only once."""
 
 
 @dataclass(frozen=True, slots=True)
 class FindPlan:
-    """How to ask whether something has happened."""
+    """How to ask whether an operation has happened."""
 
     call: Call
     item: Render
@@ -53,7 +53,7 @@ class FindPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One function, ready to run."""
+    """One function, ready to be run."""
 
     function: Function
     unique: str | None
@@ -65,7 +65,7 @@ class Plan:
     respell: Respell | None = None
 
     def scope(self, event: Event) -> Scope:
-        """What the event's request is filled in from: its fields under the names that the vendor knows."""
+        """The values for the event's request: its fields under the vendor's names."""
         fields = event.fields if self.respell is None else self.respell(event.fields)
         return Scope(fields, event, self.unique)
 
@@ -79,7 +79,7 @@ class ReadPlan:
     bookmark: Look | None
     absent: frozenset[int]
     takes: frozenset[str]
-    """The names a query may have."""
+    """The names that a query may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Compiler:
     on_unknown: Mapping[str, UnknownPolicy]
 
     def plans_of(self, name: str, spec: ObjectSpec) -> dict[tuple[str, OperationName], Plan]:
-        """The functions of one kind of record; of ``message`` and ``add`` one stands for the other."""
+        """The functions of one kind of record; if there is only one of ``message`` and ``add``, it serves for both."""
         return {
             (name, operation): self._plan(name, operation, spec, one)
             for operation, one in with_synonyms(spec.operations).items()
@@ -118,7 +118,7 @@ class Compiler:
         )
 
     def unique(self, object_name: str, spec: ObjectSpec | None = None) -> str | None:
-        """The property that identifies a record: the connection may name one of its own."""
+        """The property that identifies a record; the connection may have configured its own."""
         configured = self.configuration.values.get(self.manifest.unique_setting or "")
         if isinstance(configured, dict) and isinstance(configured.get(object_name), str):
             return str(configured[object_name])
@@ -148,8 +148,8 @@ class Compiler:
             call=None
             if one.request is None
             else compile_call(one.request, self.base, static, idempotency_header=one.idempotency_header),
-            # an idempotency header speaks for one call, and the next try of these events may be another batch: a batch
-            # is as idempotent as its operation
+            # an idempotency header protects one call, but the next try of these events may be in another batch. So a
+            # batch is as idempotent as its operation
             batch=self._batch(
                 one.batch, static, self.rules(idempotent=idempotent, operation=one), one.idempotency_header
             )

@@ -1,4 +1,4 @@
-"""``get``, ``list`` and ``findone``: a query of a script into a page of records."""
+"""``get``, ``list`` and ``findone``: answers a script's query with a page of records."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Reads = Mapping[tuple[str, str], ReadPlan]
 
 
 def kind_of(query: Mapping[str, Any], unique: str | None) -> str:
-    """Which of the manifest's reads answers this query."""
+    """The name of the manifest's read that answers this query."""
     if query.get("searchfield") is not None:
         return "find_unique" if query["searchfield"] == unique else "find"
     return "get" if query.get("id") is not None else "list"
 
 
 def choose(reads: Reads, object_name: str, query: Mapping[str, Any], unique: str | None) -> ReadPlan:
-    """Raises ``UnknownFunction``, whose message lists what can be read."""
+    """The read for a query. Raises ``UnknownFunction``, whose message lists what can be read."""
     kind = kind_of(query, unique)
     plan = reads.get((object_name, kind)) or (reads.get((object_name, "find")) if kind == "find_unique" else None)
     if plan is None:
@@ -35,7 +35,7 @@ def choose(reads: Reads, object_name: str, query: Mapping[str, Any], unique: str
 async def read(
     sender: Sender, plan: ReadPlan, rules: Rules, query: Mapping[str, Any], *, bookmark: str | None, unique: str | None
 ) -> Page:
-    """Raises ``CallFailed``. A name that the request has no use for is refused: a filter that is ignored lies."""
+    """Read a page. Raises ``CallFailed``, also for a name that the request has no use for: no filter is ignored."""
     unknown = sorted(set(query) - plan.takes)
     if unknown:
         raise CallFailed(

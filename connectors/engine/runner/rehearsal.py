@@ -1,7 +1,7 @@
-"""The requests that a connector would make, without sending one: for whoever writes a manifest.
+"""Shows the requests that a connector would make, without sending them, for authors of manifests.
 
-No secret is needed. Each stands in the requests as its name in brackets, ``[access_token]``. A question that has to be
-answered before the next request is answered as the connector says it might be.
+No secrets are needed: in the requests stand their names in brackets, ``[access_token]``. When a request depends on the
+answer to another one, the connector supplies an answer that the vendor might give.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 FETCHED = "[a token that is fetched]"
 MOST: Final = 20
-"""Requests of one rehearsal that are answered."""
+"""How many requests of one rehearsal are answered."""
 
 
 class Asked(NamedTuple):
-    """``answer``: what a question was taken to be answered with; None: it was not answered."""
+    """``answer``: the answer that was supposed for it; None when there was none."""
 
     request: Prepared
     answer: Any
 
 
 class Rehearsal(Transport):
-    """Stands where the sockets are: keeps each request, and answers none but ``answer`` does."""
+    """A transport that keeps each request and sends none. Only ``answer`` gives answers."""
 
     def __init__(self, answer: Callable[[Prepared], Any]) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Rehearsal(Transport):
 
 
 class Rehearsed:
-    """A connector of this class and manifest that sends nothing. Raises ``BadConnection`` for settings that lack."""
+    """A connector of this class and manifest that sends nothing. Raises ``BadConnection`` for missing settings."""
 
     def __init__(self, made: type[HttpConnector], manifest: Manifest, settings: Mapping[str, Any]) -> None:
         self._transport = Rehearsal(lambda asked: self.connector.rehearsed(asked, self._events))
@@ -71,7 +71,7 @@ class Rehearsed:
         self.connector.sender.rehearse(self._transport, FETCHED)
 
     def deliver(self, events: Sequence[Event]) -> tuple[list[Asked], list[Verdict]]:
-        """The requests for these events (a batch, where there are several), and the verdicts when there is none."""
+        """The requests for these events (a batch for several), and the verdicts on those that make no request."""
         self._events = events
         verdicts = asyncio.run(self.connector.deliver(events))
         return self._taken(), verdicts
@@ -92,7 +92,7 @@ class Rehearsed:
 
 
 def _stand_ins(manifest: Manifest, settings: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """For the secrets that a connection needs, and for what else its way in needs: each its name in brackets."""
+    """The secrets that a connection needs, and what else its authentication needs: for each its name in brackets."""
     wanted = settings.get("auth")
     way = next((auth for auth in manifest.auth if wanted is None or auth.type == wanted), None)
     known = {*settings, *(name for name, spec in manifest.settings.items() if spec.default is not None)}

@@ -1,4 +1,4 @@
-"""Runs a manifest: one connection's connector over HTTP."""
+"""Runs a manifest: the connector of a connection over HTTP."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ from topics.event.event import Event, Operation
 class HttpConnector:
     """One connection of one SaaS, as its manifest describes it; see ``connectors.contract.Connector``.
 
-    ``now`` is the time of day, for dates in ``Retry-After``. ``newest``: the newest manifest there is, for the message
-    about a function that only it has. ``tokens`` shares access tokens with other workers, and keeps
-    what the vendor replaces. Raises ``BadConnection``.
+    ``now``: the time of day, for dates in ``Retry-After``. ``newest``: the newest manifest, for the message about a
+    function that only that one has. ``tokens``: shares access tokens with other workers, and stores the secrets that
+    the vendor replaces. Raises ``BadConnection``.
     """
 
     sender_type: type[Sender] = Sender
     writes_requests = False
-    """An event's fields are a whole request; else they are the fields of a record."""
+    """Whether an event's fields describe a whole request, and not the fields of a record."""
     any_case: ClassVar[bool] = False
-    """A field is the same whatever the case of its name."""
+    """Whether the names of fields are case-insensitive."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class HttpConnector:
         self.sender = self.sender_type(manifest, configuration, now=now, tokens=tokens)
         self.compiler = Compiler(manifest, configuration, self.sender.base, self.sender.redact, dict(on_unknown or {}))
         self.asking = self.compiler.rules(idempotent=True)
-        """The rules for calls that only ask."""
+        """The rules for calls that only read."""
         self.sender.pace, self.sender.rules = Pace(self.limits), self.asking
         self._newest = newest
         self._plans: dict[tuple[str, Operation], Plan] = {}
@@ -90,14 +90,14 @@ class HttpConnector:
 
     @classmethod
     def kind(cls, manifest: Manifest, object_name: str) -> ObjectSpec | None:
-        """What can be done with records of this name; None: there is none."""
+        """What can be done with records of this kind; None when there is no such kind."""
         return manifest.objects.get(object_name) or manifest.objects.get(ANY)
 
     def function(self, object_name: str, operation: Operation) -> Function:
         return self.plan(object_name, operation).function
 
     def plan(self, object_name: str, operation: Operation) -> Plan:
-        """How a function is done. Raises ``UnknownFunction``."""
+        """The plan of a function. Raises ``UnknownFunction``."""
         if object_name not in self._known:
             self._know(object_name)
         plan = self._plans.get((object_name, operation))
@@ -106,7 +106,7 @@ class HttpConnector:
         return plan
 
     def named(self, object_name: str, operation: Operation, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The fields under the vendor's own names. Raises ``UnknownFunction``."""
+        """The fields under the vendor's names. Raises ``UnknownFunction``."""
         respell = self.plan(object_name, operation).respell
         return fields if respell is None else respell(fields)
 
@@ -133,7 +133,7 @@ class HttpConnector:
         return await find(self.sender, plan, self.asking, events)
 
     async def read(self, object_name: str, query: Mapping[str, Any], bookmark: str | None = None) -> Page:
-        """``id`` in the query: that record. ``searchfield`` and ``searchterm``: those with that value. Else: a list."""
+        """Read one record (a query with ``id``), those with a value (``searchfield``, ``searchterm``), or a list."""
         self._know(object_name)
         unique = self.compiler.unique(object_name, self.kind(self.manifest, object_name))
         plan = choose(self._reads, object_name, query, unique)
@@ -169,15 +169,18 @@ class HttpConnector:
         return Answer(reply.status, text, dict(reply.headers))
 
     def syncs(self) -> dict[str, Sync]:
-        """What can be read into the warehouse."""
+        """The kinds of records that can be read into the warehouse."""
         return self._syncs
 
     def synced_as(self, object_name: str) -> str | None:
-        """The kind of record that these are read as into the warehouse; None when they are not."""
+        """The kind of record under which these are read into the warehouse; None when they are not."""
         return object_name if object_name in self.syncs() else None
 
     def written(self, event: Event) -> Written | None:
-        """What it has written, as a refresh reads it; None of what no refresh reads. Raises ``UnknownFunction``."""
+        """What the event has written, as a refresh would read it; None when no refresh reads it.
+
+        Raises ``UnknownFunction``.
+        """
         name = self.synced_as(event.object)
         if name is None:
             return None
@@ -185,7 +188,7 @@ class HttpConnector:
         return written(event, name, told, spelled(fields, told.field) if self.any_case else fields)
 
     def identified(self, name: str) -> Identified:
-        """How a record of a kind that is read into the warehouse is found there."""
+        """How a record of this kind is found in the warehouse."""
         return identified(self.syncs()[name])
 
     def source(self, object_name: str, pace: Pace | None = None) -> Source:
@@ -219,7 +222,7 @@ class HttpConnector:
             case Retry(reason=reason, after=after, evidence=evidence):
                 return Down(reason, after, evidence)
             case _:
-                # it answers, and lets us in: what it thinks of this question is not what was asked
+                # it answers, and accepts our credentials: whatever is wrong with this request, the probe succeeds
                 return Delivered({"note": f"HTTP {reply.status}"})
 
     def rehearsed(self, asked: Prepared, events: Sequence[Event]) -> Any:  # noqa: ARG002
@@ -237,7 +240,7 @@ class HttpConnector:
         await self.sender.close()
 
     def _know(self, object_name: str) -> None:
-        """Compile what can be done with a kind of record, when it is met for the first time."""
+        """Compile the functions of a kind of record, when it is used for the first time."""
         spec = None if object_name in self._known else self.kind(self.manifest, object_name)
         if spec is None:
             return
@@ -247,5 +250,5 @@ class HttpConnector:
         self._known.add(object_name)
 
     def _adapted(self, plan: Plan) -> Plan:
-        """What a subclass does otherwise than the manifest says."""
+        """A hook for subclasses that do something differently from the manifest."""
         return plan

@@ -1,4 +1,4 @@
-"""One connection's way out: its sockets, its credentials, its redactor, and what the vendor's rate headers said."""
+"""Sends the requests of one connection: with its sockets and credentials; keeps the vendor's rate headers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from connectors.engine.transport.waits import quota
 from connectors.errors import CallFailed
 
 MAX_DELIVERY: Final = MIB
-"""The most that is taken of the answer to one event; a batch may answer with ``MAX_READ``."""
+"""The most bytes that are read of the answer to one event; of a batch's answer, it is ``MAX_READ``."""
 
 
 LONGEST_WAIT_S: Final = 120.0
-"""A read that the vendor holds up for longer ends with the vendor's words: somebody waits for it."""
+"""The longest time that a read waits for the vendor's rate limit: somebody waits for the result."""
 
 
 class Sender:
@@ -49,22 +49,22 @@ class Sender:
         self._transport = Transport(configuration.guard)
         self._credentials = credentials(configuration, self._transport, self.redact, now=now, tokens=tokens)
         self.pace: Pace | None = None
-        """How fast ``ask`` may go; ``rules``: which answers ask to wait. Given by the connector."""
+        """The rate of ``ask``. It and ``rules``, which tell what answers ask to wait, are set by the connector."""
         self.rules: Rules | None = None
         self._quota: Quota | None = None
         self._quota_names = _quota_names(manifest.limits)
         self.base = _base(manifest, configuration, self._credentials.params)
 
     def rehearse(self, transport: Transport, token: str) -> None:
-        """From now on nothing is sent: ``transport`` keeps it. ``token`` stands for one that would be fetched."""
+        """From now on send nothing: ``transport`` keeps the requests. ``token`` replaces one that would be fetched."""
         self._transport = transport
         if isinstance(self._credentials, TokenCredentials):
             self._credentials = Credentials({"Authorization": f"Bearer {token}"})
 
     async def send(self, prepared: Prepared, seconds: float | None = None, limit: int = MAX_DELIVERY) -> Reply:
-        """One request under this connection's credentials. Raises ``TransportFailure``, ``NoToken``.
+        """Send a request with this connection's credentials. Raises ``TransportFailure``, ``NoToken``.
 
-        A 401 under a token that can be renewed is asked again, once: nothing was done under a token that is refused.
+        After a 401 for a token that can be renewed, it is sent once more: with a refused token nothing was done.
         """
         auth = await self._credentials.headers()
         reply = await self._exchange(prepared, auth, seconds or self._seconds, limit)
@@ -74,7 +74,7 @@ class Sender:
         return reply
 
     async def send_bare(self, prepared: Prepared, seconds: float | None = None, limit: int = MAX_DELIVERY) -> Reply:
-        """One request without this connection's credentials, to an address that is a secret of its own.
+        """Send a request without this connection's credentials, to an address that is itself a secret.
 
         Raises ``TransportFailure``.
         """
@@ -87,10 +87,10 @@ class Sender:
         return reply
 
     async def ask(self, prepared: Prepared) -> Reply:
-        """A request somebody waits for: a read, or a raw call.
+        """Send a request that somebody waits for: a read, or a raw call.
 
-        It goes at the connection's pace, and when the vendor asks to wait it waits and asks again, ``LONGEST_WAIT_S``
-        in all. Raises ``CallFailed`` when there is no answer, or one too large to read.
+        It keeps to the connection's pace. When the vendor asks to wait, it waits and sends again, for at most
+        ``LONGEST_WAIT_S`` in all. Raises ``CallFailed`` when there is no answer, or one too large to read.
         """
         waited = 0.0
         while True:
@@ -109,7 +109,7 @@ class Sender:
             return await self._answered(prepared)
 
     def _asked_to_wait(self, reply: Reply) -> float | None:
-        """Seconds, where the answer is a limit's: nothing was done then, whatever was asked."""
+        """The seconds to wait, if the answer says that a limit is reached; nothing was done then."""
         if self.rules is None:
             return None
         expected = self.base.expected
@@ -136,7 +136,7 @@ class Sender:
         return CallFailed(verdict.reason, status=reply.status, excerpt=verdict.evidence.excerpt)
 
     def absolute(self, path: str) -> str:
-        """A path of this API as a URL. Raises ``ValueError`` for another host: the credentials stay at home."""
+        """A path of this API as a URL. Raises ``ValueError`` for another host, which must not get the credentials."""
         if path.startswith(self.base.url + "/"):
             return path
         if "://" in path.partition("?")[0] or path.startswith("//"):
@@ -155,7 +155,7 @@ class Sender:
 
 
 def _base(manifest: Manifest, configuration: Configuration, params: Mapping[str, str]) -> Base:
-    """What every request of this connection carries."""
+    """What all requests of this connection have in common."""
     static: Static = {"settings": configuration.values, "object": {}}
     own = {name: compile_text(text, static, in_path=False) for name, text in manifest.headers.items()}
     headers = {

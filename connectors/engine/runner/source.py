@@ -1,4 +1,4 @@
-"""Reads one kind of record for the warehouse: page after page, at the connection's pace, whatever the answers are."""
+"""Reads one kind of record for the warehouse, page by page, at the connection's pace; failed pages are tried again."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Kind = Literal["all", "changed", "deleted"]
 Row = dict[str, Any]
 
 TRIES: Final = 5
-"""Tries of one page, 1, 2, 4 and 8 seconds apart; a 429 costs none."""
+"""How often a page is tried, 1, 2, 4 and 8 seconds apart; a 429 does not count."""
 LONGEST_THROTTLE_S: Final = 900.0
 DOTNET: Final = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
 
 
 @dataclass(frozen=True, slots=True)
 class SourcePage:
-    """``rows`` by column name; ``since``, ``bookmark``: where the next page begins, both None after the last.
+    """``rows``: by column name. ``since``, ``bookmark``: where the next page begins; both None after the last.
 
-    ``at``: the vendor's clock when it answered, where it says; ``latest``: the last change in this page.
+    ``at``: the vendor's time of the answer, if it says so. ``latest``: the latest change in this page.
     """
 
     rows: list[Row]
@@ -47,9 +47,9 @@ class SourcePage:
 
 @dataclass(slots=True)
 class Asking:
-    """Puts a request to the vendor until there is an answer.
+    """Sends a request until there is an answer.
 
-    Raises ``CallFailed`` for what will never be answered, ``Unreachable`` for what may be the next time.
+    Raises ``CallFailed`` when more tries are useless, ``Unreachable`` when a later try may succeed.
     """
 
     sender: Sender
@@ -108,11 +108,11 @@ class Source:
 
     @property
     def throttled_s(self) -> float:
-        """Seconds that the vendor has asked to wait so far."""
+        """How many seconds the vendor has asked to wait so far."""
         return self._asking.throttled_s
 
     async def properties(self) -> dict[str, ColumnType]:
-        """The properties that the vendor says there are, and the type of each as a column."""
+        """The properties that the vendor lists, and the type of each as a column."""
         spec = self.spec.properties
         if spec is None:
             return {}
@@ -124,14 +124,14 @@ class Source:
         return found
 
     async def settle(self) -> None:
-        """What was written a moment ago may not be in the vendor's index yet."""
+        """Wait until the vendor's index has what was written a moment ago."""
         if self.spec.cursor is not None:
             await self._asking.pace.sleep(self.spec.cursor.settle)
 
     async def pages(
         self, kind: Kind, names: Sequence[str], *, since: datetime | None = None, bookmark: str | None = None
     ) -> AsyncIterator[SourcePage]:
-        """Every page, from ``bookmark`` on. Raises ``CallFailed``, ``Unreachable``."""
+        """All pages from ``bookmark`` on. Raises ``CallFailed``, ``Unreachable``."""
         request: PagedRequest | None = getattr(self.spec, kind)
         assert request is not None, kind
         cursor = self.spec.cursor
@@ -155,7 +155,7 @@ class Source:
         return {"names": list(names), "since": _written(since, cursor.write) if cursor and since else None}
 
     async def related(self, name: str, keys: Sequence[str]) -> AsyncIterator[list[Row]]:
-        """What belongs to the records with these keys, a call's worth at a time."""
+        """The related records of these keys, in lists of one call each."""
         spec = self.spec.related[name]
         call = compile_call(spec, self._asking.sender.base, self._static, more=spec.input)
         item = compile_value(spec.input, self._static)
@@ -210,7 +210,7 @@ class Source:
 
 @dataclass(slots=True)
 class Turning:
-    """From one page to the next, as the request says."""
+    """Finds the next page, as the request describes it."""
 
     request: PagedRequest
     records: Look = field(init=False)
@@ -224,7 +224,7 @@ class Turning:
         return {"offset": "0", "number": str(self.request.first)}.get(self.request.pages)
 
     def said(self, bookmark: str | None) -> str | None:
-        """What ``$bookmark`` stands for."""
+        """The value of ``$bookmark``."""
         return None if self.is_address(bookmark) else bookmark
 
     def is_address(self, bookmark: str | None) -> bool:
@@ -272,7 +272,7 @@ def _vendor_time(reply: Reply) -> datetime | None:
 
 
 def _records(found: Any, path: str, what: str) -> list[Any]:
-    """An answer without its records is no empty list: with that, a table would be emptied."""
+    """The records of an answer. If they are missing, that is an error and no empty list, which would empty a table."""
     if not isinstance(found, list):
         there = "nothing" if found is None else type(found).__name__
         raise CallFailed(f"{what}: the answer has {there} at `{path}`, where a list of records should be")
@@ -280,7 +280,7 @@ def _records(found: Any, path: str, what: str) -> list[Any]:
 
 
 def _related_rows(spec: Related, name: str, body: Any) -> tuple[list[Row], list[Row]]:
-    """The rows of an answer, and what to ask next for records that have more than fits into it."""
+    """The rows of an answer, and the next requests for records with more rows than fit into it."""
     rows_at, of_at = compile_path(spec.rows), compile_path(spec.of)
     columns = {column: compile_path(path) for column, path in spec.columns.items()}
     more_at = compile_path(spec.more) if spec.more else None

@@ -1,10 +1,10 @@
-"""From a vendor's answer, or its silence, to a verdict: pure, and one table.
+"""Turns a vendor's answer, or its silence, into a verdict by this table. Pure.
 
     not sent (refused, not resolved, not trusted)      Down
     broken or silent after it was sent                 Retry when the call is idempotent, else Unknown
-    2xx that is the vendor's and accounts for the call Delivered
+    2xx that is the vendor's and proves the call       Delivered
     2xx that the connector says is a failure           as its rows say, else Rejected
-    any other 2xx (a proxy's page, nothing, half)      Retry when the call is idempotent, else Unknown
+    any other 2xx (a proxy's page, empty, cut off)     Retry when the call is idempotent, else Unknown
     401 403 407                                        Down (the credentials, or the account)
     403 with a Retry-After, or rate headers used up    Throttled
     404 410 of a delete, and no proxy's page           Delivered (it is gone)
@@ -14,7 +14,7 @@
     409                                                Rejected (conflict)
     every other 3xx 4xx, 501 505                       Rejected
 
-A connector's own rows come first. ``Retry-After`` wins over every wait of ours.
+A connector's own rows come first. ``Retry-After`` goes before every wait of ours.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from connectors.engine.transport.reply import Reply
 from connectors.engine.transport.waits import quota, retry_after
 
 THROTTLE_SECONDS: Final = 5.0
-"""The wait after a 429 that says nothing, from a vendor of whom nothing is known."""
+"""The wait in seconds after a 429 without ``Retry-After``, if the vendor's limits are not known."""
 SHORTEST_THROTTLE: Final = 0.1
 REASON_CHARACTERS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table, ready to be compared."""
+    """One row of the table, compiled."""
 
     statuses: frozenset[int] | None
     codes: frozenset[str] | None
     meaning: Meaning
     wait: float | None = None
     when: Look | None = None
-    """True of the body; None: whatever it is."""
+    """An expression that must be true of the body; None for any body."""
     scope: Scope = "connection"
 
     def matches(self, status: int | None, codes: frozenset[str], body: Any) -> bool:
@@ -140,14 +140,14 @@ def after_answer(
     detail_at: Look,
     now: float,
 ) -> Verdict:
-    """The verdict on one call about one event."""
+    """The verdict on an answer to the call for one event."""
     refused = refusal(reply, body, rules, expected, now)
     return delivered(reply, body, rules, id_at, detail_at) if refused is None else refused
 
 
 def delivered(reply: Reply, body: Any, rules: Rules, id_at: Look | None, detail_at: Look) -> Delivered:
     if body is UNREADABLE or isinstance(body, str):
-        # the words of an API of which nothing is known but that its status says done
+        # an API of which only the status is known: its words are kept as the detail
         note = "the answer could not be read" if body is UNREADABLE else "the answer is text"
         return Delivered({"note": f"HTTP {reply.status}; {note}", "excerpt": rules.redact(_text(reply))[:500]})
     record_id = id_at(body) if id_at is not None and body is not None else None
@@ -155,7 +155,7 @@ def delivered(reply: Reply, body: Any, rules: Rules, id_at: Look | None, detail_
 
 
 def refusal(reply: Reply, body: Any, rules: Rules, expected: Expected, now: float) -> Verdict | None:
-    """The verdict on an answer that is no success; None for one that is."""
+    """The verdict on an answer that is not a success; None for a success."""
     if expected.takes(reply.status) and not _says_no(body, rules):
         lacks = expected.lacks(reply, body)
         return None if lacks is None else after_refusal(reply, body, rules, now, expected, lacks=lacks)
@@ -165,18 +165,18 @@ def refusal(reply: Reply, body: Any, rules: Rules, expected: Expected, now: floa
 def after_refusal(
     reply: Reply, body: Any, rules: Rules, now: float, expected: Expected, *, lacks: str | None = None
 ) -> Verdict:
-    """The verdict on an answer that is known to be no success. ``lacks``: why, where the status is good."""
+    """The verdict on an answer that is known not to be a success. ``lacks``: the reason, if the status is good."""
     evidence = evidence_of(reply, body, rules)
     codes = _codes(body, rules)
     codes |= {reply.headers[name] for name in rules.code_headers if name in reply.headers}
     row = next(row for row in rules.rows if row.matches(reply.status, codes, body))
     if row is GONE and not expected.anything and expected.foreign(reply) is not None:
-        row = ANYTHING_ELSE  # the page of a proxy knows nothing of the record
+        row = ANYTHING_ELSE  # a proxy's page does not tell whether the record is there
     if row is ANYTHING_ELSE and 200 <= reply.status < 300 and not _says_no(body, rules):
         return _unaccounted(reply, lacks or "it is another status than that of a success", evidence, rules)
     wait = retry_after(reply.headers, now)
     if row is FORBIDDEN and (wait is not None or _until_reset(reply.headers, now) is not None):
-        row = THROTTLED  # a limit that has no status of its own: GitHub's, and the daily ones of Google's older APIs
+        row = THROTTLED  # a rate limit with status 403: GitHub's, and the daily ones of Google's older APIs
     words = _words(body, rules) or evidence.excerpt.strip() or reply.headers.get("Location", "")
     reason = rules.redact(": ".join(part for part in (f"HTTP {reply.status}", *_said(codes, words)) if part))
     if wait is None and row.meaning == "throttled":
@@ -189,14 +189,14 @@ def _says_no(body: Any, rules: Rules) -> bool:
 
 
 def _unaccounted(reply: Reply, lacks: str, evidence: Evidence, rules: Rules) -> Verdict:
-    """It may have been done: nothing in the answer shows that it was, and nothing that it was not."""
+    """The verdict when the answer shows neither that the call succeeded nor that it failed: it may have been done."""
     words = evidence.excerpt.strip() or "it is empty"
     reason = f"HTTP {reply.status}, but the answer does not show that it was done ({lacks}): {words}"
     return _verdict(UNACCOUNTED, reason[:REASON_CHARACTERS], None, evidence, rules)
 
 
 def after_item(error: Any, status: int | None, rules: Rules, request_id: str | None) -> Verdict:
-    """The verdict on one event of a batch that was done in part; ``error`` is what the vendor said about it."""
+    """The verdict on one failed event of a batch that was done in part. ``error``: what the vendor said about it."""
     codes = _codes(error, rules)
     row = next(row for row in rules.rows if row.matches(status, codes, error))
     excerpt = rules.redact(_json_text(error))
@@ -238,17 +238,17 @@ def _words(body: Any, rules: Rules) -> str:
 
 
 def _said(codes: frozenset[str], words: str) -> list[str]:
-    """At most two of the codes, and the words where they say more."""
+    """At most two of the codes, and the vendor's words if they say more."""
     return [*sorted(codes)[:2], *([] if words in codes else [words])]
 
 
 def evidence_of(reply: Reply, body: Any, rules: Rules) -> Evidence:
-    """What the vendor said, redacted, for whoever has to find out why."""
+    """What the vendor said, redacted, for finding out the cause."""
     return Evidence(reply.status, rules.redact(_text(reply)), _request_id(reply, body, rules))
 
 
 def _request_id(reply: Reply, body: Any, rules: Rules) -> str | None:
-    """The vendor's own id of a request, for whoever asks the vendor about it."""
+    """The vendor's own id of the request, for questions to its support."""
     named = rules.request_id(body) if rules.request_id is not None and isinstance(body, dict | list) else None
     if isinstance(named, str):
         return named[:200]

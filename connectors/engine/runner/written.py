@@ -1,4 +1,4 @@
-"""What an event has written, in the words in which a refresh reads it: what verifying compares."""
+"""What an event has written, in the form in which a refresh reads it; `writeback verify` compares that."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from topics.event.event import Event, Operation
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """``object``: the kind of record as a refresh names it; ``key``: the record, where the event itself says which.
+    """``object``: the kind of record, as a refresh names it. ``key``: the record, if the event itself names it.
 
-    ``values``: what was sent, by the names that the vendor's own records have.
+    ``values``: what was sent, under the names in the vendor's records.
     """
 
     object: str
@@ -26,10 +26,10 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """How a record that was written is found among those that a refresh brought.
+    """How a record that was written is found among those that a refresh has read.
 
-    ``column``: what it is there; ``field``: the same in an event. ``by_vendor_id``: it is what a delivery says that the
-    vendor calls the record.
+    ``column``: the column that identifies it there. ``field``: the same in an event. ``by_vendor_id``: its value is the
+    vendor's id of the record, which a delivery returns.
     """
 
     column: str
@@ -38,13 +38,13 @@ class Identified:
 
 
 def identified(spec: Sync) -> Identified:
-    """By the key of its table."""
+    """A record is identified by the key of its table."""
     key = spec.key[0]
     return Identified(key, spec.columns.get(key, key), by_vendor_id=key == "id")
 
 
 def written(event: Event, name: str, told: Identified, fields: Mapping[str, Any]) -> Written:
-    """Of an event whose ``fields`` are the record's own."""
+    """What an event has written whose ``fields`` are those of the record."""
     if isinstance(sought := fields.get("searchfield"), str) and "searchterm" in fields:
         rest = {field: value for field, value in fields.items() if field not in SEARCH_FIELDS}
         fields = {sought: fields["searchterm"], **rest}
@@ -53,14 +53,14 @@ def written(event: Event, name: str, told: Identified, fields: Mapping[str, Any]
 
 
 def changed_column(spec: Sync) -> str:
-    """The column that says when a record was changed, where there is one of that name."""
+    """The column that says when a record was last changed, or the name that it would have."""
     path = spec.cursor.path if spec.cursor else None
     named = next((column for column, at in spec.columns.items() if at == path), None)
     return named or (path if path and spec.spread == "@" else "updated_at")
 
 
 def addresses(spec: ObjectSpec | None) -> frozenset[str]:
-    """Fields of an update that say which record is meant, and are none of its values."""
+    """The fields of an update that only say which record is meant, and are not written."""
     operations = {} if spec is None else spec.operations
     update = next((one for each, one in operations.items() if each is Operation.UPDATE), None)
     if update is None or update.request is None:

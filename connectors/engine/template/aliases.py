@@ -1,6 +1,6 @@
 """Other names for fields, as people write them: a deal's ``name`` is its ``dealname``, a contact's is first and last.
 
-What the vendor's own field says wins over its alias, and the alias itself never travels.
+If an event has the vendor's own field as well, that one counts. The alias itself is never sent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Respell = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 def compile_aliases(aliases: Aliases) -> Respell | None:
-    """A function from fields as they were written to fields as the vendor names them; None where nothing differs."""
+    """A function that renames an event's fields to the vendor's; None when there are no aliases."""
     if not aliases:
         return None
     pairs = [(name, (meant,) if isinstance(meant, str) else tuple(meant)) for name, meant in aliases.items()]
@@ -32,7 +32,7 @@ def compile_aliases(aliases: Aliases) -> Respell | None:
 
 
 def _parts(value: Any, count: int) -> list[Any]:
-    """Taken apart at its last blanks. With too few words, or when it is no text, the last fields are left alone."""
+    """The text split at its last blanks into ``count`` parts; fewer if it has too few words, or is no text."""
     if count == 1 or not isinstance(value, str):
         return [value]
     return value.strip().rsplit(None, count - 1) or [value]

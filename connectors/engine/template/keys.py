@@ -1,4 +1,4 @@
-"""The ordering key of an event, compiled: producers ask for one per write, so the usual one is two look-ups."""
+"""The ordering key of an event, compiled. Producers need one for each write, so the usual one takes two look-ups."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Key = Callable[[Mapping[str, Any]], str | None]
 
 
 def compile_key(shape: Any, static: Static, unique: str | None, aliases: Aliases) -> Key:
-    """A function from an event's fields to its key; None for one without."""
+    """A function from an event's fields to its key; the key is None for an event that has none."""
     key = _general(shape, static, unique, aliases)
     name, folded = _plain(shape, unique)
     return key if name is None or name in aliases else _quick(name, key, folded=folded)
@@ -38,7 +38,7 @@ def _general(shape: Any, static: Static, unique: str | None, aliases: Aliases) -
 
 
 def _plain(shape: Any, unique: str | None) -> tuple[str | None, bool]:
-    """The field whose text is the key, and whether without case; no field for any other shape."""
+    """The field whose text is the key, and whether its case is ignored; no field for any other shape."""
     match = PLACEHOLDER.fullmatch(shape) if isinstance(shape, str) else None
     source, name = (match["source"], match["name"]) if match else ("", None)
     field = name if source == "fields" else unique if (source, name) == ("unique", "value") else None
@@ -46,7 +46,7 @@ def _plain(shape: Any, unique: str | None) -> tuple[str | None, bool]:
 
 
 def _quick(name: str, general: Key, *, folded: bool) -> Key:
-    """Text or a whole number under that name; everything else (``searchfield``, nothing) goes the general way."""
+    """The quick way for a text or a whole number in that field; anything else goes the general way."""
 
     def key(fields: Mapping[str, Any]) -> str | None:
         value = fields.get(name)
@@ -60,5 +60,5 @@ def _quick(name: str, general: Key, *, folded: bool) -> Key:
 
 
 def short_key(key: str) -> str | None:
-    """Keys have at most ``MAX_KEY`` characters; a longer one is named by its digest, so that two never become one."""
+    """A key of at most ``MAX_KEY`` characters: a longer one is replaced by its digest, so that keys stay different."""
     return (key if len(key) <= MAX_KEY else sha256(key.encode()).hexdigest()) or None

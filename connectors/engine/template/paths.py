@@ -1,4 +1,4 @@
-"""Looking into a JSON value: JMESPath; the plain ``a.b.c`` that is nearly all of it is done by dictionary look-ups."""
+"""Looks into a JSON value by JMESPath; a plain ``a.b.c``, the usual case, is done by dictionary look-ups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONSTANTS: Final = frozenset({"true", "false", "null"})
 
 @lru_cache(maxsize=2_048)
 def compile_path(expression: str) -> Look:
-    """A function from a JSON value to what is at the path, None where there is nothing.
+    """A function from a JSON value to the value at the path; None when there is nothing.
 
     Raises ``ValueError`` when the expression is not JMESPath.
     """
@@ -39,7 +39,7 @@ def compile_path(expression: str) -> Look:
 
 
 def _mistakes(expression: str, node: Any) -> Iterator[str]:
-    """What JMESPath takes without a word, and is never true."""
+    """Mistakes that JMESPath accepts silently, and that are never true."""
     if (match := _COMPARED_WITH_A_NAME.search(expression)) is not None:
         yield f"{match[1]} is a field's name in JMESPath; the text is written '{match[1][1:-1]}'"
     for part in _nodes(node):
@@ -57,7 +57,7 @@ def _mistakes(expression: str, node: Any) -> Iterator[str]:
 
 
 def _nodes(node: Any) -> Iterator[Any]:
-    if isinstance(node, dict):  # a slice has bare numbers for children
+    if isinstance(node, dict):  # the children of a slice are bare numbers
         yield node
         for child in node.get("children", ()):
             yield from _nodes(child)
@@ -82,4 +82,4 @@ def _search(compiled: Any, value: Any) -> Any:
     try:
         return compiled.search(value)
     except JMESPathError:
-        return None  # a function applied to what the vendor did not send: there is nothing at this path
+        return None  # a function was applied to a value that the vendor did not send

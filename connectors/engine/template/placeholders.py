@@ -1,6 +1,6 @@
-"""The grammar of the placeholders in a manifest: what is one, what is wrong with one, what they mention.
+"""The grammar of the placeholders in a manifest: finds them, checks them, and lists the fields that they name.
 
-What they stand for: ``connectors/engine/template/template.py``.
+Their meaning is in ``connectors/engine/template/template.py``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NEEDS_NAME = {"unique": ("field", "value"), "event": ("id", "key", "idempotency_key"), "settings": None, "object": None}
 UNIQUE = "$unique"
 SPREAD = "..."
-"""A member of an object that stands for the members of its value."""
+"""The name of an object's member that is replaced by the members of its value."""
 SEARCH_FIELDS = ("searchfield", "searchterm")
 
 
 def problems(shape: Any) -> Iterator[str]:
-    """What is wrong with the placeholders in a body's shape."""
+    """The mistakes in the placeholders of a body."""
     for text in _strings(shape):
         if not text.startswith("$") or text.startswith("$$"):
             continue
@@ -42,7 +42,7 @@ def problems(shape: Any) -> Iterator[str]:
 
 
 def text_problems(text: str) -> Iterator[str]:
-    """What is wrong with the braces in a path or a header."""
+    """The mistakes in the braces of a path or a header."""
     for inner in BRACES.findall(text):
         source, dot, name = inner.partition(".")
         if not NAME.fullmatch(name if dot else inner) or (dot and source not in {"settings", "object"}):
@@ -50,7 +50,7 @@ def text_problems(text: str) -> Iterator[str]:
 
 
 def references(shape: Any) -> Iterator[tuple[str, str]]:
-    """The (source, name) of every setting and variable that a shape or a text mentions."""
+    """The (source, name) of every setting and variable that a body or a text uses."""
     for text in _strings(shape):
         match = PLACEHOLDER.fullmatch(text)
         if match and match["source"] in {"settings", "object"} and match["name"]:
@@ -62,7 +62,7 @@ def references(shape: Any) -> Iterator[tuple[str, str]]:
 
 
 def fields_named(*shapes: Any, paths: tuple[str, ...] = ()) -> frozenset[str]:
-    """The fields that a request names one by one: ``$fields`` leaves them out."""
+    """The fields that a request names one by one, which ``$fields`` leaves out."""
     names = {inner for path in paths for inner in BRACES.findall(path) if "." not in inner}
     for text in _strings(shapes):
         match = PLACEHOLDER.fullmatch(text)
@@ -74,7 +74,7 @@ def fields_named(*shapes: Any, paths: tuple[str, ...] = ()) -> frozenset[str]:
 
 
 def fields_needed(*shapes: Any) -> list[str]:
-    """The fields without which these cannot be filled in, each once; ``UNIQUE`` for the unique one."""
+    """The fields that are required to fill these in, each once; ``UNIQUE`` stands for the unique one."""
     names: dict[str, None] = {}
     for text in _strings(shapes):
         match = PLACEHOLDER.fullmatch(text)
@@ -88,7 +88,7 @@ def fields_needed(*shapes: Any) -> list[str]:
 
 
 def fields_taken(*shapes: Any) -> tuple[list[str], bool]:
-    """The fields that these may be filled in with, by name; and whether all others go along (``$fields``)."""
+    """The fields that these can use by name, and whether they pass on all others as well (``$fields``)."""
     names: dict[str, None] = {}
     others = False
     for text in _strings(shapes):

@@ -32,7 +32,7 @@ from topics.event.event import Event
 
 
 class Missing(Exception):
-    """The event lacks what the request needs; the message names it."""
+    """The event lacks a field that the request needs; the message names it."""
 
 
 class _Absent:
@@ -44,7 +44,7 @@ ABSENT = _Absent()
 
 @dataclass(slots=True)
 class Scope:
-    """What a template is filled in from."""
+    """The values from which a template is filled in."""
 
     fields: Mapping[str, Any]
     event: Event | None = None
@@ -55,11 +55,11 @@ class Scope:
 
 Render = Callable[[Scope], Any]
 Static = Mapping[str, Mapping[str, Any]]
-"""``settings`` and ``object``: known when the connector is made."""
+"""The values of ``settings`` and ``object``, which are known when the connector is made."""
 
 
 def compile_value(shape: Any, static: Static, named: frozenset[str] = frozenset()) -> Render:
-    """A function that fills in a body's shape. It raises ``Missing``; a left-out value is ``ABSENT``."""
+    """A function that fills in a body. It raises ``Missing``; a value that is left out is ``ABSENT``."""
     if isinstance(shape, str):
         return _compile_string(shape, static, named)
     if isinstance(shape, Mapping):
@@ -127,7 +127,7 @@ def _unique(name: str | None, optional: bool) -> Render:
 
 
 def literal(text: str) -> str:
-    """The text, so written that it stands for itself in a shape."""
+    """The text, escaped so that a body takes it literally."""
     return f"${text}" if text.startswith("$") else text
 
 
@@ -177,7 +177,7 @@ def _needed(value: Any, name: str, optional: bool) -> Any:
 
 
 def unique_of(scope: Scope) -> tuple[str | None, Any]:
-    """The property that identifies the record, and its value: what the script says, else what is configured."""
+    """The property that identifies the record, and its value: as the event says, else as configured."""
     name = scope.fields.get("searchfield") or scope.unique
     if not isinstance(name, str):
         return None, None
@@ -186,7 +186,7 @@ def unique_of(scope: Scope) -> tuple[str | None, Any]:
 
 
 def compile_text(text: str, static: Static, *, in_path: bool) -> Callable[[Scope], str] | str:
-    """A path or header with its fixed parts filled in; a plain string when nothing is left to fill in."""
+    """A path or header with its fixed parts filled in; a plain string if there are no others."""
 
     def fix(match: re.Match[str]) -> str:
         source, dot, name = match[1].partition(".")
@@ -207,7 +207,7 @@ def compile_text(text: str, static: Static, *, in_path: bool) -> Callable[[Scope
 
 
 def segment(value: Any, name: str) -> str:
-    """One segment of a path. An empty one would name the whole collection, ``..`` another one: both are refused."""
+    """One segment of a path. An empty one would mean the whole collection, and ``..`` another one: both are refused."""
     text = plain_text(value, name)
     if text in {"", ".", ".."}:
         raise Missing(name)

@@ -1,4 +1,4 @@
-"""Values as text, the way form-like APIs, paths and keys want them."""
+"""Values as text, as form-like APIs, paths and keys need them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _scalar_text(value: Any) -> str:
 
 
 def _number_text(value: float) -> str:
-    """Plain digits without an exponent. 1.0 is 1: an integer column with a gap is read as floats."""
+    """Digits without an exponent. 1.0 becomes 1: an integer column with missing values is often read as floats."""
     if isinstance(value, int) or not value:
         return str(int(value))
     digits = exact_json.plain(Decimal(repr(value)))
@@ -42,7 +42,7 @@ def _number_text(value: float) -> str:
 
 
 def spelled(fields: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
-    """The fields, the one of this name under it whatever the case in which it was given."""
+    """The fields; one whose name differs only in case is renamed to ``name``."""
     if name is None or name in fields:
         return fields
     same = next((one for one in fields if one.casefold() == name.casefold()), None)
@@ -52,5 +52,5 @@ def spelled(fields: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
 
 
 def fold(value: Any) -> Any:
-    """Without case and outer blanks: two spellings of one e-mail address are one key."""
+    """The text in lower case, without outer blanks, so that two spellings of an e-mail address are one key."""
     return _scalar_text(value).strip().casefold()

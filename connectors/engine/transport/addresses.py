@@ -1,10 +1,10 @@
-"""Which addresses a connection may be made to.
+"""Decides to which addresses a connection may be made.
 
-A worker stands inside somebody's network and takes URLs from settings: without this, a connection to ``http://router/``
-or to a cloud's metadata address would be our doing. The check is made on the address itself, after DNS, at the moment
-of connecting, so that no name and no redirect gets around it.
+A worker runs inside somebody's network and takes URLs from settings, so it could be made to call ``http://router/`` or
+a cloud's metadata address. The check is made on the address itself, after DNS, at the moment of connecting, so that no
+name and no redirect gets around it.
 
-The connection's setting ``allow_private_addresses`` opens it: ``true`` for all, or a list of networks
+A connection's setting ``allow_private_addresses`` allows more: ``true`` for all addresses, or a list of networks
 (``["10.1.0.0/16"]``).
 """
 
@@ -28,7 +28,7 @@ class AddressRefusedError(OSError):
 
 
 class AddressGuard:
-    """Makes sockets for allowed addresses only: aiohttp calls it with each address it is about to connect to."""
+    """Makes sockets for allowed addresses only. aiohttp calls it with each address that it is about to connect to."""
 
     def __init__(self, allow: bool | Sequence[str] = False) -> None:
         self._all = allow is True
@@ -50,7 +50,7 @@ class AddressGuard:
 
 
 def _embedded(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one leads to: a tunnel is no way around the check."""
+    """The IPv4 address inside an IPv6 one (a tunnel), so that it is checked as well."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in NAT64:

@@ -1,9 +1,9 @@
-"""What can go wrong between us and a vendor before an answer is there, told apart by one question: was it sent?
+"""The failures of a request that got no answer, distinguished by one question: was it sent?
 
     TransportFailure
     ├── Unsendable     this request can never be sent as it is (a line break in a header, no such URL)
-    ├── NotSent        refused, not resolved, not connected, certificate not trusted: the vendor saw nothing
-    └── MaybeSent      broken or silent after the connection stood: the vendor may have done it
+    ├── NotSent        refused, not resolved, not connected, certificate not trusted: the vendor got nothing
+    └── MaybeSent      broken or silent after the connection was made: the vendor may have done it
 
 A kept-alive connection that the server closed just before our request is a ``MaybeSent`` too: from here it looks the
 same as one closed after it was read.
@@ -27,7 +27,7 @@ class Unsendable(TransportFailure):
 
 
 class NotSent(TransportFailure):
-    """The vendor saw nothing of it."""
+    """The vendor got nothing of it."""
 
 
 class MaybeSent(TransportFailure):

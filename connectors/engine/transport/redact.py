@@ -1,4 +1,4 @@
-"""What a vendor said, without secrets and no longer than is worth keeping."""
+"""Removes secrets from what a vendor said, and shortens it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED = re.compile(
 
 
 class Redactor:
-    """Hides the connection's own secrets wherever they stand, and what looks like a credential of anybody."""
+    """Hides the connection's own secrets, and whatever looks like a credential."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         shown = [secret for secret in secrets if len(secret) >= 4]
@@ -28,12 +28,12 @@ class Redactor:
         self._tokens: deque[str] = deque(maxlen=8)
 
     def learn(self, token: str) -> None:
-        """A token that came later; the last few are remembered."""
+        """Also hide a token that was fetched later; the last few are remembered."""
         if len(token) >= 4:
             self._tokens.append(token)
 
     def __call__(self, text: str, limit: int = MAX_EXCERPT) -> str:
-        # a secret across the cut would survive in half: hide first, in a piece that is surely long enough
+        # hide before cutting to ``limit``, or half of a secret at the cut would survive
         text = text[: limit + 4_096]
         for secret in (*self._tokens, *self._secrets):
             text = text.replace(secret, HIDDEN)

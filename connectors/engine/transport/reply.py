@@ -1,4 +1,4 @@
-"""What a vendor answered."""
+"""The answer of a vendor."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Final
 
 MIB: Final = 1_048_576
 MAX_READ: Final = 8 * MIB
-"""The most that is taken of an answer that somebody wants to read."""
+"""The most bytes that are read of the answer to a read."""
 EXCERPT: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back. ``truncated``: the body is not whole (too large, or the line broke after the status)."""
+    """An answer. ``truncated``: the body is not complete (too large, or the connection broke after the status)."""
 
     status: int
     headers: Mapping[str, str]
@@ -22,4 +22,4 @@ class Reply:
     truncated: bool = False
     raw_headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     parsed: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
-    """The body as JSON, once somebody has read it."""
+    """The body as JSON, once it has been parsed."""

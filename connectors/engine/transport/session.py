@@ -1,6 +1,6 @@
-"""The way out of a connection: its requests, one by one.
+"""Sends the requests of a connection, one by one.
 
-``exchange`` is the fast way, for deliveries; ``handle_async_request`` is the same for whoever has an ``httpx.Request``.
+``exchange`` is the fast way, for deliveries; ``handle_async_request`` does the same with an ``httpx.Request``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from connectors.engine.transport.failures import MaybeSent, NotSent, TransportFa
 from connectors.engine.transport.reply import MAX_READ, Reply
 
 if TYPE_CHECKING:
-    import httpx  # whoever has a request of its has loaded it
+    import httpx  # a caller with an ``httpx.Request`` has imported it already
     from yarl import URL
 
     from connectors.engine.transport.sockets import Sockets
@@ -41,7 +41,7 @@ class Transport:
     ) -> Reply:
         """Send one request and read at most ``limit`` bytes of the answer. Raises ``TransportFailure``.
 
-        Once the status is known it is the answer, whatever becomes of the body.
+        Once the status is known, it is an answer, even if the body breaks off.
         """
         check_headers(headers)
         if self._sockets is None:
@@ -49,7 +49,10 @@ class Transport:
         return await self._sockets.exchange(method, url, headers, body, seconds=seconds, limit=limit)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """As httpx wants it, its exceptions included. ``request.extensions["timeout"]["read"]`` is the whole call's."""
+        """Like httpx's transports, with their exceptions.
+
+        ``request.extensions["timeout"]["read"]`` limits the whole call.
+        """
         import httpx  # noqa: PLC0415
 
         seconds = request.extensions.get("timeout", {}).get("read") or 120.0
@@ -75,14 +78,14 @@ class Transport:
 
 
 def _opened(guard: AddressGuard) -> Sockets:
-    """The HTTP library takes a seventh of a second to load; a script that only writes to the log never calls."""
+    """Imported late: the HTTP library takes 0.14 s to load, and a script that only writes to the log needs none."""
     from connectors.engine.transport.sockets import Sockets  # noqa: PLC0415
 
     return Sockets(guard)
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Raises ``Unsendable`` for a header that would end its line early and start another one."""
+    """Raises ``Unsendable`` for a header with a line break, which could start another header."""
     for name, value in headers.items():
         if (
             not name.isascii()

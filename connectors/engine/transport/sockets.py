@@ -1,8 +1,8 @@
 """An aiohttp session, called directly and not through an httpx client.
 
-httpx's own connection pool is quadratic in the number of connections, and the client's pipeline costs as much again as
-the request. And the ready-made bridge says ``ConnectTimeout`` both for a refused port and for a server that read the
-request and hung up: our verdicts stand on that difference (``meaning.py``).
+httpx's own connection pool takes quadratic time in the number of connections, and its client costs as much again as
+the request itself. The existing bridge between the two raises ``ConnectTimeout`` both for a refused port and for a
+server that read the request and hung up, but our verdicts depend on that difference (``meaning.py``).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ CONNECT_SECONDS: Final = 10.0
 
 
 class Sockets:
-    """Of one connection, in one loop. See ``Transport``, which opens them."""
+    """The sockets of one connection, in one event loop. See ``Transport``, which opens them."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session = aiohttp.ClientSession(
-            # no limit: how many calls there may be at once is the worker's business
+            # no limit: the worker decides how many calls there are at once
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, socket_factory=guard),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
@@ -63,9 +63,9 @@ class Sockets:
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         known = self._timeouts.get(seconds)
         if known is None:
-            # connecting ends well before the whole does, so that a time-out of the whole means: it was sent
+            # connecting has a much shorter time limit, so a time-out of the whole call means that it was sent
             if len(self._timeouts) > 100:
-                self._timeouts.clear()  # every event may bring a time-out of its own
+                self._timeouts.clear()  # each event may have its own time-out
             known = aiohttp.ClientTimeout(total=seconds, connect=min(CONNECT_SECONDS, seconds / 2))
             self._timeouts[seconds] = known
         return known
@@ -76,7 +76,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> Reply:
     size = 0
     truncated = False
     if (response.content_length or 0) > limit:
-        limit = EXCERPT  # it says itself that it is too large: only its beginning is of use
+        limit = EXCERPT  # Content-Length says that it is too large: only its beginning is kept
     try:
         while not truncated and (chunk := await response.content.readany()):
             size += len(chunk)
@@ -88,7 +88,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> Reply:
         response.close()
         raise
     if truncated:
-        response.close()  # the rest of the body is on that connection: it cannot be used again
+        response.close()  # the rest of the body is still coming: this connection cannot be reused
     else:
         response.release()
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -1,4 +1,4 @@
-"""How long a vendor asks to wait, and what its rate headers say. Pure: told the time."""
+"""How long a vendor asks to wait, and what its rate headers say. Pure: it is told the time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from connectors.contract import Quota
 
 LONGEST_WAIT: Final = 86_400.0
-"""A day: HubSpot's migrations (477) may take that long; more is a mistake of the other side's clock."""
+"""A day: HubSpot's migrations (477) may take that long; anything longer is taken for a wrong clock."""
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
 _PARAMETER = re.compile(r"\b(q|w|r|t|limit|remaining|reset)\s*=\s*(\d{1,15})", re.ASCII)
@@ -20,7 +20,7 @@ _USAGE = re.compile(r"api-usage=(\d{1,15})/(\d{1,15})", re.ASCII)
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds that ``Retry-After`` asks for, as a number or as a date; None when it is not there or makes no sense.
 
-    A date is read against the answer's own ``Date`` where it has one (RFC 9110, 10.2.3 and 6.6.1): the vendor's clock
+    A date is compared with the answer's own ``Date``, if it has one (RFC 9110, 10.2.3 and 6.6.1): the vendor's clock
     may differ from ours.
     """
     text = headers.get("Retry-After")
@@ -40,7 +40,7 @@ def quota(
 ) -> Quota | None:
     """What the rate headers say; None when there are none. ``names``: a connector's own (limit, remaining, reset).
 
-    A reset that is a time is read against the answer's own ``Date``, as in ``retry_after``.
+    A reset that is a time is compared with the answer's own ``Date``, as in ``retry_after``.
     """
     if names is not None:
         own = _named(headers, names, now)
@@ -56,7 +56,7 @@ def quota(
 
 
 def _vendors_now(headers: Mapping[str, str], now: float) -> float:
-    """What the vendor's clock showed when it answered; ours where the answer does not say."""
+    """The vendor's time of the answer; our own time if the answer has none."""
     try:
         return parsedate_to_datetime(headers["Date"]).timestamp()
     except (KeyError, ValueError, TypeError, OverflowError):
@@ -66,7 +66,7 @@ def _vendors_now(headers: Mapping[str, str], now: float) -> float:
 def _structured(headers: Mapping[str, str]) -> Quota | None:
     """``RateLimit: "default";r=50;t=30`` (draft 11), and its older ``limit=100, remaining=50, reset=30``.
 
-    Of several policies the one with the least left counts.
+    Of several policies, the one with the least left counts.
     """
     text = headers.get("RateLimit")
     if text is None:
@@ -112,7 +112,7 @@ def _named(headers: Mapping[str, str], names: tuple[str | None, str, str | None]
 
 
 def _until(headers: Mapping[str, str], reset: str, now: float) -> float | None:
-    """Some send seconds, some the time in seconds or milliseconds since 1970."""
+    """Seconds until the reset: vendors send seconds, or the time in seconds or milliseconds since 1970."""
     text = headers.get(reset)
     if text is None or not _NUMBER.fullmatch(text.strip()):
         return None
