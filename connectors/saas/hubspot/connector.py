@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from connectors.contract import Page, Rejected, Retry, Verdict
 from connectors.engine.manifest.model import Manifest, ObjectSpec
-from connectors.engine.manifest.read import Sync
+from connectors.engine.manifest.read import Related, Sync
 from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.delivery import UNSAID, deliver_batch
 from connectors.engine.runner.pace import Pace
@@ -21,6 +21,7 @@ from connectors.errors import BadConnection, CallFailed
 from connectors.saas.hubspot.kinds import CUSTOM, QUALIFIED, Schemas, lacks, not_unique, type_of
 from connectors.saas.hubspot.links import Links, targets
 from connectors.saas.hubspot.rehearsal import answer
+from connectors.saas.hubspot.source import CustomSource
 from topics.event.event import Event, Operation
 
 ASSOCIATION: Final = "association"
@@ -86,7 +87,10 @@ class HubSpotConnector(HttpConnector):
             return super().source(object_name, pace)
         variables = {"type": type_of(self.manifest, object_name), "changed": "hs_lastmodifieddate"}
         asking = Asking(self.sender, self.asking, pace or Pace(self.limits))
-        return Source(object_name, self._syncs[object_name], {"settings": self.values, "object": variables}, asking)
+        static = {"settings": self.values, "object": variables}
+        if object_name == NOTE:
+            return Source(object_name, self._syncs[object_name], static, asking)
+        return CustomSource(object_name, self._syncs[object_name], static, asking, related=self._related())
 
     # -- a record -----------------------------------------------------------------------------------------------------
 
@@ -215,10 +219,13 @@ class HubSpotConnector(HttpConnector):
     # -- what is known of a kind --------------------------------------------------------------------------------------
 
     def _further_syncs(self) -> dict[str, Sync]:
-        """Notes with whom they belong to; of a custom object, which may belong to anything, its records alone."""
-        contact, company = self._syncs["contact"], self._syncs["company"]
-        related = {**contact.related, "contacts": company.related["contacts"]}
+        """Notes with whom they belong to; to whom a custom object may belong its schema says, when it is read."""
+        contact, related = self._syncs["contact"], self._related()
         return {name: contact.model_copy(update={"related": related if name == NOTE else {}}) for name in self._further}
+
+    def _related(self) -> dict[str, Related]:
+        """How each of HubSpot's own kinds is asked for that belongs to a record."""
+        return {**self._syncs["contact"].related, "contacts": self._syncs["company"].related["contacts"]}
 
 
 def _further(names: Any) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from connectors.sandbox.call import Call
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot import HubSpot
 from connectors.sandbox.server import Sandbox
@@ -78,3 +79,33 @@ def test_from_the_first_refresh_to_the_archived_record(rig: Rig, sandbox: Sandbo
 
     assert (third.status, third.rows["contact"]) == ("ok", 229), third.detail
     assert len(rig.rows("hubspot", "contact")) == 229
+
+
+def test_a_custom_object_with_whom_it_belongs_to(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Its schema says which kinds there may be: each has a table, and a link that is gone is gone from there."""
+    portal, call = sandbox.hubspot.portal, Call(1, "POST", "", {}, "", "", b"", 0.0, LONG_AGO)
+    definition = {"name": "car", "properties": [{"name": "vin"}], "associatedObjects": ["contacts", "companies"]}
+    car_kind = sandbox.hubspot.custom.define(call, definition).qualified
+    owner, firm = (portal.create(kind, {}, 0.0, LONG_AGO).id for kind in ("contacts", "companies"))
+    cars = [portal.create(car_kind, {"vin": f"V{n}"}, 0.0, LONG_AGO) for n in range(2)]
+    for kind, other in (("contacts", owner), ("companies", firm)):
+        (kept,) = portal.associations.types(car_kind, kind)
+        for car in cars:
+            portal.associations.link(car_kind, car.id, kind, other, [kept.id])
+    rig = Rig(tmp_path, f"sqlite:///{tmp_path}/warehouse.db")
+    rig.connect("Cars", "hubspot", {"base_url": sandbox.url, "refresh_objects": [car_kind]}, {"rate": 1_000})
+
+    first = rig.sync("Cars", car_kind)
+
+    assert (first.status, first.rows) == ("ok", {car_kind: 2}), first.detail
+    owners = {(row[f"{car_kind}_id"], row["contact_id"]) for row in rig.rows("cars", f"{car_kind}_contacts")}
+    firms = {(row[f"{car_kind}_id"], row["company_id"]) for row in rig.rows("cars", f"{car_kind}_companies")}
+    assert owners == {(car.id, owner) for car in cars}
+    assert firms == {(car.id, firm) for car in cars}
+
+    portal.associations.unlink(car_kind, cars[0].id, "contacts", owner)
+    portal.update(car_kind, cars[0], {"vin": "V9"}, 1.0, LONG_AGO + 86_400)
+    second = rig.sync("Cars", car_kind)
+
+    assert second.status == "ok", second.detail
+    assert [row["contact_id"] for row in rig.rows("cars", f"{car_kind}_contacts")] == [owner]
