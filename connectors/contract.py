@@ -122,7 +122,8 @@ class Function:
     ``batch_max``: events per call (1: no batch endpoint). ``idempotent``: calling twice is the same as once (update,
     upsert, delete by id, or any call under a vendor idempotency key). ``findable``: ``find`` can settle an Unknown.
     ``settle_after``: seconds to wait before asking (vendors' searches lag behind their writes). ``on_unknown``: what
-    to do when it cannot be settled. ``key_interval``: least seconds between two calls of one key (Slack: 1 a channel).
+    to do when it cannot be settled. ``key_interval``: least seconds between two calls of one key, from the
+    beginning of each (Slack: 1 a channel).
     ``aliases``: names of fields that stand for others, so that of two events one's field may be the other's alias.
     """
 

@@ -54,6 +54,7 @@ class Calls:
 
     async def _deliver(self, batch: Batch) -> None:
         at, started = self._clock.now(), self._clock.monotonic()
+        batch.began = started
         events = []
         for delivery in batch.deliveries:
             delivery.calls += 1

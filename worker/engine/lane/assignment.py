@@ -120,13 +120,14 @@ class Batch:
     """Deliveries of one assignment and one function that go out in one call.
 
     ``replying``: replies to be acknowledged before all of it has ended; ``known``: the first commit that knows how it
-    ended.
+    ended; ``began``: when its call did, on the monotonic clock.
     """
 
     assignment: Assignment
     function: Function
     action: Action
     deliveries: list[Delivery]
+    began: float = math.inf
     replying: int = 0
     known: float = math.inf
 

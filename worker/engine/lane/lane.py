@@ -22,6 +22,9 @@ from worker.engine.lane.window import SendWindow
 FIND_MAX = 100
 """Events asked about in one ``find``; connectors split further where the vendor takes fewer."""
 
+TRAVEL = 0.03
+"""Share of a key's interval that a request may take longer on its way than the next: the vendor counts arrivals."""
+
 
 class Lane:
     """Holds assignments of one connection; hands out batches.
@@ -226,13 +229,15 @@ class Lane:
             batch.assignment.slots.pop(id(batch), None)
 
     def returned(self, batch: Batch, now: float) -> None:
-        """The call of a batch is over, whatever it brought; the interval of its keys begins."""
+        """The call of a batch is over, whatever it brought; the interval of its keys began with it."""
         batch.assignment.out -= len(batch.deliveries)
         if _is_announced(batch.function, batch.action):
             batch.assignment.sent(batch, batch.deliveries)
         if batch.function.key_interval and batch.action == "deliver":
+            interval = batch.function.key_interval
+            due = min(now, batch.began + interval * TRAVEL) + interval
             for delivery in batch.deliveries:
-                self._pace(delivery, now)
+                self._pace(delivery.key, due, now)
 
     def finish(self, delivery: Delivery, now: float) -> None:
         """The event is done, and what it absorbed; the next of its key may go out."""
@@ -253,10 +258,10 @@ class Lane:
         self._waiting = [entry for entry in self._waiting if entry[-1].assignment is not assignment]
         heapq.heapify(self._waiting)
 
-    def _pace(self, delivery: Delivery, now: float) -> None:
+    def _pace(self, key: str, due: float, now: float) -> None:
         if len(self._paced) > 1_000:
-            self._paced = {key: due for key, due in self._paced.items() if due > now}
-        self._paced[delivery.key] = now + delivery.function.key_interval
+            self._paced = {each: until for each, until in self._paced.items() if until > now}
+        self._paced[key] = due
 
     def _make_ready(self, delivery: Delivery, action: Action) -> None:
         assignment = delivery.assignment

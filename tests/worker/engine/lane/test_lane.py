@@ -156,6 +156,22 @@ def test_a_key_keeps_its_interval() -> None:
     assert drain(lane) == [[1]]
 
 
+@pytest.mark.parametrize(("answered", "due"), [(10.02, 11.02), (10.6, 11.03), (14.0, 14.0)])
+def test_the_interval_of_a_key_begins_with_the_request(answered: float, due: float) -> None:
+    """A vendor counts what arrives: a slow answer costs nothing, but for a margin for the ways there."""
+    lane = Lane()
+    feed = Feed(lane)
+    for _ in range(2):
+        feed.put("general", replace(UPSERT, key_interval=1.0))
+    first = lane.take()
+    assert first is not None
+    first.began = 10.0
+    finish(lane, first, now=answered)
+
+    waits_until = lane.release_due(answered)
+    assert (waits_until or answered) == pytest.approx(due)
+
+
 def test_a_retry_keeps_the_interval_too() -> None:
     """It is the calls that the vendor counts, not the successes."""
     lane = Lane()
