@@ -80,11 +80,15 @@ async def test_a_failure_is_of_the_vendor_it_names(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_fail_is_said(given: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fault, a vendor or a share that does not exist ends with exit code 2 and a message that names what there is."""
+
     code = run(cli, CommandContext(load_settings), ["sandbox", *given])
     assert (code, said in " ".join(capsys.readouterr().err.split())) == (2, True)
 
 
 def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that another program has is an error that names the way out: --port 0."""
+
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code = run(cli, CommandContext(load_settings), ["sandbox", "--port", str(taken.getsockname()[1])])
     assert (code, "--port 0 takes any free port" in capsys.readouterr().err) == (1, True)

@@ -123,6 +123,8 @@ def test_a_slip_in_an_option_is_found_before_the_first_row(options: dict[str, An
 
 
 def test_a_header_that_was_not_split_has_a_hint() -> None:
+    """A header in which another delimiter stands is taken for one column; the message then suggests --delimiter."""
+
     with pytest.raises(BadFile, match="it has email:age; if that is several columns, --delimiter names"):
         fields("email:age", key="email")
     with pytest.raises(BadFile, match=r"it has mail, age$"):
