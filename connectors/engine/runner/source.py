@@ -249,7 +249,7 @@ def parse_time(value: Any) -> datetime:
 
     ISO 8601, a number of seconds or milliseconds, or ``/Date(1596585600000+0000)/``: milliseconds, as .NET writes them.
     """
-    if isinstance(value, str) and (dotnet := DOTNET.fullmatch(value)):
+    if isinstance(value, str) and value.startswith("/") and (dotnet := DOTNET.fullmatch(value)):
         return datetime.fromtimestamp(int(dotnet[1]) / 1_000, UTC)
     if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()):
         number = float(value)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.engine.manifest.read import ColumnType
-from worker.refresher.sync.values import SQLITE, Holds, ValueRefused, row_of
+from worker.refresher.sync.values import SQLITE, Holds, ValueRefused, rows_of
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from worker.refresher.sync.values import SQLITE, Holds, ValueRefused, row_of
 )
 def test_a_value_becomes_one_of_its_column(kind: ColumnType | None, value: Any, held: Any) -> None:
     """Text as vendors send it is a number, a time, a truth; an empty one is none."""
-    row = row_of({"id": "1", "v": value}, {"v": kind} if kind else {}, ["id"], "deal", Holds())
+    row = rows_of("deal", {"v": kind} if kind else {}, ["id"], Holds())({"id": "1", "v": value})
 
     assert (row["v"], type(row["v"])) == (held, type(held))
 
@@ -54,7 +54,7 @@ def test_a_value_becomes_one_of_its_column(kind: ColumnType | None, value: Any, 
 def test_a_value_that_cannot_is_named(kind: ColumnType, value: Any, said: str) -> None:
     """With its record and its field."""
     with pytest.raises(ValueRefused) as raised:
-        row_of({"id": "1", "v": value}, {"v": kind}, ["id"], "deal", SQLITE)
+        rows_of("deal", {"v": kind}, ["id"], SQLITE)({"id": "1", "v": value})
 
     assert said in str(raised.value)
 
@@ -62,4 +62,4 @@ def test_a_value_that_cannot_is_named(kind: ColumnType, value: Any, said: str) -
 def test_a_record_without_its_key() -> None:
     """Is no row."""
     with pytest.raises(ValueRefused, match="a record of deal has no id, which is its key"):
-        row_of({"v": 1}, {}, ["id"], "deal", Holds())
+        rows_of("deal", {}, ["id"], Holds())({"v": 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -9,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import MutableMapping
 from types import FrameType
-from typing import TextIO
+from typing import Final, TextIO
 
 from worker.clock import SystemClock
 from worker.refresher import lifeline
@@ -18,11 +19,15 @@ from worker.refresher.sync.failures import expected, explain
 
 STOPPED = "stopped before it was done; what is in the warehouse stays, and the next run goes on"
 
+NEW_OBJECTS: Final = 100_000
+"""Before the collector looks for cycles: rows make none, and to look after each 700 costs a twentieth of a refresh."""
+
 _LOGGER = logging.getLogger("writeback.sync")
 
 
 def main() -> int:
     """The exit code: 0 when the result says ok."""
+    gc.set_threshold(NEW_OBJECTS)
     out = _only_the_protocol()
     signal.signal(signal.SIGTERM, _stop)
     job = Job.model_validate_json(sys.stdin.readline())
@@ -79,6 +84,7 @@ def _quiet_dlt(environment: MutableMapping[str, str]) -> None:
 
     A table is replaced from the staging schema in one transaction; by default dlt would empty it first, and readers
     would see that.
+    Its files on the way are read once, a moment later; compressing them costs more than it saves.
     """
     elsewhere = tempfile.gettempdir()
     environment.update(
@@ -88,6 +94,7 @@ def _quiet_dlt(environment: MutableMapping[str, str]) -> None:
         DLT_PROJECT_DIR=elsewhere,
         DLT_CONFIG_FOLDER=".no-dlt",
         DESTINATION__REPLACE_STRATEGY="insert-from-staging",
+        NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION="true",
         LOAD__RAISE_ON_FAILED_JOBS="true",
         LOAD__RAISE_ON_MAX_RETRIES="3",
     )

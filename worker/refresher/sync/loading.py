@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic_core import from_json
 from sqlalchemy.engine import URL
 
 from connectors.engine.manifest.read import ColumnType
@@ -16,7 +17,7 @@ from worker.refresher.sync.destination import destination, schema_of
 from worker.refresher.sync.failures import altered
 from worker.refresher.sync.reading import ObjectRead
 from worker.refresher.sync.spool import DELETED, RELATED, ROWS
-from worker.refresher.sync.values import SQLITE, Holds, row_of
+from worker.refresher.sync.values import SQLITE, Holds, rows_of
 
 GONE: Final = "_deleted"
 SYNCED_AT: Final = "_synced_at"
@@ -93,8 +94,9 @@ def _object(read: ObjectRead, at: datetime, holds: Holds) -> Any:
     name, key = read.source.name, read.source.spec.key
 
     def typed() -> Iterator[dict[str, Any]]:
+        row_of = rows_of(name, read.types, key, holds)
         for record, gone in _latest(read):
-            row = row_of(record, read.types, key, name, holds)
+            row = row_of(record)
             row[SYNCED_AT] = at
             if gone:
                 row[GONE] = True
@@ -160,15 +162,18 @@ def _latest(read: ObjectRead) -> Iterator[tuple[dict[str, Any], bool]]:
 
     A record that changes its place while the pages are read comes twice.
     """
-    key = read.source.spec.key
-    last = {tuple(record.get(column) for column in key): number for number, (record, _) in enumerate(_all(read))}
-    for number, (record, gone) in enumerate(_all(read)):
-        if last[tuple(record.get(column) for column in key)] == number:
-            yield record, gone
+    last = {key: number for number, (key, _, _) in enumerate(_lines(read))}
+    for number, (key, record, gone) in enumerate(_lines(read)):
+        if last[key] != number:
+            continue
+        if gone:
+            yield dict(zip(read.source.spec.key, from_json(key), strict=True)), True
+        else:
+            yield from_json(record), False
 
 
-def _all(read: ObjectRead) -> Iterator[tuple[dict[str, Any], bool]]:
-    for record in read.spool.rows(ROWS):
-        yield record, False
-    for record in read.spool.rows(DELETED):
-        yield {column: record.get(column) for column in read.source.spec.key}, True
+def _lines(read: ObjectRead) -> Iterator[tuple[bytes, bytes, bool]]:
+    for key, record in read.spool.lines(ROWS):
+        yield key, record, False
+    for key, record in read.spool.lines(DELETED):
+        yield key, record, True

@@ -63,7 +63,7 @@ class Reader:
         since = datetime.fromisoformat(place.since) if place.since else begin
         pages = source.pages("all" if whole else "changed", names, since=since, bookmark=place.bookmark)
         async for page in pages:
-            spool.add(ROWS, page.rows)
+            spool.add(ROWS, page.rows, source.spec.key)
             place = spool.keep(_after(place, page), self.now())
             self.tell(source.name, place.rows)
         return spool.keep(replace(place, done=(*place.done, ROWS)), self.now())
@@ -73,7 +73,7 @@ class Reader:
             return place
         spool.begin(DELETED)
         async for page in source.pages("deleted", names):
-            spool.add(DELETED, page.rows)
+            spool.add(DELETED, page.rows, source.spec.key)
         return spool.keep(replace(place, done=(*place.done, DELETED)), self.now())
 
     async def _related(self, source: Source, spool: Spool, place: Place, name: str, keys: Sequence[str]) -> Place:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +75,7 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _load(self, loader: Loader, job: Job, read: list[ObjectRead]) -> dict[str, int]:
-        at = datetime.fromtimestamp(self.now()).astimezone()
+        at = datetime.fromtimestamp(self.now(), UTC)
         if not job.full:
             return loader.load(read, at)
         try:

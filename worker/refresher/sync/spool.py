@@ -1,7 +1,8 @@
 """Keeps what a run reads on disk until it has read everything: a run that breaks off loads nothing.
 
-There is a folder for each connection and object, with lines of JSON. The next run goes on where this one broke off, if
-it reads the same of the same connection, and not much later; else it begins anew.
+There is a folder for each connection and object, with lines: a record's key, a tab, the record, both in JSON. The next
+run goes on where this one broke off, if it reads the same of the same connection, and not much later; else it begins
+anew.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from topics.errors import SettingsError
 
@@ -48,7 +49,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._place = folder / "place.json"
+        self._place = folder / "place-2.json"  # of the second form of the lines; what is of the first is read anew
 
     def resume(self, asked: str, now: float) -> Place:
         """Where an interrupted read of the same stopped, or the beginning of a new one."""
@@ -62,9 +63,10 @@ class Spool:
         make_folder(self._folder)
         return Place(asked)
 
-    def add(self, part: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        with (self._folder / f"{part}.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    def add(self, part: str, rows: Sequence[Mapping[str, Any]], key: Sequence[str] = ()) -> None:
+        lines = [b"%b\t%b\n" % (to_json([row.get(column) for column in key]), to_json(row)) for row in rows]
+        with (self._folder / f"{part}.jsonl").open("ab") as file:
+            file.writelines(lines)
 
     def begin(self, part: str) -> None:
         """Drop what an interrupted run has read of this part."""
@@ -79,11 +81,17 @@ class Spool:
         return saved
 
     def rows(self, part: str) -> Iterator[dict[str, Any]]:
+        for _, row in self.lines(part):
+            yield from_json(row)
+
+    def lines(self, part: str) -> Iterator[tuple[bytes, bytes]]:
+        """Each record's key and the record, in JSON: the same key is the same bytes, and need not be parsed."""
         path = self._folder / f"{part}.jsonl"
         if path.exists():
             with path.open("rb") as file:
                 for line in file:
-                    yield from_json(line)
+                    key, _, row = line.partition(b"\t")
+                    yield key, row
 
     def clear(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

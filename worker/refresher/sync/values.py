@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -28,49 +28,54 @@ class Holds:
     name: str = "a column"
     digits: int = DIGITS[0]
 
+    def decimal(self, value: Any) -> Decimal:
+        number = _decimal(value)
+        if len(number.normalize().as_tuple().digits) > self.digits:
+            raise ValueError(f"which has more digits than the {self.digits} that {self.name} keeps")
+        return number
+
 
 SQLITE: Final = Holds("SQLite", 15)
 """SQLite keeps a number with a fraction as a double."""
 
 
-def row_of(
-    record: Mapping[str, Any], types: Mapping[str, ColumnType], key: Sequence[str], name: str, holds: Holds
-) -> dict[str, Any]:
-    """The record with typed values. Raises ``ValueRefused``."""
-    row = {}
-    for field, value in record.items():
-        try:
-            row[field] = _held(_typed(value, types.get(field)), holds)
-        except (ValueError, InvalidOperation, OverflowError) as error:
-            which = ", ".join(f"{column} {record.get(column)}" for column in key)
-            raise ValueRefused(
-                f"{name} with {which}: the field {field} is {_shown(value)}, {error}; correct the record, "
-                "or leave the field out of what is read"
-            ) from error
-    for column in key:
-        if row.get(column) in (None, ""):
-            raise ValueRefused(f"a record of {name} has no {column}, which is its key: {_shown(record)}")
-    return row
+def rows_of(
+    name: str, types: Mapping[str, ColumnType], key: Sequence[str], holds: Holds
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """What makes rows with typed values of an object's records; it raises ``ValueRefused``."""
+    converts: dict[str, Callable[[Any], Any]] = {
+        field: holds.decimal if kind == "decimal" else _CONVERT.get(kind, _plain) for field, kind in types.items()
+    }
+    never_empty = {field for field, kind in types.items() if kind != "text"}
 
+    def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
+        row = {}
+        for field, value in record.items():
+            if value is None or (value == "" and field in never_empty):
+                row[field] = None
+                continue
+            try:
+                row[field] = converts.get(field, _plain)(value)
+            except (ValueError, InvalidOperation, OverflowError) as error:
+                which = ", ".join(f"{column} {record.get(column)}" for column in key)
+                raise ValueRefused(
+                    f"{name} with {which}: the field {field} is {_shown(value)}, {error}; correct the record, "
+                    "or leave the field out of what is read"
+                ) from error
+        for column in key:
+            if row.get(column) in (None, ""):
+                raise ValueRefused(f"a record of {name} has no {column}, which is its key: {_shown(record)}")
+        return row
 
-def _held(value: Any, holds: Holds) -> Any:
-    if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > holds.digits:
-        raise ValueError(f"which has more digits than the {holds.digits} that {holds.name} keeps")
-    return value
-
-
-def _typed(value: Any, kind: ColumnType | None) -> Any:
-    if value is None or (value == "" and kind not in {None, "text"}):
-        return None
-    convert = _CONVERT.get(kind or "")
-    return _plain(value) if convert is None else convert(value)
+    return row_of
 
 
 def _plain(value: Any) -> Any:
     """Refuse what warehouses refuse or cut off: NUL in a text, integers of more than 64 bits."""
-    if isinstance(value, str) and "\0" in value:
-        raise ValueError("which holds a NUL character")
-    if isinstance(value, int) and not isinstance(value, bool) and not -LARGEST - 1 <= value <= LARGEST:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise ValueError("which holds a NUL character")
+    elif isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
         raise ValueError("which is more than 64 bits hold")
     return value
 
@@ -81,7 +86,7 @@ def _text(value: Any) -> str:
 
 def _bigint(value: Any) -> int:
     try:
-        number = int(str(value))
+        number = value if type(value) is int else int(str(value))
     except ValueError:
         raise ValueError("which is no whole number") from None
     return int(_plain(number))
@@ -104,12 +109,14 @@ def _decimal(value: Any) -> Decimal:
 
 def _double(value: Any) -> float:
     try:
-        return float(str(value))
+        return value if type(value) is float else float(str(value))
     except ValueError:
         raise ValueError("which is no number") from None
 
 
 def _bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     said = known.get(str(value).lower())
     if said is None:
@@ -119,7 +126,7 @@ def _bool(value: Any) -> bool:
 
 def _timestamp(value: Any) -> datetime:
     try:
-        return parse_time(value).astimezone(UTC)
+        return parse_time(value)
     except (ValueError, OverflowError, OSError):
         raise ValueError("which is no time") from None
 
@@ -135,7 +142,6 @@ _CONVERT: Final[dict[str, Callable[[Any], Any]]] = {
     "text": _text,
     "bigint": _bigint,
     "double": _double,
-    "decimal": _decimal,
     "bool": _bool,
     "timestamp": _timestamp,
     "date": _date,
