@@ -69,6 +69,21 @@ async def test_a_burst(stand: Stand) -> None:
     assert sum(run.requests for run in stand.finished()) == 1_000
 
 
+async def test_a_steady_trickle(stand: Stand) -> None:
+    """Requests that leave no quiet between them get a run each max_wait, and every one is covered."""
+    stand.connect(policy={"refresh": {"quiet": 30.0, "max_wait": 1.0}})
+    asked = 0
+    async with stand.running():
+        while len(stand.finished()) < 3:
+            await asyncio.to_thread(stand.ask)
+            asked += 1
+            await asyncio.sleep(0.1)
+        await until(lambda: stand.lag() == 0)
+    runs = stand.finished()
+    assert sum(run.requests for run in runs) == asked
+    assert 3 <= len(runs) < asked
+
+
 async def test_one_more(stand: Stand) -> None:
     """What is asked for during a run gets exactly one more, which begins after the first has ended."""
     stand.connect()

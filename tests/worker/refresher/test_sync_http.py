@@ -128,6 +128,22 @@ def test_a_value_that_the_warehouse_cannot_hold(field: str, value: object, said:
     assert said in refused.detail
 
 
+def test_a_fault_in_one_object_loads_none_of_the_run(rig: Rig, api: Api) -> None:
+    """All of them keep the rows of before; the run after it brings the changes of all."""
+    assert rig.sync("The ERP").status == "ok"
+    api.lists["partner"][0] |= {"n": 100, "changed": "2026-02-01T00:00:00.000Z"}
+    api.lists["unit"][0]["name"] = "Bad\0"
+
+    refused = rig.sync("The ERP")
+    kept = {row["id"]: row["n"] for row in rig.rows("the_erp", "partner")}
+    api.lists["unit"][0]["name"] = "Kilo"
+    assert rig.sync("The ERP").status == "ok"
+
+    assert (refused.status, kept["1"]) == ("error", 1)
+    assert {row["id"]: row["n"] for row in rig.rows("the_erp", "partner")} == {**kept, "1": 100}
+    assert [row["name"] for row in rig.rows("the_erp", "unit")] == ["Kilo"]
+
+
 def test_what_is_not_there(rig: Rig) -> None:
     """An object that nothing is said of is named with those that there are; so is a connection, or a connector."""
     assert "cannot refresh invoice: connector http 1.0 reads partner, unit" in rig.sync("The ERP", "invoice").detail

@@ -19,7 +19,7 @@ from connectors.engine.runner.runner import HttpConnector
 from connectors.errors import UnknownFunction
 from topics.warehouse import warehouse_url
 from worker.refresher.job import Job
-from worker.refresher.sync.failures import Altered, is_another_type
+from worker.refresher.sync.failures import Altered, explain, is_another_type
 from worker.refresher.sync.reading import ObjectRead, Reader
 from worker.refresher.sync.spool import Spool, make_folder
 
@@ -58,9 +58,13 @@ class Run:
             if not job.full:
                 loader.check(job.objects if job.objects is not None else known)
             read = asyncio.run(self._read(job, connection, {} if job.full else known))
-            rows = self._load(loader, job, read)
-        for each in read:
-            each.spool.clear()
+            try:
+                rows = self._load(loader, job, read)
+            except Exception as error:
+                if not explain(error, connection.slug)[1]:
+                    _forget(read)  # it may be corrected at the vendor by the next run
+                raise
+        _forget(read)
         return rows
 
     @contextmanager
@@ -116,3 +120,8 @@ class Run:
         """The connection's folder; it differs for a connection of the same name in another store."""
         store = sha256(self.settings.store.encode()).hexdigest()[:12]
         return self.settings.sync_folder.expanduser() / store / connection.slug
+
+
+def _forget(read: list[ObjectRead]) -> None:
+    for each in read:
+        each.spool.clear()

@@ -49,7 +49,7 @@ def rows_of(
     never_empty = {field for field, kind in types.items() if kind != "text"}
 
     def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
-        row = {}
+        row: dict[str, Any] = {}
         for field, value in record.items():
             if value is None or (value == "" and field in never_empty):
                 row[field] = None
