@@ -25,8 +25,10 @@ def current_connections(context: CommandContext) -> Connections:
 
 
 def pending_of(context: CommandContext, slug: str) -> int:
+    from topics.log.waiting import count_waiting  # noqa: PLC0415 - help needs no log
+
     topic = context.settings.names.events_topic(slug)
-    lag = context.log().lag(context.settings.group, topic)
+    lag = count_waiting(context.log(), context.settings.group, topic)
     return sum(behind.records for partition, behind in lag.items() if partition.topic == topic)
 
 

@@ -60,10 +60,17 @@ def list_topics(context: CommandContext, *, as_json: bool) -> None:
 @json_option
 @pass_context
 def lag(context: CommandContext, *, as_json: bool) -> None:
-    """What waits: per connection the records between what is done and the end, and the letters not yet archived."""
+    """What waits: per connection the records between what is done and the end, and the letters not yet archived.
+
+    Where more than 1,000 offsets lie between, `waiting` is their number: the most that it can be, since the marker of a
+    transaction takes one, too.
+    """
+    from topics.log.waiting import count_waiting  # noqa: PLC0415 - help needs no log
+
     log = context.log()
     names = log.names
-    lags = log.lag(context.settings.group, names.events_prefix) | log.lag(names.archive_group, names.dead_letter)
+    lags = count_waiting(log, context.settings.group, names.events_prefix)
+    lags |= count_waiting(log, names.archive_group, names.dead_letter)
     rows = [_lag_row(place, one) for place, one in sorted(lags.items()) if names.owns(place.topic)]
     print_listing(rows, as_json=as_json, empty="No connection has events yet.")
 

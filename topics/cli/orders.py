@@ -97,7 +97,9 @@ def bury(context: CommandContext, /, *, slug: str, yes: bool, cancel: bool, as_j
     nobody's: what is there now is put into the dead letters, what comes later waits again.
     """
     if not (yes or cancel):
-        lags = context.log().lag(context.settings.group, context.log().names.events_topic(slug))
+        from topics.log.waiting import count_waiting  # noqa: PLC0415 - help needs no log
+
+        lags = count_waiting(context.log(), context.settings.group, context.log().names.events_topic(slug))
         waiting = sum(lag.records for place, lag in lags.items() if slug_of(place.topic) == slug)
         _confirm(f"{waiting:,} events are put into the dead letters", context.log().names.events_topic(slug))
     return _order(context, slug, "bury", None, cancel=cancel, as_json=as_json)

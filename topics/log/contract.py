@@ -107,13 +107,29 @@ class Commit(NamedTuple):
 
 
 class Lag(NamedTuple):
+    """``counted``: records that were really found between the two; None where nobody looked (``count_waiting``)."""
+
     committed: int | None
     end: int
+    counted: int | None = None
+
+    @property
+    def offsets(self) -> int:
+        """Those between the commit and the end, or up to the end: not each needs to hold a record."""
+        return max(0, self.end - (self.committed or 0))
+
+    @property
+    def exact(self) -> bool:
+        """``records`` is their number. If not, it is the most that it can be."""
+        return self.counted is not None or not self.offsets
 
     @property
     def records(self) -> int:
-        """Records between the commit and the end; without a commit, all of them (an upper bound after a trim)."""
-        return max(0, self.end - (self.committed or 0))
+        return self.offsets if self.counted is None else self.counted
+
+    @property
+    def shown(self) -> str:
+        return f"{'' if self.exact else 'at most '}{self.records:,}"
 
 
 Content = tuple[bytes | None, bytes | None, Headers]

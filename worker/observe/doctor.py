@@ -17,6 +17,7 @@ from topics.cli.context import CommandContext
 from topics.errors import LogError, WritebackError
 from topics.log import Lag, Log, Partition, UnreadableRecords
 from topics.log.backlog import partitions_of, read_to_end
+from topics.log.waiting import count_waiting
 from topics.names import slug_of
 
 PROBE_S = 15.0
@@ -163,7 +164,7 @@ def _connection(connections: Connections, connection: Connection) -> Finding:
 
 def _lags(context: CommandContext, standings: Mapping[str, Standing], known: Container[str]) -> Iterator[Finding]:
     log = context.log()
-    for place, lag in sorted(log.lag(context.settings.group, log.names.events_prefix).items()):
+    for place, lag in sorted(count_waiting(log, context.settings.group, log.names.events_prefix).items()):
         slug = slug_of(place.topic) or place.topic
         if slug in known:
             yield _lag(place, lag, standings[slug])
@@ -171,7 +172,7 @@ def _lags(context: CommandContext, standings: Mapping[str, Standing], known: Con
             yield Finding(
                 f"events {slug}",
                 "wrong",
-                f"{lag.records:,} events wait, and this store has no connection {slug}: is it the right one? A worker "
+                f"{lag.shown} events wait, and this store has no connection {slug}: is it the right one? A worker "
                 f"holds them; `writeback connections add` makes one, `writeback topics bury {slug}` dead-letters them",
             )
 
@@ -181,13 +182,13 @@ def _lag(place: Partition, lag: Lag, standing: Standing) -> Finding:
     if not lag.records:
         return Finding(name, "ok", "nothing waits")
     if standing.goes_on:
-        return Finding(name, "ok", f"{lag.records:,} wait, and a worker is at work on them")
+        return Finding(name, "ok", f"{lag.shown} wait, and a worker is at work on them")
     said = (
         str(standing)
         if standing.state in _NOTHING_AGAINST
         else f"the connection is {standing.state} (its status is above)"
     )
-    return Finding(name, _level(standing), f"{lag.records:,} wait: {said}")
+    return Finding(name, _level(standing), f"{lag.shown} wait: {said}")
 
 
 def _requests(context: CommandContext) -> Iterator[Finding]:

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from kafka import codec
 
 from tests.conformance.log_harness import PATIENCE, Member, read_all
 from tests.kafka_broker import Broker
-from tests.topics.kafka.librdkafka import Transactions, plain
+from tests.topics.kafka.librdkafka import Transactions, plain, write
 from topics.kafka.log import KafkaLog
-from topics.log import Commit, Partition
+from topics.log import Commit, Lag, Partition, waiting
 from topics.log.backlog import read_to_end
+from topics.log.waiting import count_waiting
 from topics.names import TopicSpec
 
 pytestmark = pytest.mark.kafka
@@ -109,3 +111,34 @@ def test_a_reader_comes_to_the_end(log: KafkaLog, transactions: Transactions, pl
     assert [record.value for records in read_to_end(log, {place: 0}) for record in records] == [b"one"]
     reader = log.reader({place: 0})
     assert [record.value for record in read_all(reader, 1, PATIENCE)] == [b"one"]
+
+
+async def test_markers_do_not_wait(
+    log: KafkaLog, transactions: Transactions, place: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While no worker runs, what waits is counted: records, and neither markers nor what was rolled back."""
+    group = f"group-{uuid4().hex}"
+    transactions.commit(place.topic, plain(b"one"))
+    async with Member(log, group, re.escape(place.topic)) as member:
+        await member.until(lambda: member.records)
+        await member.consumer.commit({place: Commit(1)})
+
+    assert count_waiting(log, group, place.topic)[place] == Lag(1, 2, counted=0)
+    transactions.abort(place.topic, plain(b"NO"), plain(b"NO"))
+    transactions.commit(place.topic, plain(b"two"), plain(b"three"))
+    assert count_waiting(log, group, place.topic)[place] == Lag(1, 8, counted=2)
+    assert count_waiting(log, "nobody", place.topic)[place] == Lag(None, 8, counted=3)
+    monkeypatch.setattr(waiting, "COUNTED", 6)
+    assert count_waiting(log, group, place.topic)[place].shown == "at most 7"
+
+
+async def test_what_cannot_be_read_waits(
+    log: KafkaLog, kafka: Broker, place: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not counted, and no worker has delivered it."""
+    monkeypatch.setattr(codec, "has_zstd", lambda: False)
+    write(kafka.bootstrap, place.topic, plain(b"x" * 500), plain(b"x" * 500), codec="zstd")
+
+    lag = count_waiting(log, "nobody", place.topic)[place]
+
+    assert (lag.shown, lag.exact) == ("at most 2", False)
