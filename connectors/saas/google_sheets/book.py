@@ -7,13 +7,11 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from connectors.contract import Rejected, Retry, Verdict
-from connectors.engine.auth.endpoint import NoToken
+from connectors.engine.runner import question
 from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.expected import Expected, compile_says
 from connectors.engine.runner.sender import Sender
-from connectors.engine.runner.verdicts import Rules, after_failure, refusal
-from connectors.engine.transport.failures import TransportFailure
-from connectors.engine.transport.reply import MAX_READ
+from connectors.engine.runner.verdicts import Rules
 from connectors.errors import CallFailed
 from connectors.saas.google_sheets.layout import (
     HEADER_ROW,
@@ -125,18 +123,7 @@ class Book:
     ) -> Any:
         """The body of an answer, or the verdict that stands in its way. Raises ``CallFailed`` where it is paced."""
         prepared = Prepared(method, url, dict(self._sender.base.headers), body)
-        try:
-            if self._paced:
-                reply = await self._sender.ask(prepared)
-            else:
-                reply = await self._sender.send(prepared, seconds, MAX_READ)
-        except TransportFailure as failure:
-            return after_failure(failure, rules)
-        except NoToken as none:
-            return none.verdict
-        found = expected.body_of(reply)
-        refused = refusal(reply, found, rules, expected, self._sender.now())
-        return found if refused is None else refused
+        return await question.ask(self._sender, prepared, rules, expected, seconds=seconds, paced=self._paced)
 
 
 def _of_areas(matched: Sequence[Mapping[str, Any]], areas: Sequence[Area]) -> list[Mapping[str, Any]] | None:

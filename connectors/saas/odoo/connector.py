@@ -11,15 +11,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from connectors.contract import Delivered, Page, Rejected, Verdict
-from connectors.engine.auth.endpoint import NoToken
 from connectors.engine.manifest.model import Manifest, ObjectSpec
+from connectors.engine.runner import question
 from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.expected import Expected
 from connectors.engine.runner.plan import Plan
 from connectors.engine.runner.runner import HttpConnector
-from connectors.engine.runner.verdicts import after_failure, refusal
-from connectors.engine.transport.failures import TransportFailure
-from connectors.engine.transport.reply import MAX_READ
 from connectors.errors import CallFailed
 from connectors.saas.odoo.load import EXTERNAL_ID, Row, load, row_of
 from connectors.saas.odoo.rehearsal import answer
@@ -184,16 +181,7 @@ class OdooConnector(HttpConnector):
         base = self.sender.base
         url = f"{base.url}/json/2/{model}/{method}"
         prepared = Prepared("POST", url, dict(base.headers), exact_json.dumps(dict(arguments)))
-        try:
-            reply = await self.sender.send(prepared, limit=MAX_READ)
-        except TransportFailure as failure:
-            return after_failure(failure, self.asking)
-        except NoToken as none:
-            return none.verdict
-        expected = Expected()
-        body = expected.body_of(reply)
-        refused = refusal(reply, body, self.asking, expected, self.sender.now())
-        return body if refused is None else refused
+        return await question.ask(self.sender, prepared, self.asking, Expected())
 
     async def _upsert(self, events: Mapping[int, Event], models: dict[str, Fields]) -> dict[int, Verdict]:
         model = self._model(next(iter(events.values())).object)

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connectors.contract import Delivered, Down, Rejected, Retry, Throttled, Unknown, Verdict
-from connectors.engine.auth.endpoint import NoToken
+from connectors.engine.runner import question
 from connectors.engine.runner.calls import Prepared
 from connectors.engine.runner.expected import Expected, compile_says
 from connectors.engine.runner.sender import Sender
-from connectors.engine.runner.verdicts import Rules, after_failure, after_item, refusal
-from connectors.engine.transport.failures import TransportFailure
-from connectors.engine.transport.reply import MAX_READ
+from connectors.engine.runner.verdicts import Rules, after_item
 from connectors.saas.salesforce.rows import Owners, Sheet, error_of, results_of
 from topics.event import exact_json
 from topics.event.event import Operation
@@ -159,15 +157,7 @@ class Bulk:
         if expected is _CSV:
             headers["Accept"] = "text/csv"
         sent = body if body is None or isinstance(body, bytes) else exact_json.dumps(body)
-        try:
-            reply = await self.sender.send(Prepared(method, self.url + path, headers, sent), limit=MAX_READ)
-        except TransportFailure as failure:
-            return after_failure(failure, rules)
-        except NoToken as none:
-            return none.verdict
-        found = expected.body_of(reply)
-        refused = refusal(reply, found, rules, expected, self.sender.now())
-        return found if refused is None else refused
+        return await question.ask(self.sender, Prepared(method, self.url + path, headers, sent), rules, expected)
 
 
 def _final(job: Any) -> bool:
