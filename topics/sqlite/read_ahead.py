@@ -15,7 +15,8 @@ from topics.log import Commit, Partition, Record, Unreadable
 
 READ_AHEAD_RECORDS = 2_000
 READ_AHEAD_BYTES = 8 * 1_048_576
-HAND_OUT_RECORDS = 1_000
+HAND_OUT_RECORDS = 250
+"""Whoever takes them up does so in one pass of the event loop, and commits wait meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
