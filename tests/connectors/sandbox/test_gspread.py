@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,19 @@ from google.oauth2.credentials import Credentials
 from gspread.exceptions import APIError
 from requests.adapters import HTTPAdapter
 
+from connectors.errors import CallFailed
 from connectors.registry import manifest
 from connectors.saas.google_sheets.connector import GoogleSheetsConnector
+from connectors.sandbox.call import Answer, Call
 from connectors.sandbox.faults import Faults
+from connectors.sandbox.ledger import Entry
 from connectors.sandbox.server import Sandbox
 from connectors.sandbox.sheets.rest import Sheets
 from tests.connectors.sandbox_thread import running
 from topics.event.event import Event, Operation
 
 DISCOVERY = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents" / "sheets.v4.json"
+OK = 200
 
 
 class _ToTheSandbox(HTTPAdapter):
@@ -125,25 +130,74 @@ def test_the_same_scenario_leaves_the_same_state(sandbox: Sandbox) -> None:
         assert _cells(sandbox) == _cells(other)
 
 
-def test_requests_are_as_google_describes_them() -> None:
-    """Every body that we send fits its schema, and every parameter is one that the method has."""
-    with running(_sandbox()) as sandbox:
-        _deliver(sandbox)
-        sent = sandbox.ledger.entries
-    described = json.loads(DISCOVERY.read_text(encoding="utf-8"))
-    schemas = {name: _schema(schema) for name, schema in described["schemas"].items()}
-    validator = jsonschema.Draft202012Validator({"$ref": "#/$defs/BatchUpdateSpreadsheetRequest", "$defs": schemas})
-    spreadsheets = described["resources"]["spreadsheets"]
-    batch_get = spreadsheets["resources"]["values"]["methods"]["batchGet"]["parameters"]
-    bodies = [entry.properties for entry in sent if entry.operation == "batchUpdate"]
-    asked = {name for entry in sent if entry.operation == "batchGet" for name in entry.properties or ()}
+def test_requests_and_answers_are_as_google_describes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of deliveries, reads and a refresh each path, parameter and body is one that there is, and so is each answer."""
+    sheets = Sheets(Faults(), tokens=frozenset({"good"}))
+    judged: list[tuple[Call, Answer]] = []
+    perform = sheets.perform
 
-    assert {kind for body in bodies for request in body["requests"] for kind in request} == {  # type: ignore[index]
-        "appendCells", "updateCells", "deleteDimension",
+    def kept(call: Call, entries: list[Entry]) -> Answer:
+        judged.append((call, answer := perform(call, entries)))
+        return answer
+
+    monkeypatch.setattr(sheets, "perform", kept)
+    with running(Sandbox(latency=0, sheets=sheets)) as sandbox:
+        _deliver(sandbox)
+        asyncio.run(_read(sandbox))
+    described = json.loads(DISCOVERY.read_text(encoding="utf-8"))
+    mistakes = [mistake for call, answer in judged for mistake in _mistakes(described, call, answer)]
+
+    assert mistakes == []
+    written = [
+        request for call, _ in judged if call.path.endswith(":batchUpdate") for request in call.json()["requests"]
+    ]
+    assert {kind for request in written for kind in request} == {"appendCells", "updateCells", "deleteDimension"}
+    assert {call.path.removeprefix("/v4/spreadsheets/sandbox") for call, _ in judged} == {
+        "", ":batchUpdate", "/values:batchGetByDataFilter", "/values:batchGet",
     }  # fmt: skip
-    assert [error.message for body in bodies for error in validator.iter_errors(body)] == []
-    assert asked <= set(batch_get)
-    assert "UNFORMATTED_VALUE" in batch_get["valueRenderOption"]["enum"]
+    assert {answer.status for _, answer in judged} == {200, 400}
+
+
+async def _read(sandbox: Sandbox) -> None:
+    """As a script reads, as a refresh does, and what Google refuses."""
+    connector = _connector(sandbox, refresh_sheets=["Leads"])
+    for query in ({}, {"id": "john@acme.com"}, {"searchfield": "name", "searchterm": "x"}, {"limit": 1}):
+        await connector.read("Leads", query)
+    source = connector.source("Leads")
+    assert [page async for page in source.pages("all", list(await source.properties()))]
+    with pytest.raises(CallFailed):
+        await connector.call("/v4/spreadsheets/sandbox/values:batchGet", params={"ranges": "Nowhere!A1"})
+    await connector.close()
+
+
+def _mistakes(described: dict[str, Any], call: Call, answer: Answer) -> Iterator[str]:
+    schemas = {name: _schema(schema) for name, schema in described["schemas"].items()}
+    method = next((one for one in _methods(described) if _is(one, call)), None)
+    if method is None:
+        yield f"there is no {call.method} {call.path}"
+        return
+    known = {**described["parameters"], **method.get("parameters", {})}
+    for name, values in call.query.items():
+        if name not in known or not set(values) <= set(known[name].get("enum", values)):
+            yield f"{method['id']} has no {name}={values}"
+    parts = {"request": call.json_value(), "response": json.loads(answer.body)} if answer.status == OK else {}
+    for part, value in parts.items():
+        if (part in method) != (value is not None):
+            yield f"{method['id']}: a {part} is {'missing' if part in method else 'too much'}"
+        elif value is not None:
+            validator = jsonschema.Draft202012Validator({**_schema(method[part]), "$defs": schemas})
+            yield from (f"{method['id']}, {part}: {error.message}" for error in validator.iter_errors(value))
+
+
+def _methods(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from resource.get("methods", {}).values()
+    for one in resource.get("resources", {}).values():
+        yield from _methods(one)
+
+
+def _is(method: dict[str, Any], call: Call) -> bool:
+    path = re.sub(r"\\{\w+\\}", "[^/:]+", re.escape(method["flatPath"]))
+    return method["httpMethod"] == call.method and re.fullmatch(path, call.path[1:]) is not None
 
 
 def _schema(described: dict[str, Any]) -> dict[str, Any]:
@@ -166,13 +220,17 @@ def _cells(sandbox: Sandbox) -> dict[tuple[int, int], Any]:
     return next(grid.cells for grid in sandbox.google_sheets.books["sandbox"].grids if grid.title == "Leads")
 
 
+def _connector(sandbox: Sandbox, **more: Any) -> GoogleSheetsConnector:
+    settings = {
+        "base_url": sandbox.url, "spreadsheet_id": "sandbox", "unique": {"Leads": "email"},
+        "allow_private_addresses": True, **more,
+    }  # fmt: skip
+    return GoogleSheetsConnector(manifest("google_sheets"), settings, {"access_token": "good"})
+
+
 def _deliver(sandbox: Sandbox) -> list[Any]:
     async def scenario() -> list[Any]:
-        settings = {
-            "base_url": sandbox.url, "spreadsheet_id": "sandbox", "unique": {"Leads": "email"},
-            "allow_private_addresses": True,
-        }  # fmt: skip
-        connector = GoogleSheetsConnector(manifest("google_sheets"), settings, {"access_token": "good"})
+        connector = _connector(sandbox)
         verdicts: list[Any] = []
         for operation, fields in SCENARIO:
             event = Event(operation=Operation(operation), connection="a", object="Leads", fields=fields)
