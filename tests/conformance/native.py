@@ -1,14 +1,32 @@
-"""What every connector keeps that speaks something else than HTTP: its test inherits ``NativeContract``."""
+"""What every connector keeps that speaks something else than HTTP: its test inherits ``NativeContract``.
+
+Of the rows that ``ConnectorContract`` has for credentials, refused logins are in the tests of each connector, where the
+server is that can refuse them. Others have no row, as there is no such thing: a token that expires or that somebody
+else has refreshed (there are passwords), a skewed clock (nothing is signed with the time), a redirect (neither SMTP
+nor SQL has one; that of an HTTP server is among ``NO_SERVERS``).
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any, ClassVar
 
 import pytest
 
-from connectors.contract import CannotTell, Connector, Delivered, Down
+from connectors.contract import MAX_EXCERPT, CannotTell, Connector, Delivered, Down
 from connectors.errors import CallFailed, UnknownFunction
+from tests.conformance.vendor import refused_port
 from topics.event.event import Event, Operation
+
+NO_SERVERS = {
+    "empty": b"",
+    "truncated": b"22",
+    "huge": b"220 " + b"x" * 10_000_000,
+    "garbled": b"\xff\xfe\x00" * 100,
+    "redirect": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
+}
+"""What somebody says who is no such server, before he hangs up."""
 
 
 class NativeContract:
@@ -25,8 +43,8 @@ class NativeContract:
         """One whose destination answers. The test that inherits provides it, and closes it."""
         raise NotImplementedError
 
-    def unreachable(self) -> Connector:
-        """One whose destination is not there."""
+    def at(self, port: int) -> Connector:
+        """One whose destination is at this port of this machine."""
         raise NotImplementedError
 
     def guarded(self) -> Connector:
@@ -46,13 +64,33 @@ class NativeContract:
 
     async def test_out_of_reach(self) -> None:
         """Nothing was sent, and no record is to blame: Down, for every operation."""
-        connector = self.unreachable()
+        connector = self.at(int(refused_port().rpartition(":")[2]))
         verdicts = [await connector.deliver([self.event(operation)]) for operation in self.good]
         probed = await connector.probe()
         await connector.close()
 
         assert [type(verdict) for (verdict,) in verdicts] == [Down] * len(self.good)
         assert isinstance(probed, Down)
+
+    @pytest.mark.parametrize("said", NO_SERVERS)
+    async def test_who_is_no_server(self, said: str) -> None:
+        """Whatever comes instead of a greeting, nothing was sent: Down, and no more of it is kept than an excerpt."""
+
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                writer.write(NO_SERVERS[said])
+                await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            connector = self.at(server.sockets[0].getsockname()[1])
+            (verdict,) = await connector.deliver([self.event(next(iter(self.good)))])
+            probed = await connector.probe()
+            await connector.close()
+
+        assert isinstance(verdict, Down), verdict
+        assert isinstance(probed, Down), probed
+        assert len(repr(verdict)) <= MAX_EXCERPT
 
     async def test_private_addresses(self) -> None:
         """Without leave no connection is made to a private address."""

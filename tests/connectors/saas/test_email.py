@@ -24,7 +24,6 @@ from connectors.contract import Connector, Delivered, Down, Rejected, Retry, Unk
 from connectors.errors import BadConnection, CallFailed
 from connectors.registry import build, check
 from tests.conformance.native import NativeContract
-from tests.conformance.vendor import refused_port
 from topics.event.event import Event, Operation
 
 PASSWORD = "the-very-secret-password"
@@ -148,8 +147,8 @@ class TestContract(NativeContract):
         yield connector
         await connector.close()
 
-    def unreachable(self) -> Connector:
-        return made(port=int(refused_port().rpartition(":")[2]))
+    def at(self, port: int) -> Connector:
+        return made(port=port)
 
     def guarded(self) -> Connector:
         return made(port=25, allow_private_addresses=False)

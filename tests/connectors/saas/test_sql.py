@@ -100,8 +100,7 @@ class TestContract(NativeContract):
         yield connector
         await connector.close()
 
-    def unreachable(self) -> Connector:
-        port = refused_port().rpartition(":")[2]
+    def at(self, port: int) -> Connector:
         return made({"url": f"postgresql://me@127.0.0.1:{port}/db", "allow_private_addresses": True})
 
     def guarded(self) -> Connector:
@@ -217,7 +216,7 @@ async def test_find(database: Database, connector: Connector) -> None:
     found = await connector.find(
         [event("add", "customer", id=1), event("add", "customer", id=2), event("add", "customer", Order=1)]
     )
-    lost = TestContract().unreachable()
+    lost = TestContract().at(int(refused_port().rpartition(":")[2]))
     with pytest.raises(Unreachable):
         await lost.find([event("add", "customer", id=1)])
     await lost.close()
