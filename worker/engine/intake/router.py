@@ -116,9 +116,13 @@ class Router:
             assignment = self.assignments.get(partition)
             if assignment is None or (refused and partition in refused):
                 continue
+            if assignment.withheld:  # nothing of it is here, so there is nothing to open its connection for
+                refused.add(partition)
+                self._pauses.put_back(assignment, record.offset)
+                continue
             intake = self.intake(partition)
             touched[intake.slug] = intake
-            if assignment.withheld or not self._has_room(intake, assignment, record.offset):
+            if not self._has_room(intake, assignment, record.offset):
                 refused.add(partition)
                 self._pauses.put_back(assignment, record.offset)
             elif intake.dispatcher is None or assignment.catching_up:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,8 +12,13 @@ import pytest
 from tests.tools.one_process_profile import Bench
 from tests.worker.samples import PARTITION, event, write_to_the_log
 from topics import names
-from topics.log import Commit, Partition
+from topics.log import Commit, Log, Partition
 from topics.store.orders import Order, OrderKind
+from worker.engine.intake import holds
+from worker.engine.intake.evidence import Evidence, gather
+from worker.engine.intake.holds import EXAMINED
+from worker.engine.intake.pauses import PartitionPauses
+from worker.engine.lane.assignment import Assignment
 from worker.worker import Worker
 
 GHOST = Partition(names.DEFAULT.events_topic("ghost"), 0)
@@ -89,6 +97,30 @@ async def test_what_is_dead_lettered_holds_nothing_any_more(bench: Bench) -> Non
         await bench.eventually(lambda: bench.committed("ghost") == 3)
 
     assert saas.seen == ["e2"]
+
+
+async def test_a_record_that_was_put_back_is_dead_lettered_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came before its new partition had been looked at, went back into the log, and is read again."""
+    pause = PartitionPauses.hold
+
+    def pause_late(self: PartitionPauses, assignment: Assignment, why: str) -> None:
+        if why == EXAMINED:
+            asyncio.get_running_loop().call_later(0.3, pause, self, assignment, why)
+        else:
+            pause(self, assignment, why)
+
+    def look_long(log: Log, partitions: Sequence[Partition], now_ms: int) -> dict[Partition, Evidence]:
+        time.sleep(1.0)
+        return gather(log, partitions, now_ms)
+
+    monkeypatch.setattr(PartitionPauses, "hold", pause_late)
+    monkeypatch.setattr(holds, "gather", look_long)
+    haunt(bench, 0)
+    order(bench, "bury", GHOST)
+    async with bench.working():
+        await bench.eventually(lambda: answer(bench, GHOST))
+
+    assert [letter.event_id for letter in bench.letters()] == ["e0"]
 
 
 async def test_the_letters_say_why(bench: Bench) -> None:
