@@ -88,6 +88,10 @@ def before_round(consumer: Any) -> None:
     if current is not None and not current:
         # A drained batch that is still in place keeps a parked one, half read when it was paused, out for ever.
         fetcher._next_partition_records = None
+    failed = fetcher._next_in_line_exception_metadata
+    if failed is not None and not consumer._subscription.is_fetchable(failed.partition):
+        # The error of a partition that is paused now would be forgotten, and its batch, half read, stay in place.
+        fetcher._next_in_line_exception_metadata = fetcher._next_partition_records = None
     parked = fetcher._paused_completed_fetches, fetcher._paused_partition_records
     if sum(map(len, parked)) > MAX_PARKED:
         for batches in parked:

@@ -43,6 +43,12 @@ def at_work(consumer: Consumer) -> kafka_poller.Poller:
     return consumer._poller
 
 
+def generation(consumer: Consumer) -> int:
+    """The group counts its rebalances."""
+    number: int = at_work(consumer)._consumer._coordinator._generation.generation_id
+    return number
+
+
 @pytest.mark.kafka
 @pytest.mark.timeout(120 + 4 * ROUNDS)
 class TestKafka(LogContract):
@@ -445,15 +451,19 @@ class TestKafka(LogContract):
 
             def unreadable(self, found: object) -> None: ...
 
-        for turn in range(2):
+        generations = []
+        for _ in range(2):
             owner = Quiet()
             consumer = log.consumer(group, pattern=re.escape(name), rebalance=owner, member="worker-1")
             await consumer.start()
             began = time.monotonic()
             while not owner.owned:
                 await consumer.poll(0.1)
-                assert time.monotonic() - began < (PATIENCE if turn == 0 else 4)
+                assert time.monotonic() - began < PATIENCE
+            generations.append(generation(consumer))
             await consumer.close()
+
+        assert generations[0] == generations[1]
 
     async def test_broker_restart(self, log: Log, kafka: Broker, topic: Callable[..., str], group: str) -> None:
         """After a broker's restart records flow by themselves; what was sent meanwhile lands in order; commits work."""
