@@ -68,7 +68,7 @@ def authorize(context: CommandContext, /, *, name: str, browser: bool, port: int
 
 def way_of(manifest: Manifest, name: str) -> OAuth2:
     """The way in that a person opens. Raises ``click.UsageError`` where there is none."""
-    from connectors.engine.auth.person import asked_of_a_person  # noqa: PLC0415
+    from connectors.engine.auth.consent import asked_of_a_person  # noqa: PLC0415
 
     way = asked_of_a_person(manifest.auth)
     if way is None:
@@ -93,8 +93,8 @@ def asked(
     """The secrets that a person's yes has brought. ``held``: the others, opened."""
     from connectors.cli.callback import PATH, Callback  # noqa: PLC0415
     from connectors.connections.references import is_reference  # noqa: PLC0415
+    from connectors.engine.auth.consent import ConsentRequest  # noqa: PLC0415
     from connectors.engine.auth.endpoint import NoToken  # noqa: PLC0415
-    from connectors.engine.auth.person import Asking  # noqa: PLC0415
     from connectors.engine.manifest.configuration import values_of  # noqa: PLC0415
     from connectors.engine.transport.addresses import AddressGuard  # noqa: PLC0415
 
@@ -102,7 +102,7 @@ def asked(
     values = values_of(manifest, settings, {**held, way.refresh_token: "not yet"})
     state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
     with Callback(how.port, state, manifest.title) as callback:
-        asking = Asking(way, values, f"http://localhost:{how.port}{PATH}", state, verifier)
+        asking = ConsentRequest(way, values, f"http://localhost:{how.port}{PATH}", state, verifier)
         note(f"Say yes on this page of {manifest.title}, within {how.wait:g} s:\n\n  {asking.page}\n")
         if how.browser and not webbrowser.open(asking.page):
             note("No browser opens here: copy the address into one.")

@@ -217,7 +217,7 @@ def ask_missing(
 
     ``authorize``: the refresh token comes from the vendor.
     """
-    from connectors.engine.auth.person import asked_of_a_person  # noqa: PLC0415
+    from connectors.engine.auth.consent import asked_of_a_person  # noqa: PLC0415
 
     names = missing_secrets(manifest, settings, secrets) if sys.stdin.isatty() else []
     if authorize and (way := asked_of_a_person(manifest.auth)) is not None:
@@ -243,7 +243,7 @@ def way_by_address(manifest: Manifest, settings: Mapping[str, Any], secrets: Col
 
 def wants_authorization(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> bool:
     """Asks a person at a terminal, where the vendor's page is its first way in and no other credentials are given."""
-    from connectors.engine.auth.person import asked_of_a_person  # noqa: PLC0415
+    from connectors.engine.auth.consent import asked_of_a_person  # noqa: PLC0415
 
     way = asked_of_a_person(manifest.auth)
     if way is None or way is not manifest.auth[0] or not sys.stdin.isatty():

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, exists, func, insert, select, update
 
-from dead_letter.store.filling import parts
+from dead_letter.store.inserts import parts
 from dead_letter.store.tables import LETTERS, REPLAYS
 
 TTL_SECONDS = 30.0

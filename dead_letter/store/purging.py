@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, exists, false, func, or_, select
 
 from dead_letter.store.claims import changing, is_free
-from dead_letter.store.filling import parts
 from dead_letter.store.filters import Filter
+from dead_letter.store.inserts import parts
 from dead_letter.store.parking import PARKED
 from dead_letter.store.tables import ACTIONS, LETTERS
 from topics.store import reading

@@ -19,8 +19,8 @@ from dead_letter.errors import LetterChanged, LetterRefused, UnknownLetter
 from dead_letter.letter.letter import Letter, raw
 from dead_letter.store import strangers
 from dead_letter.store.claims import Claims, changing, holders, is_free, is_held
-from dead_letter.store.filling import IDS_AT_ONCE, insert_letters, parts, set_mark
 from dead_letter.store.filters import EVERYTHING, Filter
+from dead_letter.store.inserts import IDS_AT_ONCE, insert_letters, parts, set_mark
 from dead_letter.store.parking import Parking
 from dead_letter.store.rows import BODY, SUMMARY, Copying, Edit, Stored, Summary, to_row, to_stored, to_summary
 from dead_letter.store.strangers import is_stranger
@@ -72,7 +72,7 @@ class LetterStore:
         self._engine = engine
         self._known = known
 
-    # -- filling ------------------------------------------------------------------------------------------------------
+    # -- inserting ----------------------------------------------------------------------------------------------------
 
     def save(self, letter: Letter) -> bool:
         """Keep a letter that came by no topic; False when it is there already."""

@@ -22,7 +22,7 @@ from connectors import registry
 from connectors.connections.store import Connections
 from connectors.connections.tokens import Turn
 from connectors.contract import Delivered, Down, Throttled
-from connectors.engine.auth import turns
+from connectors.engine.auth import shared_fetch
 from connectors.engine.manifest.auth import OAuth2, ServiceAccount, settings_of
 from connectors.engine.runner.runner import HttpConnector
 from tests.conformance.connectors import LARGE, NOW, PAGE
@@ -118,7 +118,7 @@ def connections(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection
 async def account(
     request: pytest.FixtureRequest, vendor: Vendor, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Account]:
-    monkeypatch.setattr(turns, "POLL", 0.01)
+    monkeypatch.setattr(shared_fetch, "POLL", 0.01)
     account = Account(vendor, connections, *request.param)
     yield account
     await account.connector.close()

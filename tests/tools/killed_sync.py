@@ -14,7 +14,7 @@ from worker.clock import SystemClock
 from worker.refresher import leases
 from worker.syncs.definition.model import Sync
 from worker.syncs.plan import maker
-from worker.syncs.run import holding, sending
+from worker.syncs.run import lease, sending
 from worker.syncs.run.run import Asked, Runner
 from worker.syncs.run.sending import Sender
 from worker.syncs.snapshot import blocks
@@ -38,7 +38,7 @@ def run_until(settings: Settings, sync: Sync, step: str | None, nth: int) -> int
 
 def _run(settings: Settings, sync: Sync, step: str | None, nth: int) -> None:
     # who had the lease before is dead: nothing is gained by waiting until that is certain
-    leases.TAKEOVER_SECONDS, holding.LOOK_S = 0.0, 0.01
+    leases.TAKEOVER_SECONDS, lease.LOOK_S = 0.0, 0.01
     blocks.BLOCK = 4
     maker.BLOCK = 4  # type: ignore[attr-defined]
     maker.PIECE, warehouse.CHUNK, sending.BATCH_EVENTS, sending.BATCH_LINES = 6, 3, 5, 3

@@ -24,8 +24,8 @@ from topics.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from worker.alerts.definition import Alert
+    from worker.alerts.notify import Message
     from worker.alerts.state import Standing
-    from worker.alerts.telling import Message
     from worker.alerts.watch import Watch
 
 # ruff: noqa: PLC0415 - imports that --help does not need

@@ -8,8 +8,8 @@ from topics.errors import LogUnavailable, MalformedEvent, StoreUnavailable, Writ
 from topics.event.result import Result, unpack
 from topics.log import Log, Partition
 from topics.log.backlog import partitions_of, read_to_end
+from worker.alerts.notify import Message, Notifier
 from worker.alerts.state import AlertStates, Thread
-from worker.alerts.telling import Message, Teller
 from worker.log_events import logger
 
 KEEP_S = 7 * 86_400.0
@@ -19,10 +19,10 @@ KEEP_S = 7 * 86_400.0
 class Threads:
     """The threads of all alerts; used by the one process that checks alerts."""
 
-    def __init__(self, states: AlertStates, log: Log, teller: Teller) -> None:
+    def __init__(self, states: AlertStates, log: Log, notifier: Notifier) -> None:
         self._states = states
         self._log = log
-        self._teller = teller
+        self._notifier = notifier
         self._read: dict[Partition, int] = {}
         self._any = True
 
@@ -69,7 +69,7 @@ class Threads:
 
     def _reply(self, thread: Thread, parent: str) -> None:
         try:
-            self._teller.tell(self._teller.replies(thread, parent))
+            self._notifier.tell(self._notifier.replies(thread, parent))
         except (LogUnavailable, StoreUnavailable):
             raise
         except WritebackError as error:  # such as a connection that was removed: the rows are dropped

@@ -15,8 +15,8 @@ from worker.alerts.decide import Clear, Raise, Told, decide
 from worker.alerts.definition import Alert
 from worker.alerts.findings import FAILED, Findings, failing
 from worker.alerts.load import ALERTS
+from worker.alerts.notify import Message, Notifier
 from worker.alerts.state import AlertStates, Standing
-from worker.alerts.telling import Message, Teller
 from worker.alerts.threads import Threads
 from worker.alerts.wording import csv_of, text_of
 from worker.clock import Clock
@@ -24,7 +24,7 @@ from worker.log_events import logger
 from worker.refresher.leases import Watch as LeaseWatch
 from worker.syncs.definition.bounds import seconds
 from worker.syncs.errors import SyncBusy
-from worker.syncs.run.holding import held
+from worker.syncs.run.lease import held
 
 LOOK_S = 1.0
 """Seconds between two looks at which alerts are due."""
@@ -43,8 +43,8 @@ class Watch:
         self._folder = folder
         self._findings = Findings(settings, store)
         self._states = AlertStates(store)
-        self._teller = Teller(settings, store, log)
-        self._threads = Threads(self._states, log, self._teller)
+        self._notifier = Notifier(settings, store, log)
+        self._threads = Threads(self._states, log, self._notifier)
         self._leases = LeaseWatch()
         self._due: dict[str, float] = {}
         self._told: set[str] = set()
@@ -69,7 +69,7 @@ class Watch:
                 except WritebackError as error:
                     logger().warning("alert.waiting", reason=str(error))
             self._stop.wait(FOLDER_S)
-        self._teller.close()
+        self._notifier.close()
 
     def _work(self) -> None:
         with held(self._store, LEASE, monotonic=self._clock.monotonic, watch=self._leases) as holding:
@@ -136,26 +136,26 @@ class Watch:
             occasion = f"{said.told.key}:{said.told.since}:over"
         else:
             occasion = f"{said.finding.key}:{said.since}:{said.times}"
-        return self._teller.messages(alert, text, occasion, self._findings.standings(), csv_of(alert, said))
+        return self._notifier.messages(alert, text, occasion, self._findings.standings(), csv_of(alert, said))
 
     def send_test(self, alert: Alert) -> list[Message]:
         """Send a test to everybody the alert could tell. Returns when the log has the messages."""
         said = f"{alert.name}: this is a test; nothing is wrong"
         everybody = alert.model_copy(update={"to": (*alert.to, *alert.otherwise), "otherwise": ()})
-        messages = self._teller.messages(everybody, said, f"test:{self._clock.now()}", {})
-        self._teller.tell(messages)
-        self._teller.close()
+        messages = self._notifier.messages(everybody, said, f"test:{self._clock.now()}", {})
+        self._notifier.tell(messages)
+        self._notifier.close()
         return messages
 
     def check(self, alert: Alert) -> None:
         """Check that the alert can be looked at and told. Raises what is wrong with it."""
-        self._teller.check(alert)
+        self._notifier.check(alert)
         self._findings.of(alert, self._clock.now())
 
     def _tell(self, alert: Alert, said: Raise | Clear, now: float) -> None:
         messages = self.messages(alert, said)
         threads = self._threads.of(alert.name, messages, now)
-        self._teller.tell(messages)
+        self._notifier.tell(messages)
         if isinstance(said, Clear):
             self._states.over(alert.name, [said.told.key])
             logger().info("alert.over", alert=alert.name, key=said.told.key)

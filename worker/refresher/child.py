@@ -17,7 +17,7 @@ from worker.refresher.job import Job, Progress, Read, Report, Result, parse_line
 from worker.refresher.leases import PULSE_SECONDS
 
 SYNC = (sys.executable, "-m", "worker.refresher.sync")
-ELSEWHERE = (sys.executable, "-m", "worker.refresher.elsewhere")
+EXTERNAL = (sys.executable, "-m", "worker.refresher.external")
 MAX_LINE = 1_048_576
 LAST_WORDS = 20
 """How many lines of its stderr are kept, to explain a run that ends without a result."""
@@ -30,7 +30,7 @@ def command_for(connection: Connection) -> Sequence[str]:
     Raises ``BadConnection``.
     """
     call = refresh_policy(connection).call
-    return SYNC if call is None else (*ELSEWHERE, call.model_dump_json())
+    return SYNC if call is None else (*EXTERNAL, call.model_dump_json())
 
 
 class ChildRun:

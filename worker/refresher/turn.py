@@ -18,11 +18,11 @@ from worker.clock import Clock
 from worker.engine.decide.retry import Line
 from worker.log_events import logger
 from worker.refresher.counts import RefreshCounts
-from worker.refresher.coverage import undone_writes
 from worker.refresher.debounce import Batch, Debouncer
 from worker.refresher.job import Result
 from worker.refresher.leases import Held, Lease
 from worker.refresher.outcomes import GivenUp, RefreshOutcomes
+from worker.refresher.own_writes import undone_writes
 from worker.refresher.owned import Asked
 from worker.refresher.run import LeaseLost, Runner
 from worker.refresher.runs import Run

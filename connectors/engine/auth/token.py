@@ -8,7 +8,7 @@ from typing import Any
 
 from connectors.connections.tokens import AccessToken, ConnectionTokens
 from connectors.engine.auth.endpoint import FETCH_SECONDS, TokenEndpoint
-from connectors.engine.auth.turns import SharedFetch
+from connectors.engine.auth.shared_fetch import SharedFetch
 from connectors.engine.manifest.auth import OAuth2
 from connectors.engine.transport.redact import Redactor
 

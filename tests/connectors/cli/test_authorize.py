@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from connectors.connections.store import Connections
-from connectors.engine.auth.person import Asking
+from connectors.engine.auth.consent import ConsentRequest
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot import HubSpot
 from connectors.sandbox.server import Sandbox
@@ -148,7 +148,7 @@ def test_a_vendor_names_no_file_and_no_command(
     desk: CommandLine, sandbox: Sandbox, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refresh token that reads like a reference would be followed by every worker: it is refused."""
-    monkeypatch.setattr(Asking, "secrets", _hostile)
+    monkeypatch.setattr(ConsentRequest, "secrets", _hostile)
     with free_port() as port:
         given = [*options(sandbox), "--secret", "client_secret=s3cret", "--authorize", "--port", str(port)]
         code = desk("add", "xero", *given)

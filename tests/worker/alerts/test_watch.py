@@ -195,7 +195,7 @@ def test_what_could_not_be_told_is_told_at_the_next_look(world: World) -> None:
     def refuse(_messages: object) -> None:
         raise LogUnavailable("the broker does not answer")
 
-    away.setattr(world.watch._teller, "tell", refuse)
+    away.setattr(world.watch._notifier, "tell", refuse)
     assert world.look(alert) == []
     assert world.states.standing("trouble").error == "the broker does not answer"
     away.undo()

@@ -32,8 +32,8 @@ from worker.refresher.leases import Leases
 from worker.syncs.errors import BadSync, GuardStopped, PlanOutdated, SourceFailed, SyncBusy
 from worker.syncs.plan import maker
 from worker.syncs.plan.file import Line, PlanFile
-from worker.syncs.run import holding, sending
-from worker.syncs.run.holding import held
+from worker.syncs.run import lease, sending
+from worker.syncs.run.lease import held
 from worker.syncs.run.run import Asked
 from worker.syncs.run.sending import Sender
 from worker.syncs.snapshot.compare import Change
@@ -326,14 +326,14 @@ def test_a_lease_that_is_lost_ends_the_run_before_more_is_sent(
 
 def test_a_lease_outlives_a_silence_in_which_nobody_took_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan of ten million rows takes minutes, and a disk that stood still meanwhile is no reason to give it up."""
-    monkeypatch.setattr(holding, "PULSE_SECONDS", 0.01)
+    monkeypatch.setattr(lease, "PULSE_SECONDS", 0.01)
     clock = FakeClock()
-    with holding.held(world.store, "people", monotonic=clock.monotonic) as lease:
+    with lease.held(world.store, "people", monotonic=clock.monotonic) as mine:
         clock.advance(60)
-        assert _until(lambda: not lease.lost)
-        Leases(world.store).release(lease.lease)
+        assert _until(lambda: not mine.lost)
+        Leases(world.store).release(mine.lease)
         Leases(world.store).take("sync:people", "another")
-        assert _until(lambda: lease.lost)
+        assert _until(lambda: mine.lost)
 
 
 def _until(done: Callable[[], bool]) -> bool:

@@ -28,8 +28,8 @@ from topics.cli.context import CommandContext
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.refresher.verify.again import Again
     from worker.refresher.verify.judge import Finding
+    from worker.refresher.verify.resend import Resend
     from worker.refresher.verify.verification import Verification
 
 
@@ -100,7 +100,7 @@ class Plan:
     sends: Counter[str] = field(default_factory=Counter)
     stays: Counter[str] = field(default_factory=Counter)
 
-    def add(self, finding: Finding, again: Again | None) -> None:
+    def add(self, finding: Finding, again: Resend | None) -> None:
         if again is not None:
             events, why = _events(finding, again)
             self.sends.update(f"{event.operation} {event.object}" for event in events)
@@ -113,15 +113,15 @@ class Plan:
             note(f"  {count:,} stay: {why}")
 
 
-def _events(finding: Finding, again: Again) -> tuple[list[Any], str]:
-    from worker.refresher.verify.again import Stays  # noqa: PLC0415
+def _events(finding: Finding, again: Resend) -> tuple[list[Any], str]:
     from worker.refresher.verify.judge import DIFFERENCES  # noqa: PLC0415
+    from worker.refresher.verify.resend import NotResent  # noqa: PLC0415
 
     if finding.verdict not in DIFFERENCES:
         return [], ""
     try:
         return again.events(finding), ""
-    except Stays as why:
+    except NotResent as why:
         return [], str(why)
 
 
@@ -154,15 +154,15 @@ def _verification(
         warehouse.dispose()
 
 
-def _again(verification: Verification, *, overwrite: bool) -> Again:
-    from worker.refresher.verify.again import Again  # noqa: PLC0415
+def _again(verification: Verification, *, overwrite: bool) -> Resend:
+    from worker.refresher.verify.resend import Resend  # noqa: PLC0415
 
     reading = verification.reading
-    return Again(reading.slug, reading.connector, reading.scratch, overwrite=overwrite)
+    return Resend(reading.slug, reading.connector, reading.scratch, overwrite=overwrite)
 
 
 def _resend(
-    context: CommandContext, verification: Verification, again: Again, plan: Plan, *, yes: bool, as_json: bool
+    context: CommandContext, verification: Verification, again: Resend, plan: Plan, *, yes: bool, as_json: bool
 ) -> int:
     """Compare once more, and send what is found now, not what was shown.
 

@@ -22,8 +22,8 @@ from topics.cli.console import (
 from topics.cli.context import CommandContext
 from worker.syncs.cli.create import create
 from worker.syncs.cli.opened import folder_of, name_argument, runner_of
+from worker.syncs.cli.output import print_runs, told
 from worker.syncs.cli.plan import plan
-from worker.syncs.cli.reckoning import print_runs, told
 from worker.syncs.cli.run import BUSY_S, run
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def resume(context: CommandContext, /, *, name: str) -> None:
 @pass_context
 def reset(context: CommandContext, /, *, name: str, yes: bool) -> None:
     """Forget what was sent: the next run takes every row for new, and sends all of them."""
-    from worker.syncs.run.holding import held  # noqa: PLC0415
+    from worker.syncs.run.lease import held  # noqa: PLC0415
 
     standings = _known(context, name)
     rows = standings.standing(name).rows

@@ -12,7 +12,7 @@ import click
 from topics.cli.console import INCOMPLETE, OK, json_option, note, pass_context, print_json, progress, say
 from topics.cli.context import CommandContext
 from worker.syncs.cli.opened import folder_of, name_argument, runner_of
-from worker.syncs.cli.reckoning import told
+from worker.syncs.cli.output import told
 
 if TYPE_CHECKING:
     from worker.syncs.run.run import Ended, Runner

@@ -29,7 +29,7 @@ from worker.syncs.plan.guard import trips
 from worker.syncs.plan.maker import Counts
 from worker.syncs.plan.plan import Plan, Planner, open_source
 from worker.syncs.plan.target import Target, target_of
-from worker.syncs.run.holding import Holding, held
+from worker.syncs.run.lease import HeldLease, held
 from worker.syncs.run.sending import Sender, others, recovered, removals
 from worker.syncs.snapshot.blocks import key_from
 from worker.syncs.source.shape import Refused
@@ -152,7 +152,7 @@ class Runner:
     def outcomes(self) -> Outcomes:
         return Outcomes(self.store, self.log)
 
-    def _begin(self, target: Target, holding: Holding, asked: Asked) -> Run:
+    def _begin(self, target: Target, holding: HeldLease, asked: Asked) -> Run:
         """A new run, after the batch of one that was cut off is finished. A cut-off run of mode full is continued."""
         runs, sync, slug = Runs(self.store), target.sync, target.connection.slug
         self.log.ensure_topics([self.log.names.events_spec(slug, target.connection.partitions)])
@@ -167,7 +167,7 @@ class Runner:
         now, epoch = self.clock.now(), holding.epoch
         return runs.begin(sync.name, slug, sync.mode, run=new_id(), epoch=epoch, asked_by=asked.by, now=now)
 
-    def _finish(self, before: Run, target: Target, holding: Holding, asked: Asked) -> None:
+    def _finish(self, before: Run, target: Target, holding: HeldLease, asked: Asked) -> None:
         journal = Runs(self.store).journal(before.id)
         if journal is None:
             return
@@ -181,7 +181,7 @@ class Runner:
         self,
         target: Target,
         run: Run,
-        holding: Holding,
+        holding: HeldLease,
         refuse: Callable[[Refused], None],
         tick: Callable[[int], None],
     ) -> Iterator[Sender]:
@@ -204,7 +204,7 @@ class Runner:
         finally:
             _close(producer, holding)
 
-    def _carry_out(self, planner: Planner, holding: Holding, run: Run, asked: Asked) -> list[Refused]:
+    def _carry_out(self, planner: Planner, holding: HeldLease, run: Run, asked: Asked) -> list[Refused]:
         sync = planner.target.sync
         standing = Syncs(self.store).standing(sync.name)
         with ExitStack() as stack:
@@ -266,7 +266,7 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _close(producer: Producer, holding: Holding) -> None:
+def _close(producer: Producer, holding: HeldLease) -> None:
     """With the lease lost, wait for no answer of the log: the journal has the batch, and the new holder sends it."""
     try:
         producer.close(0.0 if holding.lost else CLOSE_S)

@@ -22,7 +22,7 @@ from topics.log import Log, Partition, Position, Producer
 from topics.log.backlog import event_ids
 from worker.syncs.plan.file import Line, packed
 from worker.syncs.plan.target import Target, Unsendable
-from worker.syncs.run.holding import Holding
+from worker.syncs.run.lease import HeldLease
 from worker.syncs.snapshot.blocks import Blocks, Writer, key_to
 from worker.syncs.snapshot.compare import Kind
 from worker.syncs.source.shape import Refused
@@ -54,7 +54,7 @@ class Sender:
     producer: Producer
     target: Target
     run: Run
-    holding: Holding
+    holding: HeldLease
     standing: Standing
     tick: Callable[[int], None]
     refuse: Callable[[Refused], None]

@@ -18,7 +18,7 @@ from connectors.connections.refresh.call import (
     MeltanoCall,
     RefreshCall,
 )
-from worker.refresher.elsewhere.web import Failed, ask
+from worker.refresher.external.web import Failed, ask
 from worker.refresher.job import Job
 
 __all__ = ["Failed", "make"]

@@ -43,7 +43,7 @@ class Message:
     thread: Sequence[str] = ()
 
 
-class Teller:
+class Notifier:
     def __init__(self, settings: Settings, store: Engine, log: Log) -> None:
         self._connections = Connections(store, settings.secret_key)
         self._log = log

@@ -5,7 +5,7 @@ import pytest
 from topics.event.refresh import OwnWrites
 from topics.log import Commit
 from worker.engine.progress.metadata import Memory, encode
-from worker.refresher.coverage import joined, undone
+from worker.refresher.own_writes import joined, undone
 
 
 def commit(watermark: int, *done: tuple[int, int]) -> Commit:

@@ -19,7 +19,7 @@ from connectors.engine.transport.session import Transport
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class ConsentRequest:
     """One request for consent. ``state``, ``verifier``: random texts of at least 43 characters, used only once."""
 
     auth: OAuth2

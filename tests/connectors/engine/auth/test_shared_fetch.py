@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from connectors.connections.store import Connection, Connections
 from connectors.connections.tokens import ConnectionTokens, Listener, Turn
 from connectors.contract import Delivered, Down
-from connectors.engine.auth import turns
+from connectors.engine.auth import shared_fetch
 from connectors.engine.runner.runner import HttpConnector
 from connectors.registry import manifest
 from tests.conformance.vendor import Told, Vendor
@@ -58,7 +58,7 @@ class Company:
 
 @pytest.fixture
 async def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Company]:
-    monkeypatch.setattr(turns, "POLL", 0.01)
+    monkeypatch.setattr(shared_fetch, "POLL", 0.01)
     async with Vendor(GOOD) as vendor:
         company = Company(vendor, f"sqlite:///{tmp_path}/store.db")
         yield company
@@ -174,7 +174,7 @@ async def test_the_store_is_away_when_the_token_comes(company: Company, monkeypa
     mine.__class__ = Flaky
     company.vendor.script = [token("access-1", refresh_token="refresh-1")]
     sleep = asyncio.sleep
-    monkeypatch.setattr("connectors.engine.auth.turns.asyncio.sleep", lambda _: sleep(0))
+    monkeypatch.setattr("connectors.engine.auth.shared_fetch.asyncio.sleep", lambda _: sleep(0))
     with capture_logs() as logs:
         worker = company.worker(mine)
         (verdict,) = await worker.deliver([event()])

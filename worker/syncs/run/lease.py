@@ -22,7 +22,7 @@ LOOK_S = 0.5
 Now = Callable[[], float]
 
 
-class Holding:
+class HeldLease:
     """The lease of one sync."""
 
     def __init__(self, lease: Lease, monotonic: Now) -> None:
@@ -55,7 +55,7 @@ class Holding:
 @contextmanager
 def held(
     store: Engine, sync: str, *, monotonic: Now, patience: float = 0.0, watch: Watch | None = None
-) -> Iterator[Holding]:
+) -> Iterator[HeldLease]:
     """Hold the lease of a sync. Raises ``SyncBusy`` when another process holds it for more than ``patience`` seconds.
 
     The lease of a process that died is taken over after 15 seconds without a heartbeat. A caller with less patience
@@ -72,7 +72,7 @@ def held(
         if monotonic() - since >= patience:
             raise SyncBusy(f"sync {sync} is run by {found.holder or 'another process'} now")
         stop.wait(LOOK_S)
-    holding = Holding(found, monotonic)
+    holding = HeldLease(found, monotonic)
     pulsing = threading.Thread(target=_pulse, args=(leases, holding, stop, monotonic), daemon=True, name="sync lease")
     pulsing.start()
     try:
@@ -86,7 +86,7 @@ def held(
             logger().warning("store.unavailable", error=str(error))
 
 
-def _pulse(leases: Leases, holding: Holding, stop: threading.Event, monotonic: Now) -> None:
+def _pulse(leases: Leases, holding: HeldLease, stop: threading.Event, monotonic: Now) -> None:
     """Also after a silence: a pulse that is taken says that nobody else has the lease, and they begin to wait anew."""
     while not stop.wait(PULSE_SECONDS):
         asked = monotonic()

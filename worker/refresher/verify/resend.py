@@ -18,12 +18,12 @@ SOURCE = "writeback verify"
 MAKES = frozenset({Operation.ADD, Operation.UPSERT})
 
 
-class Stays(Exception):
+class NotResent(Exception):
     """Nothing is sent for this record; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Resend:
     """``overwrite``: also what somebody else has changed since."""
 
     slug: str
@@ -32,14 +32,14 @@ class Again:
     overwrite: bool = False
 
     def events(self, finding: Finding) -> list[Event]:
-        """New events for a record that differs, in their order. Raises ``Stays``.
+        """New events for a record that differs, in their order. Raises ``NotResent``.
 
         For a record that exists, that is one update of exactly the fields that differ, with the values that were sent
         last: other people's changes of other fields stay.
         """
         assert finding.verdict in DIFFERENCES
         if finding.verdict == "changed" and not self.overwrite:
-            raise Stays("changed since by somebody else: --overwrite sends it all the same")
+            raise NotResent("changed since by somebody else: --overwrite sends it all the same")
         if self.connector.writes_requests:
             return self._requests(finding)
         identity = {self.connector.identified(finding.expected.kind).field: finding.expected.record}
@@ -55,9 +55,9 @@ class Again:
         expected = finding.expected
         made = next((one for one in reversed(self._since_deleted(finding)) if one.operation in MAKES), None)
         if made is None:
-            raise Stays("the record is gone, and an update brings none back")
+            raise NotResent("the record is gone, and an update brings none back")
         if made.fields is None or expected.unread > expected.deleted:
-            raise Stays("the log has not all of its events any more")
+            raise NotResent("the log has not all of its events any more")
         operation = Operation(made.operation)
         event = Event(operation=operation, connection=self.slug, object=made.object, fields=dict(made.fields))
         written = self.connector.written(event)
@@ -76,11 +76,11 @@ class Again:
         of_record = self._since_deleted(finding)
         chosen = [one for one in of_record if first is None or one.turn >= first]
         if any(one.fields is None for one in chosen):
-            raise Stays("the log has not all of its events any more")
+            raise NotResent("the log has not all of its events any more")
         if finding.verdict != "missing" and any(one.operation not in IDEMPOTENT for one in chosen):
-            raise Stays("the request that wrote it would make the record twice: send a change of it instead")
+            raise NotResent("the request that wrote it would make the record twice: send a change of it instead")
         if finding.verdict == "missing" and not any(one.operation in MAKES for one in chosen):
-            raise Stays("the record is gone, and an update brings none back")
+            raise NotResent("the record is gone, and an update brings none back")
         return [self._event(one.object, Operation(one.operation), dict(one.fields or {})) for one in chosen]
 
     def _since_deleted(self, finding: Finding) -> Sequence[Delivery]:
@@ -91,5 +91,5 @@ class Again:
         try:
             key = self.connector.record_key(kind, operation, fields)
         except UnknownFunction as error:
-            raise Stays(str(error)) from error
+            raise NotResent(str(error)) from error
         return Event(operation=operation, connection=self.slug, object=kind, key=key, fields=fields, source=SOURCE)

@@ -1,4 +1,4 @@
-"""``python -m worker.refresher.elsewhere CALL``: one job from stdin, the result to stdout (``../job.py``).
+"""``python -m worker.refresher.external CALL``: one job from stdin, the result to stdout (``../job.py``).
 
 ``CALL`` is the connection's ``policy["refresh"]["call"]`` as JSON. It holds references to secrets, not the secrets.
 """
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from connectors.connections.refresh.call import RefreshCall
 from worker.clock import SystemClock
 from worker.refresher import lifeline
-from worker.refresher.elsewhere.tools import Failed, make
+from worker.refresher.external.tools import Failed, make
 from worker.refresher.job import Job, Report, Result
 
 

@@ -1,1 +1,0 @@
-"""Refreshes that another tool, such as Airbyte or Fivetran, carries out: ``python -m worker.refresher.elsewhere``."""

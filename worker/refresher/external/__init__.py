@@ -1,0 +1,1 @@
+"""Refreshes that another tool, such as Airbyte or Fivetran, carries out: ``python -m worker.refresher.external``."""
