@@ -70,6 +70,25 @@ async def test_a_failure_is_of_the_vendor_it_names(tmp_path: Path) -> None:
     assert "connections add hubspot" not in said
 
 
+async def test_its_former_name(tmp_path: Path) -> None:
+    """Scripts that start it as a module still get a line of JSON with the address."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "connectors.sandbox", "--latency", "0", "--fault", "throttled=1",
+        stdout=asyncio.subprocess.PIPE, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.stdout
+    url = json.loads(await process.stdout.readline())["url"]
+    async with (
+        aiohttp.ClientSession(url, headers={"Authorization": "Bearer t"}) as http,
+        http.post("/crm/v3/objects/contacts", json={"properties": {}}) as hubspot,
+    ):
+        seen = hubspot.status
+    process.send_signal(signal.SIGTERM)
+
+    assert seen == 429
+    assert await process.wait() == 0
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
