@@ -123,7 +123,7 @@ def _record(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise click.BadParameter(f"not JSON: {error}", param_hint="FIELDS") from error
     if not isinstance(record, dict):
-        raise click.BadParameter(f"a JSON {type(record).__name__}, not an object like {{...}}", param_hint="FIELDS")
+        raise click.BadParameter(f"{exact_json.kind(record)}, not an object like {{...}}", param_hint="FIELDS")
     return record
 
 

@@ -252,7 +252,7 @@ def _record(text: str | bytes) -> dict[str, Any]:
     except ValueError as error:
         raise BadRecord(f"not JSON: {error}") from error
     if not isinstance(record, dict):
-        raise BadRecord(f"a JSON {type(record).__name__}, not an object like {{...}}")
+        raise BadRecord(f"{exact_json.kind(record)}, not an object like {{...}}")
     return record
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ TOLD = 10
 """Rejected rows that are told on stderr one by one; all of them are in the rejects file."""
 
 
+SHOWN = 200
+"""Characters of a cell that a dry run shows to people; with --json it is whole."""
 PACED_ROWS = 1_000
 """Rows between two looks at the lag."""
 
@@ -154,7 +156,7 @@ def _rejects_path(file: str, given: Path | None) -> Path:
 
 
 def _import(session: Session, file: str, rows: Rows, rejects: Rejects, options: dict[str, Any]) -> int:
-    from pq.csv.fields import Fields  # noqa: PLC0415
+    from pq.csv.fields import Fields, missing_header  # noqa: PLC0415
     from pq.csv.importer import CsvImport, Target  # noqa: PLC0415
     from topics.event.event import Operation  # noqa: PLC0415
 
@@ -172,6 +174,7 @@ def _import(session: Session, file: str, rows: Rows, rejects: Rejects, options: 
     if lacks := channel.lacking(target.operation, target.object, fields.names):
         raise click.UsageError(
             f"{lacks}; the rows have {', '.join(fields.names)} (--map COLUMN=FIELD renames a column)"
+            f"{missing_header(fields.names)}"
         )
     importing = CsvImport(target, fields, rejects, _tell_reject(rejects))
     todo: Iterator[Row] = (row for row in rows if row.line >= options["from_line"])
@@ -229,8 +232,6 @@ def _tell_reject(rejects: Rejects) -> Callable[[Row, str], None]:
 
 
 def _dry_run(importing: CsvImport, todo: Iterator[Row], rejects: Rejects, options: dict[str, Any]) -> int:
-    from topics.event import exact_json  # noqa: PLC0415 - help needs none of it
-
     shown: list[Sample] = []
     count = 0
     for sample in importing.samples(todo):
@@ -240,9 +241,23 @@ def _dry_run(importing: CsvImport, todo: Iterator[Row], rejects: Rejects, option
     if options["as_json"]:
         print_json({"rows": count, "rejected": rejects.count, "first": [sample._asdict() for sample in shown]})
     else:
-        print_table(["line", "key", "fields"], [[s.line, s.key, exact_json.shown(s.fields)] for s in shown])
+        print_table(["line", "key", "fields"], [[s.line, _short(s.key or ""), _short_fields(s.fields)] for s in shown])
         note(f"nothing was sent: {count:,} rows would be, {rejects.count:,} rejected{_where(rejects)}")
     return INCOMPLETE if rejects.count else OK
+
+
+def _short_fields(fields: Mapping[str, Any]) -> str:
+    from topics.event import exact_json  # noqa: PLC0415 - help needs none of it
+
+    def shorter(value: Any) -> Any:
+        text = value if isinstance(value, str) else exact_json.shown(value)
+        return _short(text) if len(text) > SHOWN else value
+
+    return exact_json.shown({name: shorter(value) for name, value in fields.items()})
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
 
 
 def _send(

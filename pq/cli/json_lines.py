@@ -9,6 +9,7 @@ from typing import IO
 
 import click
 
+from pq.csv.dialect import MARK
 from pq.csv.encoding import WINDOWS, detect, errors_for
 from pq.csv.formats import binary
 
@@ -23,10 +24,10 @@ def json_lines(stream: IO[bytes]) -> Iterator[tuple[int, str | bytes]]:
     if (what := binary(first)) is not None:
         raise click.UsageError(f"stdin is no JSON, but {what.name}: {what.remedy}")
     encoding = detect(first)
-    lines: Iterable[str | bytes] = chain([first.removeprefix(codecs.BOM_UTF8)], chunks)
+    lines: Iterable[str | bytes] = chain([first], chunks)
     if not encoding.startswith("utf-8"):
         lines = _decoded(chain([first], chunks), encoding)
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(map(_unmarked, lines), start=1):
         if line.strip():
             yield number, line
 
@@ -37,6 +38,15 @@ def not_utf8(error: UnicodeDecodeError) -> str:
         f"not UTF-8: {error.reason} at byte {error.start}; text from Windows is most often {WINDOWS}: "
         f"iconv -f {WINDOWS} -t utf-8"
     )
+
+
+def _unmarked(line: str | bytes) -> str | bytes:
+    """Without the byte order mark that files have, once or twice, and each of those that are joined to one stream."""
+    if isinstance(line, str):
+        return line.lstrip(MARK)
+    while line.startswith(codecs.BOM_UTF8):
+        line = line.removeprefix(codecs.BOM_UTF8)
+    return line
 
 
 def _decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:

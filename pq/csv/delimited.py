@@ -20,6 +20,8 @@ from topics.names import MAX_EVENT_BYTES
 
 MAX_LINE = 2 * MAX_EVENT_BYTES
 """Characters; a longer line is no row that an event could hold."""
+DOS_END = "\x1a"
+"""Ctrl-Z, the end of the file to programs that are as old as DOS."""
 UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 """What a file or an archive raises that is broken off or damaged."""
 
@@ -152,6 +154,7 @@ class _Lines:
 
     def _read(self) -> str:
         try:
-            return self._text.readline(MAX_LINE)
+            line = self._text.readline(MAX_LINE)
         except UNREADABLE as error:
             raise BadFile(f"the file cannot be read on after line {self.number}: {error}") from error
+        return line.rstrip(DOS_END) if len(line) < MAX_LINE else line  # no line but the last ends without a line break

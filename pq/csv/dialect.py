@@ -10,6 +10,8 @@ from typing import NamedTuple
 from pq.csv.encoding import advice, undecodable
 from pq.csv.rows import BadFile, is_blank
 
+MARK = "\ufeff"
+"""The byte order mark. Decoding takes the first one away, and some programs add one to a file that has it."""
 DELIMITERS = ",;\t|"
 MAX_HEADER_LINES = 100
 """A header with line breaks in its names is that long at most; beyond, a quote in it was never closed."""
@@ -31,13 +33,13 @@ def read_heading(text: Iterator[str], delimiter: str | None, encoding: str) -> H
     lines, line = 0, ""
     for line in text:
         lines += 1
-        if lines == 1 and (sep := _SEP.fullmatch(line)):
+        if lines == 1 and (sep := _SEP.fullmatch(line.lstrip(MARK))):
             delimiter = delimiter or sep[1]
         elif line.strip():
             break
     else:
         line = ""
-    header, first = [line], lines
+    header, first = [line.lstrip(MARK)], lines
     while True:
         whole = "".join(header)
         if undecodable(whole):

@@ -12,6 +12,8 @@ from topics.event import exact_json
 
 Empty = Literal["skip", "null", "text"]
 
+_HARDLY_A_NAME = re.compile(r"#|//|[-+]?[0-9][-+0-9.,:/ T]*$|[^\s@]+@[^\s@]+\.")
+"""A comment, a number, a date or an address."""
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
 _WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*")
@@ -39,6 +41,13 @@ def _number(cell: str) -> float | Decimal:
     return exact_json.number(cell.strip())
 
 
+def _json(cell: str) -> Any:
+    try:
+        return exact_json.loads(cell)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from error
+
+
 def guess(cell: str) -> Any:
     """A number or true/false where a cell can be nothing else, and the number written is the cell again.
 
@@ -53,7 +62,7 @@ def guess(cell: str) -> Any:
 
 
 TYPES: dict[str, Callable[[str], Any]] = {
-    "str": str, "int": _whole, "float": _number, "bool": _boolean, "json": exact_json.loads,
+    "str": str, "int": _whole, "float": _number, "bool": _boolean, "json": _json,
 }  # fmt: skip
 
 
@@ -121,4 +130,18 @@ def _known(name: str, names: Sequence[str], option: str) -> None:
     if name not in names:
         there = [one for one in names if one]
         alone = "; if that is several columns, --delimiter names what is between them" if len(there) == 1 else ""
-        raise BadFile(f"{option} names {name!r}, and the file has no such column; it has {', '.join(there)}{alone}")
+        raise BadFile(
+            f"{option} names {name!r}, and the file has no such column; it has {', '.join(there)}"
+            f"{missing_header(there) or alone}"
+        )
+
+
+def missing_header(columns: Sequence[str]) -> str:
+    """What to add about columns whose names are somebody's data, or a comment; nothing where they may be names."""
+    hardly = next((name for name in columns if _HARDLY_A_NAME.match(name)), None)
+    if hardly is None:
+        return ""
+    return (
+        f". {hardly[:60]!r} is hardly the name of one: the file's first line is to name the columns; write it above "
+        "the rows, or delete what stands above it"
+    )

@@ -215,7 +215,7 @@ def _structured(record: Record, headers: dict[str, str]) -> tuple[dict[str, str]
     options = body.pop("options", None)
     for name in ("specversion", "id", "source", "type", "subject", "time"):
         if not isinstance(body.get(name), str | None):
-            raise MalformedEvent(f"{name} is a JSON {type(body[name]).__name__}, not a string")
+            raise MalformedEvent(f"{name} is {exact_json.kind(body[name])}, not a string")
     attributes = {f"ce_{name}": value for name, value in body.items() if isinstance(value, str)}
     if options is not None:
         attributes["ce_options"] = options if isinstance(options, str) else to_json(options).decode()
@@ -288,7 +288,7 @@ def _json_object(value: bytes | None) -> dict[str, Any]:
     except ValueError as error:
         raise MalformedEvent(f"the value is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise MalformedEvent(f"the value is a JSON {type(body).__name__}, not an object")
+        raise MalformedEvent(f"the value is {exact_json.kind(body)}, not an object")
     if _has_floats(body):
         return _exact(body, value or b"")
     return body

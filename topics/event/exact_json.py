@@ -30,6 +30,38 @@ _NEEDS_CARE = re.compile(rb"[0-9.]{16}|[0-9][eE][-+]?[0-9]{3}")
 """Any number that a double may not give back: more than 15 digits with the point, or an exponent near the limits."""
 
 
+_MISTAKES = {
+    "Expecting value": "a value is missing",
+    "Extra data": "something follows the JSON",
+    "Expecting property name enclosed in double quotes": "a name in double quotes is missing",
+    "Expecting ',' delimiter": "a comma or a closing bracket is missing",
+    "Expecting ':' delimiter": "a colon is missing",
+    "Unterminated string starting at": "a text is not closed that begins",
+    "Invalid control character at": "a line break or other control character is not written as \\n or \\u001f",
+    "Invalid \\escape": "a backslash is not written as \\\\",
+    "Invalid \\uXXXX escape": "four digits are missing behind \\u",
+    "Illegal trailing comma before end of object": "nothing follows a comma",
+    "Illegal trailing comma before end of array": "nothing follows a comma",
+    "Unexpected UTF-8 BOM (decode using utf-8-sig)": "a byte order mark stands",
+}
+"""What Python's parser says, and what it means."""
+
+_KINDS = {
+    dict: "object",
+    list: "list",
+    str: "string",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    Decimal: "number",
+}
+
+
+def kind(value: Any) -> str:
+    """What JSON calls a value that was read: ``a JSON list``, or ``null``."""
+    return "null" if value is None else f"a JSON {_KINDS[type(value)]}"
+
+
 def number(text: str) -> float | Decimal:
     """The number that JSON writes with a fraction or an exponent. Raises ``ValueError`` beyond 1.8e308."""
     nearest = float(text)
@@ -63,6 +95,8 @@ def loads(text: str | bytes) -> Any:
         )
     except RecursionError:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(_mistake(error)) from error
     check(value)
     return value
 
@@ -135,6 +169,16 @@ def overflowing(value: dict[str, Any] | list[Any]) -> str | None:
         elif (kind is dict or kind is list) and (inner := overflowing(item)) is not None:
             return f"{name}.{inner}"
     return None
+
+
+def _mistake(error: json.JSONDecodeError) -> str:
+    """In the words of whoever wrote it, with the place."""
+    if not error.doc.strip():
+        return "it is empty"
+    said = _MISTAKES.get(error.msg.removesuffix(": "), error.msg)  # one of them ends with a colon of its own
+    line = f"line {error.lineno}, " if "\n" in error.doc.strip() else ""
+    end = " (its end)" if error.pos >= len(error.doc.rstrip()) else ""
+    return f"{said} at {line}character {error.colno}{end}"
 
 
 def _integer(text: str) -> int:

@@ -108,6 +108,19 @@ def test_emit_lines_of_stdin(
     assert [event.fields["email"] for event in emitted("hubspot")] == ["a@b.c", "d@e.f"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_emit_reads_marked_files_that_were_joined(
+    encoding: str, emitted: Emitted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each begins with a byte order mark, or with two."""
+    text = '\ufeff\ufeff{"email": "a@b.c"}\n\ufeff{"email": "d@e.f"}\n'
+    monkeypatch.setattr("sys.stdin", typed(text.encode(encoding)))
+    code = writeback("emit", "hubspot", "add", "contact", "-")
+
+    assert (code, capsys.readouterr().err) == (0, "")
+    assert [event.fields["email"] for event in emitted("hubspot")] == ["a@b.c", "d@e.f"]
+
+
 LINES = '{"email": "a@b.c"}\r\n\r\n{"email": "zo\u010a"}\r\n{"email": "d@e.f"'
 
 

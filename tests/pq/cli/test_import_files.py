@@ -60,6 +60,19 @@ def test_a_workbook_is_imported(emitted: Emitted, capsys: pytest.CaptureFixture[
     assert Path("book.rejects.csv").read_bytes().startswith(b"\xef\xbb\xbfimport_line,import_reason,email,age\r\n")
 
 
+def test_a_dry_run_shows_the_beginning_of_a_large_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    """A terminal is not flooded; for programs it is whole."""
+    saved("l.csv", b"email,text,list\na@x.org," + b"x" * 300_000 + b',"[' + b"1," * 500 + b'1]"\n')
+    code = writeback("import", "l.csv", *IMPORT, "--types", "list=json", "--dry-run")
+    shown = capsys.readouterr().out
+    writeback("import", "l.csv", *IMPORT, "--types", "list=json", "--dry-run", "--json")
+
+    assert code == 0
+    assert '"text": "' + "x" * 200 + '... (300,000 characters)"' in shown
+    assert len(shown) < 2_000
+    assert json.loads(capsys.readouterr().out)["first"][0]["fields"]["text"] == "x" * 300_000
+
+
 def test_rejected_rows_of_any_encoding_are_imported_again(emitted: Emitted) -> None:
     """They are UTF-8 with a mark: corrected and imported as they are, without --encoding."""
     saved("w.csv", "email,city\n,Liège\n".encode("windows-1252"))

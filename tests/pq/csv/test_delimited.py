@@ -29,6 +29,18 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column() -> None:
     assert read("\ufeffnaam;plaats\nJosé;Liège\n".encode()).columns == ["naam", "plaats"]
 
 
+def test_more_than_one_byte_order_mark() -> None:
+    """Programs add one to a file that has it: none is a part of the name, where nobody would see it."""
+    assert read("\ufeff\ufeff\ufeffnaam;plaats\n".encode()).columns == ["naam", "plaats"]
+    assert read("\ufeff\ufeffsep=|\na|b\n".encode("utf-16-le")).columns == ["a", "b"]
+
+
+@pytest.mark.parametrize("end", [b"\x1a", b"\r\n\x1a", b"\r\n\x1a\x1a\x1a"])
+def test_the_end_of_the_file_of_dos(end: bytes) -> None:
+    """Ctrl-Z there is no cell; within the file it is kept."""
+    assert [row.cells for row in read(b"a,b\r\n\x1a,2\r\n3,4" + end)] == [["\x1a", "2"], ["3", "4"]]
+
+
 @pytest.mark.parametrize(
     ("header", "delimiter"),
     [("a,b", ","), ("a;b", ";"), ("a\tb", "\t"), ("a|b", "|"), ('"a,b,c";d', ";"), ("a", ",")],

@@ -129,3 +129,33 @@ def test_a_header_that_was_not_split_has_a_hint() -> None:
         fields("email:age", key="email")
     with pytest.raises(BadFile, match=r"it has mail, age$"):
         fields("mail,age", key="email")
+
+
+@pytest.mark.parametrize("header", ["# export of 2026", "// export", "ada@x.org,Ada", "Ada,2026-01-31", "7,Ada"])
+def test_a_file_without_a_header_is_told_so(header: str) -> None:
+    """Its first row, or a comment above the header, is no list of names."""
+    with pytest.raises(BadFile, match="is hardly the name of one: the file's first line is to name the columns"):
+        fields(header, key="email")
+
+
+def test_a_slip_in_a_name_is_not_taken_for_a_missing_header() -> None:
+    """The columns that there are say enough."""
+    with pytest.raises(BadFile, match=r"it has e-mail, first name, 1st$"):
+        fields("e-mail,first name,1st", key="email")
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("1x", "j is '1x': not JSON: something follows the JSON at character 2"),
+        ("{'a': 1}", "a name in double quotes is missing at character 2"),
+        ("[1, 2", "a comma or a closing bracket is missing at character 6 (its end)"),
+        ('["\\q"]', "a backslash is not written as \\\\ at character 3"),
+        ('{"a":\n"b}', "a text is not closed that begins at line 2, character 1"),
+        (" ", "not JSON: it is empty"),
+    ],
+)
+def test_what_is_wrong_with_json_is_said_in_plain_words(cell: str, told: str) -> None:
+    """Not in those of the parser, and with the place."""
+    with pytest.raises(ValueError, match=re.escape(told)):
+        fields("j", types={"j": "json"}).of([cell])
