@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from connectors.contract import Delivered, Down, Page, Rejected, Throttled, Verdict
@@ -108,7 +109,10 @@ class SlackConnector(HttpConnector):
             channel = await self.channels.find(name)
             if isinstance(channel, str):
                 return await self._send(event, fields, channel)
-            return verdict if isinstance(channel, Rejected) else channel
+            # Slack's word, and what is known of it
+            return (
+                replace(verdict, reason=f"{NOT_FOUND}: {channel.reason}") if isinstance(channel, Rejected) else channel
+            )
         return verdict
 
     async def _send(self, event: Event, fields: Mapping[str, Any], channel: str) -> Verdict:

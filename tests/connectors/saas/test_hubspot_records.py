@@ -105,7 +105,7 @@ async def test_a_note_belongs_to_its_records(hubspot: HubSpotConnector) -> None:
         ({"contact": None}, "associations.contact: None is neither an id nor"),
         ({"contact": {"label": "x"}}, "is neither an id nor"),
         ({"contact": {"id": 1, "label": "Boss"}}, "no label 'Boss' from notes to contacts; there are no labels"),
-        ({"contact": 999_999}, "One or more associations are invalid"),
+        ({"contact": 999_999}, "One or more associations are invalid: CONTACT=999999 is not valid"),
         ([{"to": {"id": "1"}}], "required fields were not set"),
     ],
 )

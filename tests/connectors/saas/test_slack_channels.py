@@ -114,7 +114,7 @@ async def test_a_channel_that_nobody_sees(sandbox: Sandbox) -> None:
     assert isinstance(refused[2], Rejected)
     assert refused[2].reason.startswith("there is no channel 'qa2': the app sees none")
     assert isinstance(posted, Rejected)
-    assert "channel_not_found" in posted.reason
+    assert posted.reason.startswith("channel_not_found: there is no channel 'qa2': the app sees none; invite the app")
     assert (before, type(found)) == (1, Delivered)
 
 
