@@ -51,8 +51,7 @@ def filesystem_of(path: Path, mounts: str) -> str:
         if len(fields) < 3:
             continue
         mount = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[1]))
-        if (
-            path.is_relative_to(mount) and len(mount.parts) >= best
-        ):  # of several mounts at one path the last is in effect
+        # >=: of several mounts at one path the last is in effect
+        if path.is_relative_to(mount) and len(mount.parts) >= best:
             best, kind = len(mount.parts), fields[2]
     return kind

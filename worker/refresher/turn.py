@@ -111,10 +111,8 @@ class Turns:
         except (StoreUnavailable, LeaseLost) as error:
             logger().warning("refresh.waiting", connection=connection.slug, reason=str(error))
             self.debouncer.ended(batch, again_at=self.clock.monotonic() + AWAY_SECONDS)
-        except (
-            BadConnection,
-            BadManifest,
-        ) as error:  # the newest version of the connector refuses its settings, or is broken
+        except (BadConnection, BadManifest) as error:
+            # the newest version of the connector refuses its settings, or is broken
             await self._give_up(batch, GivenUp("rejected", str(error)))
         else:
             await asyncio.shield(self.spawn(self._settle(connection, batch, run, result)))

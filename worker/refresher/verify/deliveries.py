@@ -104,9 +104,8 @@ class Reading:
             written = self.connector.written(event)
         except (MalformedEvent, UnknownFunction):
             return
-        if (
-            event.id != delivery.event or written is None
-        ):  # another event at this offset: the topic was deleted and created again
+        # another event at this offset: the topic was deleted and created again
+        if event.id != delivery.event or written is None:
             return
         field = self.connector.identified(written.object).field
         own = self._vendor_id(delivery, written.object) or written.key or _keyed(field, written)
