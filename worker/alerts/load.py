@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from worker.alerts.definition import Alert
 from worker.alerts.errors import BadAlert, UnknownAlert
-from worker.definitions import Definitions
+from worker.syncs.definition.folder import Definitions
 
 ALERTS = Definitions("alert", Alert, BadAlert, UnknownAlert, example="to: slack:QA")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.definitions import Definitions
+from worker.syncs.definition.folder import Definitions
 from worker.syncs.definition.model import Sync
 from worker.syncs.errors import BadSync, UnknownSync
 
