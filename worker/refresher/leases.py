@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from topics.store import inserting, reading
 from worker.refresher.tables import LEASES
@@ -73,10 +73,8 @@ class Leases:
 
     def pulse(self, lease: Lease) -> bool:
         """Send a heartbeat; False when the lease is another's now."""
-        row = LEASES.c
-        mine = update(LEASES).where(row.connection == lease.connection, row.epoch == lease.epoch)
         with self._engine.begin() as transaction:
-            return transaction.execute(mine.values(pulse=row.pulse + 1)).rowcount == 1
+            return beat(transaction, lease)
 
     def release(self, lease: Lease) -> None:
         """Free the lease at once; does nothing when it is another's already."""
@@ -84,6 +82,13 @@ class Leases:
         mine = update(LEASES).where(row.connection == lease.connection, row.epoch == lease.epoch)
         with self._engine.begin() as transaction:
             transaction.execute(mine.values(pulse=row.pulse + 1, holder=""))
+
+
+def beat(transaction: Connection, lease: Lease) -> bool:
+    """Send a heartbeat as part of a transaction; False when the lease is another's now."""
+    row = LEASES.c
+    mine = update(LEASES).where(row.connection == lease.connection, row.epoch == lease.epoch)
+    return transaction.execute(mine.values(pulse=row.pulse + 1)).rowcount == 1
 
 
 class Watch:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
 from connectors import registry
 from connectors.connections.store import Connections
@@ -28,7 +29,7 @@ from tests.worker.syncs.conftest import World, sync_of
 from topics.errors import LogUnavailable
 from topics.event.event import Event, Operation
 from worker.clock import FakeClock
-from worker.refresher.leases import Leases
+from worker.refresher.leases import Held, Lease, Leases, Watch
 from worker.syncs.errors import BadSync, GuardStopped, PlanOutdated, SourceFailed, SyncBusy
 from worker.syncs.plan import maker
 from worker.syncs.plan.file import Line, PlanFile
@@ -38,7 +39,8 @@ from worker.syncs.run.run import Asked
 from worker.syncs.run.sending import Sender
 from worker.syncs.snapshot.compare import Change
 from worker.syncs.state.runs import Runs
-from worker.syncs.state.syncs import Fenced, Syncs
+from worker.syncs.state.syncs import Fenced, Standing, Syncs
+from worker.syncs.tables import SYNCS
 
 
 def raising(error: Exception) -> NoReturn:
@@ -299,9 +301,10 @@ def test_a_lease_that_is_lost_ends_the_run_before_more_is_sent(
 ) -> None:
     """Also while it only waits for the log; the next run finds what the log got, and sends the rest."""
     world.people(1, rows)
-    clock = FakeClock()
+    clock, leases = FakeClock(), Leases(world.store)
     monkeypatch.setattr(sending, "SETTLE_S", 0.0)
     monkeypatch.setattr(sending, "LOOK_S", 0.01)
+    monkeypatch.setattr(lease, "PULSE_SECONDS", 60.0)
     with monkeypatch.context() as patch:
         producer = world.log.producer()
         real, sent = producer.send, Counter[str]()
@@ -310,13 +313,15 @@ def test_a_lease_that_is_lost_ends_the_run_before_more_is_sent(
             sent["events"] += 1
             if sent["events"] < 4:
                 return real(*given, **named)
-            clock.advance(11)  # it stood still, and the log has not answered
+            clock.advance(16)  # it stood still, another has the lease, and the log does not answer
+            assert isinstance(leases.take("sync:people", "another", dead=leases.held()["sync:people"]), Lease)
             return Future()
 
         patch.setattr(producer, "send", send)
         patch.setattr(world.log, "producer", lambda **_: producer)
-        with pytest.raises(Fenced, match="the lease was lost"):
+        with pytest.raises(Fenced, match="sync people: another process has taken the lease"):
             replace(world.runner, clock=clock).run(sync_of(), Asked("a test"))
+    leases.release(Lease("sync:people", 2))
     first = [event.id for event in world.events()]
     world.run(sync_of())
     again = [event.id for event in world.events()]
@@ -331,9 +336,58 @@ def test_a_lease_outlives_a_silence_in_which_nobody_took_it(world: World, monkey
     with lease.held(world.store, "people", monotonic=clock.monotonic) as mine:
         clock.advance(60)
         assert _until(lambda: not mine.lost)
+        clock.advance(60)
         Leases(world.store).release(mine.lease)
         Leases(world.store).take("sync:people", "another")
-        assert _until(lambda: mine.lost)
+        assert _until(lambda: mine._taken)
+
+
+def test_a_run_whose_pulse_never_comes_through_keeps_its_lease(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite has no queue of writers: one that writes all the time keeps its own pulse out. Each batch is a pulse."""
+    monkeypatch.setattr(lease, "PULSE_SECONDS", 3_600.0)
+    monkeypatch.setattr(sending, "BATCH_EVENTS", 1)
+    monkeypatch.setattr(maker, "BLOCK", 2)
+    world.people(1, 10)
+    clock, watch, leases = FakeClock(), Watch(), Leases(world.store)
+    real, dead = Sender._send, list[bool]()
+
+    def send(sender: Sender, events: Any) -> Any:
+        clock.advance(9)
+        dead.append(watch.dead("people", leases.held()["sync:people"], clock.monotonic()))
+        return real(sender, events)
+
+    monkeypatch.setattr(Sender, "_send", send)
+    ended = replace(world.runner, clock=clock).run(sync_of(), Asked("a test"))
+    assert (ended.run.state, ended.run.sent) == ("ok", 10)
+    assert dead == [False] * 5
+
+
+def test_a_silence_before_an_event_asks_the_store_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was suspended sends nothing before it knows that the lease is its own still, and then goes on."""
+    monkeypatch.setattr(lease, "PULSE_SECONDS", 3_600.0)
+    clock, leases = FakeClock(), Leases(world.store)
+    with lease.held(world.store, "people", monotonic=clock.monotonic) as mine:
+        seen = leases.held()["sync:people"]
+        clock.advance(60)
+        mine.keep()
+        assert not mine.lost
+        assert isinstance(leases.take("sync:people", "another", dead=seen), Held)
+        clock.advance(60)
+        assert isinstance(leases.take("sync:people", "another", dead=leases.held()["sync:people"]), Lease)
+        with pytest.raises(Fenced):
+            mine.keep()
+        with pytest.raises(Fenced), mine.writing() as connection:
+            connection.execute(insert(SYNCS).values(name="late", paused=False, epoch=1, version=0, rows=0))
+    assert Syncs(world.store).standing("late") == Standing("late")
+    assert leases.held()["sync:people"].holder == "another"
+
+
+def test_a_heartbeat_counts_from_when_it_came_through(world: World) -> None:
+    """One that waited for the store for longer than a lease lasts is no old one."""
+    clock = FakeClock()
+    with lease.held(world.store, "people", monotonic=clock.monotonic) as mine, mine.writing():
+        clock.advance(60)
+    assert mine.silent_for == 0
 
 
 def _until(done: Callable[[], bool]) -> bool:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import gethostname
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from topics.errors import StoreUnavailable
 from worker.log_events import logger
-from worker.refresher.leases import PULSE_SECONDS, SILENCE_SECONDS, Held, Lease, Leases, Watch
+from worker.refresher.leases import PULSE_SECONDS, SILENCE_SECONDS, Held, Lease, Leases, Watch, beat
 from worker.syncs.errors import SyncBusy
+from worker.syncs.state.syncs import Fenced
 
 PREFIX = "sync:"
 """Begins a sync's name in the table of leases. The leases of connections are there by slug, which has no colon."""
@@ -23,10 +24,15 @@ Now = Callable[[], float]
 
 
 class HeldLease:
-    """The lease of one sync."""
+    """The lease of one sync. Every transaction of its holder is a heartbeat.
 
-    def __init__(self, lease: Lease, monotonic: Now) -> None:
+    SQLite lets one process write at a time and keeps no queue of those who wait: a holder that writes all the time may
+    keep its own pulse out for longer than a lease lasts.
+    """
+
+    def __init__(self, store: Engine, lease: Lease, monotonic: Now) -> None:
         self.lease = lease
+        self._store = store
         self._monotonic = monotonic
         self._heard = monotonic()
         self._taken = False
@@ -36,20 +42,39 @@ class HeldLease:
         return self.lease.epoch
 
     @property
+    def silent_for(self) -> float:
+        """Seconds since the last heartbeat."""
+        return self._monotonic() - self._heard
+
+    @property
     def lost(self) -> bool:
         """Whether another process may have the lease.
 
         Asks the clock, so that a process which was suspended knows it as soon as it goes on.
         """
-        return self._taken or self._monotonic() - self._heard >= SILENCE_SECONDS
+        return self._taken or self.silent_for >= SILENCE_SECONDS
 
-    def heard(self, at: float) -> None:
-        """The store took the heartbeat that was sent at this moment."""
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction. Raises ``Fenced``, and writes nothing, when the lease is another's; ``StoreUnavailable``."""
+        with self._store.begin() as connection:
+            yield connection
+            if not beat(connection, self.lease):
+                self._taken = True
+                name = self.lease.connection.replace(":", " ")
+                raise Fenced(f"{name}: another process has taken the lease, and goes on")
+            at = self._monotonic()  # others see the heartbeat at the commit, which is later, however long it waited
         self._heard = max(self._heard, at)
 
-    def taken(self) -> None:
-        """Another process has the lease."""
-        self._taken = True
+    def keep(self) -> None:
+        """Before anything is done outside the store. Raises ``Fenced`` and ``StoreUnavailable``.
+
+        After a silence it asks the store: a lease that nobody has taken meanwhile is still ours, and the others begin
+        to wait anew.
+        """
+        while self.lost:
+            with self.writing():
+                pass
 
 
 @contextmanager
@@ -72,8 +97,8 @@ def held(
         if monotonic() - since >= patience:
             raise SyncBusy(f"sync {sync} is run by {found.holder or 'another process'} now")
         stop.wait(LOOK_S)
-    holding = HeldLease(found, monotonic)
-    pulsing = threading.Thread(target=_pulse, args=(leases, holding, stop, monotonic), daemon=True, name="sync lease")
+    holding = HeldLease(store, found, monotonic)
+    pulsing = threading.Thread(target=_pulse, args=(holding, stop), daemon=True, name="sync lease")
     pulsing.start()
     try:
         yield holding
@@ -86,15 +111,16 @@ def held(
             logger().warning("store.unavailable", error=str(error))
 
 
-def _pulse(leases: Leases, holding: HeldLease, stop: threading.Event, monotonic: Now) -> None:
-    """Also after a silence: a pulse that is taken says that nobody else has the lease, and they begin to wait anew."""
+def _pulse(holding: HeldLease, stop: threading.Event) -> None:
+    """For the times in which the holder writes nothing: while it plans, and while the log does not answer."""
     while not stop.wait(PULSE_SECONDS):
-        asked = monotonic()
+        if holding.silent_for < PULSE_SECONDS:
+            continue
         try:
-            if not leases.pulse(holding.lease):
-                holding.taken()
-                return
-            holding.heard(asked)
+            with holding.writing():
+                pass
+        except Fenced:
+            return  # the holder hears of it when it goes on
         except StoreUnavailable as error:
             logger().warning("store.unavailable", error=str(error))
 

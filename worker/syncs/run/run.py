@@ -141,7 +141,7 @@ class Runner:
             except BaseException as error:
                 self._failed(sync, run, asked, error)
                 if isinstance(error, GuardStopped) and asked.due is not None:
-                    with self.store.begin() as connection:
+                    with holding.writing() as connection:
                         fence(connection, sync.name, holding.epoch, due=asked.due)
                 raise
             runs.end(run.id, "ok", error="", now=self.clock.now())

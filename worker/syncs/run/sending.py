@@ -28,7 +28,7 @@ from worker.syncs.snapshot.compare import Kind
 from worker.syncs.source.shape import Refused
 from worker.syncs.state.runs import Run, note_sent
 from worker.syncs.state.sent import Intent, arrived, intend, withdraw
-from worker.syncs.state.syncs import Fenced, Standing, fence
+from worker.syncs.state.syncs import Standing, fence
 
 BATCH_EVENTS = 1_000
 BATCH_LINES = 200
@@ -78,7 +78,7 @@ class Sender:
     def finish_cut_off(self, batch: Sequence[Line], already: set[str]) -> None:
         """Finish the batch of a run that was cut off. ``already``: the ids of its events that the log has."""
         events, refused = self._events(batch)
-        with self.store.begin() as connection:
+        with self.holding.writing() as connection:
             fence(connection, self.target.sync.name, self.holding.epoch)
         self._finish(batch, events, refused, already=already)
 
@@ -91,7 +91,7 @@ class Sender:
     def finish(self, cursor: dict[str, Any] | None, due: float | None) -> None:
         """All lines are sent: note the cursor for the next run. ``due``: the moment of the schedule that it ran for."""
         over = {} if due is None else {"due": due}
-        with self.store.begin() as connection:
+        with self.holding.writing() as connection:
             fence(connection, self.target.sync.name, self.holding.epoch, cursor=cursor, **over)
             note_sent(connection, self.run.id, {}, {"open": False, "after": None})
 
@@ -114,7 +114,7 @@ class Sender:
     def _intend(self, batch: Sequence[Line], events: Sequence[_Event]) -> None:
         sync = self.target.sync.name
         ends = {str(place): offset for place, offset in self.ends.items()}
-        with self.store.begin() as connection:
+        with self.holding.writing() as connection:
             fence(connection, sync, self.holding.epoch)
             intend(connection, sync, self.run.id, [event.intent for event in events])
             note_sent(connection, self.run.id, {}, {"open": True, "journal": packed(batch), "ends": ends})
@@ -125,7 +125,7 @@ class Sender:
         out: list[tuple[_Event, Future[Position]]] = []
         lost: dict[str, str] = {}
         for event in events:
-            self._still_ours()
+            self.holding.keep()
             key, value, headers = event.encoded
             try:
                 out.append((event, self.producer.send(topic, key=key, value=value, headers=headers)))
@@ -145,19 +145,15 @@ class Sender:
 
     def _answer(self, future: Future[Position]) -> Position:
         while not wait([future], LOOK_S).done:
-            self._still_ours()
+            self.holding.keep()
         return future.result()
-
-    def _still_ours(self) -> None:
-        if self.holding.lost:
-            raise Fenced(f"sync {self.target.sync.name}: the lease was lost; another process goes on")
 
     def _settle(self, batch: Sequence[Line], sent: Sequence[_Event], refused: set[Any]) -> None:
         """Write the rows into the snapshot, in one transaction with the counts and the journal."""
         grown, sync = 0, self.target.sync.name
         kept = self.target.sync.mode != "full"
         counts: Counter[Kind] = Counter(event.intent.change.kind for event in sent)
-        with self.store.begin() as connection:
+        with self.holding.writing() as connection:
             if refused:
                 withdraw(connection, self.run.id, [intent.id for intent in self._refused_intents(batch, refused)])
             arrived(connection, sync, self.run.id, [event.intent for event in sent])
