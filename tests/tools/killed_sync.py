@@ -59,19 +59,19 @@ def _die(step: str | None, nth: int) -> None:
             if not left:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(name: str, before: str, after: str) -> None:
-        real: Callable[..., Any] = getattr(Sender, name)
+    def around(whose: type[Any], name: str, before: str, after: str) -> None:
+        real: Callable[..., Any] = getattr(whose, name)
 
-        def wrapped(sender: Sender, *given: Any) -> Any:
+        def wrapped(one: Any, *given: Any) -> Any:
             counts = name not in {"_intend", "_settle"} or given[1]  # a batch that has events
             reached(before if counts else "")
-            result = real(sender, *given)
+            result = real(one, *given)
             reached(after if counts else "")
             return result
 
-        setattr(Sender, name, wrapped)
+        setattr(whose, name, wrapped)
 
-    around("_intend", "before the intent", "after the intent")
-    around("_still_ours", "between two sends", "")
-    around("_settle", "before the commit", "after the commit")
-    around("finish", "end", "")
+    around(Sender, "_intend", "before the intent", "after the intent")
+    around(holding.Holding, "keep", "between two sends", "")
+    around(Sender, "_settle", "before the commit", "after the commit")
+    around(Sender, "finish", "end", "")
