@@ -72,6 +72,6 @@ def _die(step: str | None, nth: int) -> None:
         setattr(whose, name, wrapped)
 
     around(Sender, "_intend", "before the intent", "after the intent")
-    around(holding.Holding, "keep", "between two sends", "")
+    around(lease.HeldLease, "keep", "between two sends", "")
     around(Sender, "_settle", "before the commit", "after the commit")
     around(Sender, "finish", "end", "")
