@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from connectors.connections.store import Connection
@@ -104,7 +105,7 @@ class FakeChannel:
         timeout: bool | float = False,  # noqa: ARG002 - nothing takes time here
         searchfield: str | None = None,  # noqa: ARG002 - it is among the fields
     ) -> Receipt:
-        write = Write(self.connection.name, operation.value, object_name, dict(to_json_fields(fields)))
+        write = Write(self.connection.name, operation.value, object_name, deepcopy(to_json_fields(fields)))
         self._transport.sent.append(write)
         return Receipt.answered(new_id(), self._transport.answer(write))
 

@@ -72,3 +72,15 @@ def test_loop_over_rows() -> None:
     sent, _ = run(LOOP)
 
     assert [write.fields for write in sent] == [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+
+
+def test_what_was_written_stays_as_it_was_when_the_script_changes_its_dict() -> None:
+    sent, _ = run("""
+import pq
+body = {"tags": {"a": 1}}
+api = pq.connect("Hubspot")
+api.add("contact", body)
+body["tags"]["a"] = 2
+""")
+
+    assert sent == [Write("Hubspot", "add", "contact", {"tags": {"a": 1}})]

@@ -150,3 +150,12 @@ def test_a_positional_argument_that_is_no_dict_raises() -> None:
     wrong: Any = ("john@acme.com",)
     with pytest.raises(BadField, match=r"argument 1 after the object's name is str; .* field='john@acme.com'"):
         merged(wrong, {})
+
+
+def test_objects_within_objects_are_as_deep_as_json_may_be() -> None:
+    def within(levels: int) -> dict[str, Any]:
+        return {"inner": within(levels - 1)} if levels > 1 else {"n": 1}
+
+    assert to_json_fields(within(190)) == within(190)
+    with pytest.raises(BadField, match="is nested deeper than 190 levels"):
+        to_json_fields(within(191))

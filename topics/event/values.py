@@ -39,16 +39,26 @@ def to_json_fields(fields: dict[str, Any]) -> dict[str, Any]:
     What comes back holds the types that JSON has, and ``Decimal`` where a double would not give back the digits.
     Raises ``BadValue``.
     """
-    for name, value in fields.items():
-        kind = type(value)
-        if type(name) is not str or not (kind in _PLAIN or (kind is float and math.isfinite(value))):
-            return _object(fields, "", 1)
-    return fields
+    return fields if _is_plain(fields, 1) else _object(fields, "", 1)
 
 
 def to_json_value(value: Any, name: str) -> Any:
     """The same for any value; ``name`` is what an error calls it."""
     return _value(value, name, 1)
+
+
+def _is_plain(fields: dict[str, Any], depth: int) -> bool:
+    """Are the types in it those of JSON already, in the objects within it, too?"""
+    for name, value in fields.items():
+        kind = type(value)
+        if type(name) is not str:
+            return False
+        if kind is dict:
+            if depth >= MAX_DEPTH or not _is_plain(value, depth + 1):
+                return False
+        elif not (kind in _PLAIN or (kind is float and math.isfinite(value))):
+            return False
+    return True
 
 
 def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Sent(Future[Position]):
 
     def hand_over(self, raw: Any) -> None:
         """To the library. Raises its errors."""
-        written = raw.send(*self.record)
+        written = guards.append(raw, *self.record)
         written.add_callback(self.acknowledged)
         written.add_errback(self.failed)
 
