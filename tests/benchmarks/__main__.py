@@ -43,6 +43,7 @@ from tests.kafka_broker import ROOT, NoBroker, cached_libs, running_broker
 
 CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "single": single.figures,
+    "tls": single.over_tls,
     "far-ends": single.far_ends,
     "scaling": scaling.singles,
     "batch": batch.figures,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from statistics import mean
 
+from tests.benchmarks.far_end import FarEnd
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.sizes import Sizes
 from tests.benchmarks.stand import Run, Stand, measure
@@ -59,16 +60,39 @@ def far_ends(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
         yield Figure(case, "writeback worker, update", f"of what {ms} ms a call allow", "", shares, note=about)
 
 
-def _series(stand: Stand, sizes: Sizes, operation: Operation, events: int, rounds: int, *, ms: int = 50) -> Series:
+def over_tls(stand: Stand, sizes: Sizes) -> Iterator[Figure]:
+    """As every vendor is called."""
+    case = "single calls over TLS"
+    with FarEnd(tls=True) as far:
+        series = _series(stand, sizes, Operation.UPDATE, sizes.single, sizes.rounds, tls=far)
+    yield from _loops(case, series)
+    yield from _ours(case, Operation.UPDATE, series, bound=False, cpu_us=180, peak_mb=90)
+
+
+def _series(
+    stand: Stand,
+    sizes: Sizes,
+    operation: Operation,
+    events: int,
+    rounds: int,
+    *,
+    ms: int = 50,
+    tls: FarEnd | None = None,
+) -> Series:
+    """``tls``: a destination to be called over TLS, instead of the stand's."""
     series = Series()
-    slug = f"single-{operation}-{ms}"
-    stand.connection(slug, "http", concurrency=AT_ONCE)
+    slug = f"single-{operation}-{ms}{'-tls' if tls else ''}"
+    far = tls or stand.far
+    url = far.tls_url if tls else far.url
+    trust = str(far.pem) if tls else ""
+    stand.connection(slug, "http", concurrency=AT_ONCE, url=url)
     stand.emit(single(slug, n, sizes.keys, operation=operation) for n in range(events))
     for number in range(rounds + 1):
         for kind, runs in series.loops.items():
-            runs.append(measure(stand.far, events, partial(stand.limit, kind, events, sizes.keys, AT_ONCE), ms=ms))
+            loop = partial(stand.limit, kind, events, sizes.keys, AT_ONCE, url=url, trust=trust)
+            runs.append(measure(far, events, loop, ms=ms))
         if number < rounds:
-            series.ours.append(measure(stand.far, events, stand.worker, ms=ms))
+            series.ours.append(measure(far, events, partial(stand.worker, trust=trust), ms=ms))
     stand.drop(slug)
     return series
 
@@ -80,17 +104,26 @@ def _loops(case: str, *series: Series) -> Iterator[Figure]:
         yield Figure(case, who, "CPU", "us/event", tuple(run.cpu_us for run in runs))
 
 
-def _ours(case: str, operation: Operation, series: Series, *, bound: bool) -> Iterator[Figure]:
+def _ours(
+    case: str,
+    operation: Operation,
+    series: Series,
+    *,
+    bound: bool,
+    cpu_us: float | None = None,
+    peak_mb: float | None = None,
+) -> Iterator[Figure]:
+    """``cpu_us``, ``peak_mb``: an event may cost, and the worker take, so much at the most."""
     who, runs = f"writeback worker, {operation}", series.ours
     least = 1.0 if bound else None
     yield Figure(case, who, "rate", "events/s", tuple(run.rate for run in runs))
     yield Figure(case, who, "x httpx loop", "", series.rates("httpx"), at_least=least and 1.2)
     yield Figure(case, who, "x loop over our transport", "", series.rates("transport"), at_least=least and 0.9)
-    yield Figure(case, who, "CPU", "us/event", tuple(run.cpu_us for run in runs))
+    yield Figure(case, who, "CPU", "us/event", tuple(run.cpu_us for run in runs), at_most=cpu_us)
     yield Figure(case, who, "CPU x httpx loop", "", series.costs("httpx"), at_most=least)
     yield Figure(case, who, "the destination's CPU", "us/event", tuple(run.far_us for run in runs))
     yield Figure(case, who, "start to first request", "s", tuple(run.start_seconds for run in runs))
-    yield Figure(case, who, "peak memory", "MB", tuple(run.peak_mb for run in runs))
+    yield Figure(case, who, "peak memory", "MB", tuple(run.peak_mb for run in runs), at_most=peak_mb)
     yield unclean(case, who, runs)
 
 

@@ -101,13 +101,16 @@ class Stand:
         """The topic goes, so that the next worker does not read it."""
         self.log.delete_topic(names.DEFAULT.events_topic(slug))
 
-    def worker(self, group: str = "", *, processes: int = 1) -> list[Process]:
-        """A ``writeback worker`` that reads from the beginning, or goes on where that group was."""
+    def worker(self, group: str = "", *, processes: int = 1, trust: str = "") -> list[Process]:
+        """A ``writeback worker`` that reads from the beginning, or goes on where that group was.
+
+        ``trust``: the file of a certificate that it takes for good.
+        """
         name = f"worker-{uuid.uuid4().hex[:8]}"
         if not group and self.bootstrap:
             self._read_from_the_beginning(name)
         more = () if processes == 1 else ("--processes", str(processes))
-        env = {"WRITEBACK_GROUP": group or name, "WRITEBACK_LOG_LEVEL": "warning"}
+        env = {"WRITEBACK_GROUP": group or name, "WRITEBACK_LOG_LEVEL": "warning", **_trusting(trust)}
         return [self.stage.start(*WRITEBACK, "worker", *more, name=name, **env)]
 
     def _read_from_the_beginning(self, group: str) -> None:
@@ -124,12 +127,26 @@ class Stand:
         path.write_text(text)
         return self.stage.start(sys.executable, str(path), *arguments, name=name)
 
-    def limit(self, kind: str, events: int, keys: int, concurrency: int = 256) -> list[Process]:
-        arguments = [kind, self.far.url, str(events), str(keys), str(concurrency)]
-        return [self.stage.start(sys.executable, "-m", "tests.benchmarks.limit", *arguments, name=f"limit-{kind}")]
+    def limit(
+        self, kind: str, events: int, keys: int, concurrency: int = 256, *, url: str = "", trust: str = ""
+    ) -> list[Process]:
+        arguments = [
+            "-m",
+            "tests.benchmarks.limit",
+            kind,
+            url or self.far.url,
+            str(events),
+            str(keys),
+            str(concurrency),
+        ]
+        return [self.stage.start(sys.executable, *arguments, name=f"limit-{kind}", **_trusting(trust))]
 
     def close(self) -> None:
         self.stage.__exit__(None, None, None)
+
+
+def _trusting(certificate: str) -> dict[str, str]:
+    return {"SSL_CERT_FILE": certificate} if certificate else {}
 
 
 @contextmanager

@@ -5,6 +5,10 @@
 ``.../batch/read`` says which of them are there. What arrived is in ``book.py``; ``/_bench/...`` is for the harness
 (``far_end.py``).
 
+    python -m tests.benchmarks.target [PEM]
+
+``PEM``: a certificate and its key, for a second port that speaks TLS.
+
 Not the sandbox of ``connectors/sandbox``: that one is made to answer like the vendors, this one to cost little beside
 what is measured, which runs on the same cores: about 15 us for a single call, most of it in the kernel, and 2.5 us for
 an event in a batch. (uvloop would save a tenth of that.) What it cost is among the figures.
@@ -17,6 +21,7 @@ import gc
 import json
 import re
 import signal
+import ssl
 import sys
 import time
 from collections import deque
@@ -174,7 +179,7 @@ class Connection(asyncio.Protocol):
         self._buffer = buffer[start:]
 
 
-async def main() -> None:
+async def main(pem: str = "") -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -182,12 +187,22 @@ async def main() -> None:
     server = Server()
     listener = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=4_096)
     host, port = listener.sockets[0].getsockname()
-    print(json.dumps({"url": f"http://{host}:{port}"}), flush=True)
+    urls = {"url": f"http://{host}:{port}"}
+    listeners = [listener]
+    if pem:
+        trusted = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        trusted.load_cert_chain(pem)
+        listeners.append(
+            await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=4_096, ssl=trusted)
+        )
+        urls["tls_url"] = "https://{}:{}".format(*listeners[1].sockets[0].getsockname())
+    print(json.dumps(urls), flush=True)
     gc.freeze()
     gc.set_threshold(50_000)  # a collection in the middle of a run would be the worker's to wait for
     await stop.wait()
-    listener.close()
+    for listener in listeners:
+        listener.close()
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(asyncio.run(main(*sys.argv[1:])))

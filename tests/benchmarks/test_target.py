@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator
 from typing import Any
 from urllib.error import HTTPError
@@ -86,3 +87,14 @@ def test_a_rate_counts_until_the_last_answer(far: FarEnd) -> None:
     _event(far, 0, "a")
 
     assert far.report().seconds >= 0.05
+
+
+def test_the_port_with_tls_counts_into_the_same_book() -> None:
+    with FarEnd(tls=True) as far:
+        far.reset(2, ms=1)
+        asked = Request(f"{far.tls_url}/records/a", json.dumps({"n": 0, "key": "a"}).encode(), method="PATCH")
+        with urlopen(asked, timeout=10, context=ssl.create_default_context(cafile=far.pem)) as answer:
+            assert answer.status == 200
+        assert _event(far, 1, "a") == 200
+
+        assert far.report().settled == 2
