@@ -173,6 +173,7 @@ def secrets_of(items: Iterable[str]) -> dict[str, str]:
 
 def missing_secrets(manifest: Manifest, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> list[str]:
     """Secrets to ask a person for: the required ones, and when no way in is complete those of the one begun."""
+    from connectors.engine.manifest.auth import credentials_of  # noqa: PLC0415
     from connectors.engine.manifest.auth import settings_of as needed  # noqa: PLC0415
     from connectors.engine.manifest.configuration import begun as begun_ways  # noqa: PLC0415
 
@@ -182,7 +183,7 @@ def missing_secrets(manifest: Manifest, settings: Mapping[str, Any], secrets: Ma
     ways = [way for way in manifest.auth if wanted is None or way.type == wanted]
     ways = begun_ways(ways, {*settings, *secrets}) or ways
     if ways and not any(given.issuperset(needed(way)) for way in ways):
-        begun = max(ways, key=lambda way: len({*settings, *secrets}.intersection(needed(way))))  # none begun: the first
+        begun = max(ways, key=lambda way: len({*settings, *secrets}.intersection(credentials_of(way))))
         missing += [name for name in needed(begun) if manifest.settings[name].secret]
     return [name for name in dict.fromkeys(missing) if name not in secrets]
 

@@ -118,6 +118,12 @@ Auth = Annotated[NoAuth | Bearer | Basic | ApiKey | Webhook | OAuth2 | ServiceAc
 
 def settings_of(auth: Auth) -> tuple[str, ...]:
     """The settings that a connection needs for this way."""
+    addressed = references(auth.token_url) if isinstance(auth, OAuth2) else ()
+    return (*credentials_of(auth), *(name for _, name in addressed))
+
+
+def credentials_of(auth: Auth) -> tuple[str, ...]:
+    """Those that say who it is: not an address, which the other ways may have as well."""
     match auth:
         case NoAuth():
             return ()
@@ -130,7 +136,7 @@ def settings_of(auth: Auth) -> tuple[str, ...]:
         case Webhook():
             return (auth.url,)
         case OAuth2():
-            return (*_client_of(auth), *_grant_of(auth), *(name for _, name in references(auth.token_url)))
+            return (*_client_of(auth), *_grant_of(auth))
 
 
 def _client_of(auth: OAuth2) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from connectors.engine.manifest.auth import Auth, NoAuth, settings_of
+from connectors.engine.manifest.auth import Auth, NoAuth, credentials_of, settings_of
 from connectors.engine.manifest.model import Manifest, Setting
 from connectors.engine.template.paths import compile_path
 from connectors.engine.template.template import compile_text
@@ -142,11 +142,11 @@ def _auth_mistakes(
 
 
 def begun(ways: Sequence[Auth], given: Collection[str]) -> list[Auth]:
-    """The ways of authentication for which a setting is given, even if others of it are missing.
+    """The ways of authentication for which a credential is given, even if others of it are missing.
 
     Whoever gives a user name does not mean to connect without one.
     """
-    return [auth for auth in ways if set(given).intersection(settings_of(auth))]
+    return [auth for auth in ways if set(given).intersection(credentials_of(auth))]
 
 
 def _auth(manifest: Manifest, values: Mapping[str, Any]) -> Auth:

@@ -203,6 +203,7 @@ def _at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ([], ["access_token"]),
         (["--secret", "access_token"], ["access_token"]),
         (["--secret", "access_token=env:A"], []),
+        (["--set", "base_url=https://proxy.example.com"], ["access_token"]),
         (["--set", "auth=oauth2", "--set", "client_id=i"], ["client_secret", "refresh_token"]),
         (["--set", "client_id=i", "--secret", "client_secret=env:A"], []),
         (["--set", "client_id=i", "--secret", "refresh_token=env:A"], ["client_secret"]),
