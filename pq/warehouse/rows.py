@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from itertools import repeat
+from functools import cache
 from typing import Any, overload
 
 from sqlalchemy import CursorResult
@@ -28,7 +28,7 @@ class Rows(Sequence[Row]):
         self._naming = naming
         stack, result = ask()
         self.columns = tuple(result.keys())
-        self._first = _dicts(self.columns, result.fetchmany(CHUNK))
+        self._first = list(_dicts(self.columns, result.fetchmany(CHUNK)))
         self._rest: Opened | None = None
         self._all: list[Row] | None = None
         if len(self._first) < CHUNK:
@@ -39,10 +39,7 @@ class Rows(Sequence[Row]):
             weakref.finalize(self, stack.close)
 
     def __iter__(self) -> Iterator[Row]:
-        if self._all is not None:
-            yield from self._all
-            return
-        yield from self._stream()
+        return self._stream() if self._all is None else iter(self._all)
 
     def __len__(self) -> int:
         return len(self._loaded())
@@ -87,5 +84,19 @@ class Rows(Sequence[Row]):
             return result.fetchmany(CHUNK)
 
 
-def _dicts(columns: tuple[str, ...], rows: Sequence[Any]) -> list[Row]:
-    return list(map(dict, map(zip, repeat(columns), rows)))  # no Python for each row: a fifth of a loop's time
+def _dicts(columns: tuple[str, ...], rows: Sequence[Any]) -> Iterator[Row]:
+    return _maker(len(columns))(rows, *columns)
+
+
+@cache
+def _maker(width: int) -> Callable[..., Iterator[Row]]:
+    """What makes dicts of rows this wide, given the rows and then each column's name.
+
+    Compiled, as ``namedtuple`` is, out of names of its own alone: ``{k0: v0, k1: v1}`` takes half the time of
+    ``dict(zip(...))``, which is a tenth of a loop over the rows.
+    """
+    keys = "".join(f", k{number}" for number in range(width))
+    values = "".join(f"v{number}, " for number in range(width))
+    pairs = ", ".join(f"k{number}: v{number}" for number in range(width))
+    make: Callable[..., Iterator[Row]] = eval(f"lambda rows{keys}: ({{{pairs}}} for ({values}) in rows)")  # noqa: S307
+    return make
