@@ -47,7 +47,9 @@ class Instant(threading.Event):
 
 
 class SimRelay(Relay):
-    """One that stops when nothing waits."""
+    """One that stops when nothing waits, and reads a few rows at a time, so that it has pages behind each other."""
+
+    batch = 3
 
     def work(self) -> float:
         self._stop = Instant()

@@ -66,7 +66,7 @@ class OutboxReader:
         self._select = _SELECT_POSTGRES if self._postgres else _SELECT_SQLITE
         self.sent = Sent(self._connection)
         same = "s.aggregatetype = o.aggregatetype AND s.aggregateid = o.aggregateid"
-        self._join_sent = f" LEFT JOIN {self._tables.sent.fullname} AS s ON {same}"
+        self._hashes = f"(SELECT s.hashes FROM {self._tables.sent.fullname} AS s WHERE {same})"  # noqa: S608
 
     def acquire(self) -> bool:
         """Try to become the one relay at work, until ``close`` or the end of the process or connection."""
@@ -80,6 +80,9 @@ class OutboxReader:
             held = bool(self._connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}))
             if held:
                 self._connection.exec_driver_sql(f"LISTEN {postgres.CHANNEL}")
+                # a page is read in milliseconds: to start a worker or a compiler for it takes longer
+                self._connection.exec_driver_sql("SET max_parallel_workers_per_gather = 0")
+                self._connection.exec_driver_sql("SET jit = off")
             return held
         if self._file is None:
             self._file = Path(self._path + LOCK_SUFFIX).open("wb")  # noqa: SIM115 - held for as long as the relay works
@@ -111,8 +114,7 @@ class OutboxReader:
 
         ``sent``: read what was sent last for each one's record as well.
         """
-        fields, join = (_FIELDS[self._postgres], self._join_sent) if sent else ("NULL", "")
-        select = self._select.format(limit=limit, behind=behind, sent=fields, join=join)
+        select = self._select.format(limit=limit, behind=behind, sent=self._hashes if sent else "NULL")
         return [Row(*row) for row in self._connection.exec_driver_sql(select)]
 
     def last_of(self, ids: Collection[str]) -> int:
@@ -143,7 +145,7 @@ class OutboxReader:
         outbox = self._tables.outbox
         positions = [row.position for row in rows]
         if self._postgres:
-            self._connection.execute(_REMOVE_POSTGRES, {"positions": positions})
+            self._connection.execute(_REMOVE_POSTGRES, {"positions": f"{{{str(positions)[1:-1]}}}"})
             return
         marks = json.dumps(positions)
         self._connection.exec_driver_sql(
@@ -222,21 +224,20 @@ def fields_of(row: Row, *, sqlite: bool) -> bytes:
     return exact_json.dumps(value_of(row.payload))
 
 
-_FIELDS = {True: "s.fields::text", False: "s.fields"}
 _SELECT_POSTGRES = """\
 SELECT o.position, o.id::text, o.aggregatetype, o.aggregateid, o.type, o.payload::text,
 to_char(o."timestamp" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), o.trigger_name, o.backfill, o.refused,
 {sent}
-FROM writeback.outbox AS o{join}
-WHERE NOT EXISTS (SELECT FROM writeback.triggers AS t WHERE t.name = o.trigger_name AND t.paused)
+FROM writeback.outbox AS o
+WHERE o.trigger_name NOT IN (SELECT t.name FROM writeback.triggers AS t WHERE t.paused)
 AND o.position > {behind} ORDER BY o.position LIMIT {limit}"""
 
 _SELECT_SQLITE = """\
 SELECT o.position, o.id, o.aggregatetype, o.aggregateid, o.type, o.payload, o.timestamp,
 o.trigger_name, o.backfill, o.refused,
 {sent}
-FROM writeback_outbox AS o{join}
+FROM writeback_outbox AS o
 WHERE o.trigger_name NOT IN (SELECT t.name FROM writeback_triggers AS t WHERE t.paused)
 AND o.position > {behind} ORDER BY o.position LIMIT {limit}"""
 
-_REMOVE_POSTGRES = text("DELETE FROM writeback.outbox WHERE position = ANY(:positions)")
+_REMOVE_POSTGRES = text("DELETE FROM writeback.outbox WHERE position = ANY(CAST(:positions AS bigint[]))")

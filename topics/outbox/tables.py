@@ -71,6 +71,10 @@ def upgrade(connection: Connection) -> None:
     rejected = known.rejected
     for added in (known.sent, known.loaded):
         added.create(connection, checkfirst=True)
+    remembered = inspect(connection).get_columns(known.sent.name, schema=known.sent.schema)
+    if all(column["name"] != known.sent.c.hashes.name for column in remembered):  # in another form: known no more
+        known.sent.drop(connection)
+        known.sent.create(connection)
     columns = inspect(connection).get_columns(rejected.name, schema=rejected.schema)
     if any(column["name"] == rejected.c.by_trigger.name for column in columns):
         return
@@ -148,8 +152,10 @@ def _tables(dialect: str) -> Tables:
         metadata,
         Column("aggregatetype", Text, primary_key=True),
         Column("aggregateid", Text, primary_key=True),
-        Column("fields", payload, nullable=False),  # field → day and hash
+        Column("hashes", Text, nullable=False),  # field → day and hash, as JSON
         Column("day", Integer, nullable=False),
+        # half of each page is for the rows' next versions: no update then touches the index, and the table stays small
+        postgresql_with={"fillfactor": 50},
     )
     loaded = Table(
         f"{prefix}loaded",

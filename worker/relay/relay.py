@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import TypeVar
 
-from pydantic_core import from_json
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -21,14 +21,17 @@ from topics.log.backlog import event_ids
 from topics.outbox.errors import WarehouseUnavailable
 from topics.outbox.outbox import Outbox
 from topics.outbox.relaying import OutboxReader, Row, fields_of
-from topics.outbox.sent import Record
+from topics.outbox.sent import Fields, Record
 from topics.warehouse import explained
 from worker.clock import Clock
 from worker.log_events import logger
+from worker.relay.ahead import Ahead
 from worker.relay.unchanged import DAYS, Memory, record_of
 
 BATCH = 5_000
 """How many rows are published together: after a crash, this many have to be looked up in the topics."""
+PAGES = 10
+"""Pages that are read one behind the other; then from the front again, for rows that were committed late."""
 MARK_S = 30.0
 """Seconds after which the offsets are noted anew from which the topics would be read after a crash."""
 STANDBY_S = 1.0
@@ -44,8 +47,38 @@ LONGEST_PAUSE_S = 5.0
 MAX_KEY = 1_024
 DAY_S = 86_400
 
+T = TypeVar("T")
 PartitionsOf = Callable[[str], int | None]
 """The number of partitions of a connection's topic, by its slug; None when there is no such connection."""
+
+
+@dataclass(slots=True)
+class _Page:
+    """Rows as the outbox has them, and the triggers whose events were ``comparing`` when they were read.
+
+    ``since``: what the batch before has changed of what was sent last.
+    """
+
+    rows: Sequence[Row]
+    comparing: Collection[str]
+    since: Mapping[Record, Fields | None] = field(default_factory=dict)
+    forgotten: Collection[tuple[str, str]] = ()
+
+    def memory(self, today: int) -> Memory | None:
+        """None where no trigger's events are compared."""
+        if not self.comparing:
+            return None
+        known = {record_of(row): row.sent for row in self.rows if row.sent is not None}
+        return Memory(self._kept(known), self.comparing, today, self._kept(self.since))
+
+    def _kept(self, known: Mapping[Record, T]) -> Mapping[Record, T]:
+        for slug, prefix in self.forgotten:
+            known = {
+                record: fields
+                for record, fields in known.items()
+                if record.aggregatetype != slug or not record.aggregateid.startswith(prefix)
+            }
+        return known
 
 
 @dataclass(slots=True)
@@ -56,14 +89,28 @@ class _Batch:
     an event of this batch, so they can be removed only when that was published. ``refused``: with the reason.
     """
 
+    memory: Memory | None
     new: dict[str, list[tuple[Row, Encoded]]] = field(default_factory=dict)
     unchanged: list[Row] = field(default_factory=list)
     repeated: list[Row] = field(default_factory=list)
     refused: list[tuple[Row, str]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a batch ended: rows that the log has (``done``), refused ones with the reason, the records' new ``states``."""
+
+    done: Sequence[Row]
+    repeated: Sequence[Row]
+    refused: Sequence[tuple[Row, str]]
+    states: Mapping[Record, Fields | None]
+    failure: LogError | None
+
+
 class Relay:
     """The relay of one warehouse. Any number may run, in any process: one works, the others take over when it ends."""
+
+    batch = BATCH
 
     def __init__(self, engine: Engine, log: Log, partitions_of: PartitionsOf, clock: Clock) -> None:
         self._engine = engine
@@ -117,24 +164,65 @@ class Relay:
             producer = self._log.producer(name="relay")
             self._remove_published(reader)
             logger().info("relay.started", warehouse=self._engine.url.render_as_string())
-            marked: float | None = None
-            while not self._stop.is_set():
-                comparing = reader.sent.comparing()
-                rows = reader.fetch(BATCH, sent=bool(comparing))
-                if not rows:
-                    self._wait(reader)
-                    continue
-                now = self._clock.monotonic()
-                if marked is None or now - marked > MARK_S:
-                    reader.begin(self._ends())
-                    marked = now
-                self._publish(reader, producer, rows, comparing)
+            with Ahead(threaded=self._engine.dialect.name == "postgresql") as ahead:
+                self._work(reader, producer, ahead)
             reader.finish()
             return 0.0
         finally:
             reader.close()
             if producer is not None:
                 producer.close(LONGEST_PAUSE_S)
+
+    def _work(self, reader: OutboxReader, producer: Producer, ahead: Ahead) -> None:
+        """Page after page. While the log works on one, the next is read; while one is removed, the next is judged.
+
+        Nothing is sent before what was sent before it is removed.
+        """
+        page, pages, marked, settled = self._page(reader), 1, None, None
+        while not self._stop.is_set():
+            if not page.rows:
+                self._wait(reader)
+                page, pages = self._page(reader), 1
+                continue
+            batch = self._judged(page)
+            if settled is not None:
+                settled.result()
+            if page.comparing and (forgotten := reader.sent.forget_loaded()):
+                page.forgotten = forgotten
+                batch = self._judged(page)
+            now = self._clock.monotonic()
+            if marked is None or now - marked > MARK_S:
+                reader.begin(self._ends())
+                marked = now
+            # What says only what was sent before is gone before anything is sent: a crash behind the sending makes the
+            # relay forget what it knew, and an old value would then go out behind a newer one.
+            reader.remove(batch.unchanged)
+            self.unchanged += len(batch.unchanged)
+            sent = self._handed_over(producer, batch)
+            following = None
+            if len(page.rows) == self.batch and pages < PAGES:
+                following = ahead.submit(partial(self._page, reader, page.rows[-1].position))
+            outcome = self._outcome(sent, batch)
+            read = following.result() if following is not None else None
+            settled = ahead.submit(partial(self._settle, reader, outcome))
+            gone = len(outcome.done) + len(outcome.repeated) + len(outcome.refused) + len(batch.unchanged)
+            if read is not None and read.rows and gone == len(page.rows):
+                page, pages = read, pages + 1
+                page.since = outcome.states
+            else:
+                settled.result()
+                page, pages, settled = self._page(reader), 1, None
+            if outcome.failure is not None:
+                raise outcome.failure
+        if settled is not None:
+            settled.result()
+
+    def _page(self, reader: OutboxReader, behind: int = 0) -> _Page:
+        comparing, today = reader.sent.comparing(), self._today()
+        if comparing and self._purged != today:
+            reader.sent.purge(today - DAYS)
+            self._purged = today
+        return _Page(reader.fetch(self.batch, behind=behind, sent=bool(comparing)), comparing)
 
     def _wait(self, reader: OutboxReader) -> None:
         if self._engine.dialect.name == "postgresql":
@@ -157,7 +245,7 @@ class Relay:
             return
         found = event_ids(self._log, {partition: starts.get(partition, 0) for partition in self._ends()})
         behind, missing, last = 0, set[Record](), reader.last_of(found)
-        while rows := reader.fetch(BATCH, behind=behind) if behind < last else []:
+        while rows := reader.fetch(self.batch, behind=behind) if behind < last else []:
             published = []
             for row in rows:
                 if row.id in found and record_of(row) not in missing:
@@ -171,45 +259,14 @@ class Relay:
         logger().info("relay.recovered", looked_through=len(found))
         reader.finish()
 
-    def _publish(
-        self, reader: OutboxReader, producer: Producer, rows: Sequence[Row], comparing: Collection[str]
-    ) -> None:
-        """Publish what is new, and remove it from the outbox when the log has it.
-
-        Rows that repeat what was sent before are removed first. If they were still there after a crash, a relay that no
-        longer knows what was sent would send their old values after the newer ones.
-        """
-        memory = self._memory(reader, rows, comparing)
-        batch = self._judged(rows, memory)
-        reader.remove(batch.unchanged)
-        self.unchanged += len(batch.unchanged)
-        done, refused, stuck, failure = self._sent(producer, batch)
-        # a row that repeats an event which was not published is compared again next time
-        lost = stuck | {record_of(row) for row, _ in refused}
-        repeated = [row for row in batch.repeated if record_of(row) not in lost]
-        states = memory.states(lost) if memory is not None else {}
-        reader.settle([*done, *repeated], states, self._today())
-        self.published += len(done)
-        self.unchanged += len(repeated)
-        for row, reason in refused:
-            reader.reject(row, reason)
-            self.rejected += 1
-            logger().warning("relay.rejected", trigger=row.trigger, row=row.position, reason=reason)
-        if failure is not None:
-            raise failure
-
-    def _sent(
-        self, producer: Producer, batch: _Batch
-    ) -> tuple[list[Row], list[tuple[Row, str]], set[Record], LogError | None]:
-        """Returns the rows published, those refused for good (with the reason), and the records with a failure.
-
-        After a failure, later rows of the same record do not count as published: they are sent again, to keep the
-        order. The last value is the error, if there was one.
-        """
-        sent = [
+    def _handed_over(self, producer: Producer, batch: _Batch) -> Sequence[tuple[str, Future[Failures]]]:
+        return [
             (slug, producer.send_all(self._log.names.events_topic(slug), [encoded for _, encoded in news]))
             for slug, news in batch.new.items()
         ]
+
+    def _outcome(self, sent: Sequence[tuple[str, Future[Failures]]], batch: _Batch) -> _Outcome:
+        """How the batch ended. Behind a failure, rows of the same record do not count as published: they go once more."""
         done, refused, stuck, failure = list[Row](), [*batch.refused], set[Record](), None
         for slug, future in sent:
             failures, rows = self._answer(future), [row for row, _ in batch.new[slug]]
@@ -225,7 +282,20 @@ class Relay:
                     failure = error
                 elif record_of(row) not in stuck:
                     done.append(row)
-        return done, refused, stuck, failure
+        # a row that repeats an event which was not published is compared again next time
+        lost = stuck | {record_of(row) for row, _ in refused}
+        repeated = [row for row in batch.repeated if record_of(row) not in lost]
+        states = batch.memory.states(lost) if batch.memory is not None else {}
+        return _Outcome(done, repeated, refused, states, failure)
+
+    def _settle(self, reader: OutboxReader, outcome: _Outcome) -> None:
+        reader.settle([*outcome.done, *outcome.repeated], outcome.states, self._today())
+        self.published += len(outcome.done)
+        self.unchanged += len(outcome.repeated)
+        for row, reason in outcome.refused:
+            reader.reject(row, reason)
+            self.rejected += 1
+            logger().warning("relay.rejected", trigger=row.trigger, row=row.position, reason=reason)
 
     def _answer(self, future: Future[Failures]) -> Failures:
         """The log's answer. Raises ``LogUnavailable`` when the relay is to stop and the log does not answer in time."""
@@ -236,10 +306,11 @@ class Relay:
                 if self._stop.is_set():
                     raise LogUnavailable("stopped before the log had confirmed what was sent") from None
 
-    def _judged(self, rows: Sequence[Row], memory: Memory | None) -> _Batch:
+    def _judged(self, page: _Page) -> _Batch:
         """Sort the rows into a batch, which ends before a row that must wait until a repeated one is removed."""
-        batch, repeating = _Batch(), set[Record]()
-        for row in rows:
+        memory = page.memory(self._today())
+        batch, repeating = _Batch(memory), set[Record]()
+        for row in page.rows:
             record = record_of(row)
             if record in repeating:
                 break  # not before the record's repeated row is removed: the order of a record is kept
@@ -251,7 +322,7 @@ class Relay:
                 if memory is not None:
                     memory.forget(record)
                 continue
-            if memory is None or memory.is_new(row, value):
+            if memory is None or memory.is_new(record, row, value):
                 batch.new.setdefault(row.aggregatetype, []).append((row, encoded))
             elif memory.has_sent(record):
                 batch.repeated.append(row)
@@ -259,23 +330,6 @@ class Relay:
             else:
                 batch.unchanged.append(row)
         return batch
-
-    def _memory(self, reader: OutboxReader, rows: Sequence[Row], comparing: Collection[str]) -> Memory | None:
-        """What was sent last for these rows' records; None when no trigger compares its events."""
-        today = self._today()
-        if not comparing:
-            return None
-        if self._purged != today:
-            reader.sent.purge(today - DAYS)
-            self._purged = today
-        known = {record_of(row): row.sent for row in rows if row.sent is not None}
-        for slug, prefix in reader.sent.forget_loaded():
-            known = {
-                record: fields
-                for record, fields in known.items()
-                if record.aggregatetype != slug or not record.aggregateid.startswith(prefix)
-            }
-        return Memory({record: from_json(fields) for record, fields in known.items()}, comparing, today)
 
     def _today(self) -> int:
         return int(self._clock.now() // DAY_S)

@@ -14,6 +14,7 @@ import json
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -36,26 +37,35 @@ class Memory:
     """What was last sent for the records of a batch; asked row by row, in order.
 
     ``comparing``: the triggers whose events may be dropped.
+
+    ``known``: what was sent last for their records, each as JSON (``topics/outbox/sent``); it is read where it counts.
+    ``since``: what the batch before has changed of it, which may not have been there when ``known`` was read.
     """
 
-    def __init__(self, known: Mapping[Record, Fields], comparing: Collection[str], today: int) -> None:
-        self._fields: dict[Record, Fields | None] = {**known}
-        self._touched: set[Record] = set()
+    def __init__(
+        self,
+        known: Mapping[Record, str],
+        comparing: Collection[str],
+        today: int,
+        since: Mapping[Record, Fields | None] = MappingProxyType({}),
+    ) -> None:
+        self._known = known
+        self._since = since
+        self._touched: dict[Record, Fields | None] = {}
         self._comparing = comparing
         self._today = today
 
-    def is_new(self, row: Row, value: bytes) -> bool:
+    def is_new(self, record: Record, row: Row, value: bytes) -> bool:
         """Whether the row must be sent; if so, it counts as sent from then on. ``value``: its fields, as JSON."""
-        record = record_of(row)
         if row.type not in _COMPARED:
             self.forget(record)
             return True
-        said = {name: _digest(each) for name, each in _fields(value).items()}
-        known = self._fields.get(record) or {}
-        if row.trigger in self._comparing and not row.backfill and all(map(self._holds(known), said.items())):
+        today = f"{self._today} "
+        said = {name: today + _hash(each) for name, each in _fields(value).items()}
+        known = self._fields_of(record)
+        if known and row.trigger in self._comparing and not row.backfill and self._holds(known, said):
             return False
-        self._fields[record] = {**known, **{name: (self._today, digest) for name, digest in said.items()}}
-        self._touched.add(record)
+        self._touched[record] = {**known, **said} if known else said
         return True
 
     def has_sent(self, record: Record) -> bool:
@@ -64,20 +74,30 @@ class Memory:
 
     def forget(self, record: Record) -> None:
         """Forget what was sent for a record, because an event of it cannot be compared or sent."""
-        self._fields[record] = None
-        self._touched.add(record)
+        self._touched[record] = None
 
     def states(self, without: Collection[Record] = ()) -> dict[Record, Fields | None]:
         """The records whose state has changed; None: unknown, as for those in ``without``, whose event failed."""
-        return {record: self._fields[record] for record in self._touched} | dict.fromkeys(without)
+        return self._touched | dict.fromkeys(without)
 
-    def _holds(self, known: Fields) -> Any:
-        def held(field: tuple[str, str]) -> bool:
-            day, digest = known.get(field[0], (self._today - DAYS, ""))
+    def _fields_of(self, record: Record) -> Fields | None:
+        if record in self._touched:
+            return self._touched[record]
+        if record in self._since:
+            return self._since[record]
+        known = self._known.get(record)
+        return from_json(known) if known else None
+
+    def _holds(self, known: Fields, said: Fields) -> bool:
+        for name, now in said.items():
+            before = known.get(name)
+            if before == now:
+                continue
+            day, _, same = (before or "").partition(" ")
             # a day in the future says that the clock was set back
-            return bool(digest == field[1]) and 0 <= self._today - day < DAYS
-
-        return held
+            if same != now.partition(" ")[2] or not 0 <= self._today - int(day) < DAYS:
+                return False
+        return True
 
 
 def _fields(value: bytes) -> dict[str, Any]:
@@ -86,5 +106,5 @@ def _fields(value: bytes) -> dict[str, Any]:
     return read
 
 
-def _digest(value: Any) -> str:
+def _hash(value: Any) -> str:
     return blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

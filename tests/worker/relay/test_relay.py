@@ -263,12 +263,12 @@ async def test_published_rows_are_found_behind_many_that_are_not(warehouse: Ware
         raise LogUnavailable("killed here")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("worker.relay.relay.BATCH", 2)
+        patch.setattr(Relay, "batch", 2)
         patch.setattr("topics.outbox.relaying.OutboxReader.settle", die)
         async with running(relay):
             await until(lambda: len(events_in(log)) == 2)
         patch.undo()
-        patch.setattr("worker.relay.relay.BATCH", 2)
+        patch.setattr(Relay, "batch", 2)
         warehouse.run(insert(7, 8))
         warehouse.outbox.pause("above", paused=False)
         async with running(relay_of(warehouse, log, {"crm": 1, "other": 1})):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,9 @@ from tests.worker.relay.test_relay import events_in, log, relay_of, running, unt
 from topics.errors import LogUnavailable
 from topics.event.event import Operation
 from topics.log import Log
-from topics.outbox.relaying import Row
+from topics.outbox.relaying import OutboxReader, Row
 from topics.outbox.sent import Fields, Record
+from worker.relay.relay import Relay
 from worker.relay.unchanged import DAYS, Memory
 
 __all__ = ["log"]
@@ -30,11 +32,11 @@ class Days:
     fields: Fields = field(default_factory=dict)
 
     def sends(self, value: str, *, today: int = TODAY, kind: str = "upsert", **changes: Any) -> bool:
-        memory = Memory({ADA: self.fields} if self.fields else {}, {"mine"}, today)
+        memory = Memory({ADA: json.dumps(self.fields)} if self.fields else {}, {"mine"}, today)
         row = Row(1, "id", *ADA, f"writeback.{kind}", value, "", "mine", backfill=False, refused=None)._replace(
             **changes
         )
-        new = memory.is_new(row, value.encode())
+        new = memory.is_new(ADA, row, value.encode())
         self.fields = memory.states().get(ADA, self.fields) or {}
         return new
 
@@ -74,7 +76,7 @@ def test_after_a_delete_and_after_an_event_that_did_not_get_through_nothing_is_k
     days.sends('{"n":1}')
     days.sends("{}", kind="delete")
     assert days.sends('{"n":1}')
-    memory = Memory({ADA: days.fields}, {"mine"}, TODAY)
+    memory = Memory({ADA: json.dumps(days.fields)}, {"mine"}, TODAY)
     assert memory.states({ADA}) == {ADA: None}
 
 
@@ -169,3 +171,43 @@ async def test_what_repeats_an_event_that_did_not_get_through_is_sent(warehouse:
     )
     assert emails(log)[0] == "a"
     assert [row["trigger_name"] for row in warehouse.outbox.rejected()] == ["a"]
+
+
+async def test_pages_behind_each_other_know_what_the_one_before_has_sent(warehouse: Warehouse, log: Log) -> None:
+    """Each is read before the one before is removed: A, A, B, B, A are three events."""
+    warehouse.create(operations=UPSERTS, unchanged="drop")
+    bad = FILL.format("c", "'NaN'" if warehouse.postgres else "9e999")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Relay, "batch", 1)
+        await relayed(warehouse, log, *(FILL.format(value, 1) for value in "aabba"), bad, *[FILL.format("a", 1)] * 2)
+        assert emails(log) == ["a", "b", "a", "a"]
+
+
+async def test_a_load_that_ends_between_two_pages_makes_the_relay_forget(warehouse: Warehouse, log: Log) -> None:
+    """The second page was read before it, and what the first one sent is not known any more."""
+    warehouse.create(operations=UPSERTS, unchanged="drop")
+    warehouse.run(EMPTY, FILL.format("a", 1))
+    warehouse.run(EMPTY, FILL.format("a", 1))
+    real, notes = OutboxReader.settle, warehouse.outbox.tables.loaded
+
+    def settle(self: OutboxReader, *given: Any) -> None:
+        real(self, *given)
+        if len(warehouse.rows()) == 1:
+            with warehouse.engine.begin() as connection:
+                connection.execute(notes.insert().values(aggregatetype="crm", object="contact"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Relay, "batch", 1)
+        patch.setattr(OutboxReader, "settle", settle)
+        async with running(relay_of(warehouse, log)):
+            await until(lambda: not warehouse.rows())
+    assert emails(log) == ["a", "a"]
+
+
+async def test_what_an_earlier_release_knew_is_known_no_more(warehouse: Warehouse, log: Log) -> None:
+    """Its table had another form: the relay makes it anew, and the next event goes."""
+    warehouse.create(operations=UPSERTS, unchanged="drop")
+    await relayed(warehouse, log, FILL.format("a", 1))
+    warehouse.run(f"ALTER TABLE {warehouse.outbox.tables.sent.fullname} RENAME COLUMN hashes TO fields")
+    await relayed(warehouse, log, *[FILL.format("a", 1)] * 2)
+    assert emails(log) == ["a", "a"]
