@@ -51,6 +51,8 @@ _PLAIN = frozenset(
     }
 )
 """Types that ``to_json`` writes as a JSON number, boolean or text."""
+_SAME_IN_JSON = frozenset({"bool", "int2", "int4", "int8"})
+"""Of these, those whose own text is JSON: they need no ``to_json``, which is a good part of what a trigger costs."""
 _DATES = frozenset({"date", "timestamp", "timestamptz"})
 _FLOATS = frozenset({"float4", "float8"})
 _JSON = frozenset({"json", "jsonb"})
@@ -350,7 +352,10 @@ class _Writer:
         )
 
     def _value(self, column: str, row: str) -> str:
-        name, kind = f"{row}.{_quoted(column)}", self._types[column].kind
+        name, known = f"{row}.{_quoted(column)}", self._types[column]
+        kind = known.kind
+        if kind in _SAME_IN_JSON and not known.array:
+            return f"{name}::text"
         if kind == "bytea":
             return f"to_json(replace(encode({name}, 'base64'), E'\\n', ''))::text"
         return f"{name}::text" if kind in _JSON else f"to_json({name})::text"

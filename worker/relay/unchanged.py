@@ -37,7 +37,6 @@ class Memory:
     """What was last sent for the records of a batch; asked row by row, in order.
 
     ``comparing``: the triggers whose events may be dropped.
-
     ``known``: what was sent last for their records, each as JSON (``topics/outbox/sent``); it is read where it counts.
     ``since``: what the batch before has changed of it, which may not have been there when ``known`` was read.
     """
