@@ -14,6 +14,7 @@ import click
 
 from tests.benchmarks import (
     batch,
+    bloat,
     dead,
     embedded,
     emitting,
@@ -59,6 +60,7 @@ CASES: dict[str, Callable[[Stand, Sizes], Iterator[Figure]]] = {
     "dead": dead.figures,
     "refusals": refusals.figures,
     "outbox": outbox.figures,
+    "bloat": bloat.figures,
     "debounce": refreshing.debouncing,
     "refresh": refreshing.refreshing,
     "fetch": fetching.figures,

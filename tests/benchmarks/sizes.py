@@ -32,6 +32,8 @@ class Sizes:
     """Rows of a table that goes to HubSpot while things go wrong, beside drt."""
     outbox: int = 100_000
     """Rows of the warehouse's table."""
+    bloat: int = 2_000_000
+    """Rows that go through an outbox, one table of them after the other."""
     asked: int = 100_000
     """Requests for a refresh."""
     quiet: float = 1.0
@@ -70,6 +72,7 @@ TINY = Sizes(
     hot=40,
     synced=2_000,
     outbox=300,
+    bloat=900,
     asked=10_000,
     quiet=0.2,
     refreshed=200,
