@@ -98,7 +98,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How a batch ended: rows that the log has (``done``), refused ones with the reason, and the records' ``states``."""
+    """How a batch ended: what the log has (``done``), what was refused and why, its records' new ``states``."""
 
     done: Sequence[Row]
     repeated: Sequence[Row]
@@ -266,7 +266,7 @@ class Relay:
         ]
 
     def _outcome(self, sent: Sequence[tuple[str, Future[Failures]]], batch: _Batch) -> _Outcome:
-        """Behind a failure, rows of the same record do not count as published: they are sent again, to keep the order."""
+        """Behind a failure, rows of the same record do not count as published: they go again, to keep the order."""
         done, refused, stuck, failure = list[Row](), [*batch.refused], set[Record](), None
         for slug, future in sent:
             failures, rows = self._answer(future), [row for row, _ in batch.new[slug]]
