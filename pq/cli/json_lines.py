@@ -9,6 +9,7 @@ from typing import IO
 
 import click
 
+from pq.csv.delimited import DOS_END
 from pq.csv.dialect import MARK
 from pq.csv.encoding import WINDOWS, detect, errors_for
 from pq.csv.formats import binary
@@ -41,12 +42,12 @@ def not_utf8(error: UnicodeDecodeError) -> str:
 
 
 def _unmarked(line: str | bytes) -> str | bytes:
-    """Without the byte order mark that files have, once or twice, and each of those that are joined to one stream."""
+    """Without byte order marks, of which each file that was joined to a stream may have some, and without DOS's end."""
     if isinstance(line, str):
-        return line.lstrip(MARK)
+        return line.lstrip(MARK).rstrip(DOS_END)
     while line.startswith(codecs.BOM_UTF8):
         line = line.removeprefix(codecs.BOM_UTF8)
-    return line
+    return line.rstrip(DOS_END.encode())
 
 
 def _decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:

@@ -176,9 +176,10 @@ def _mistake(error: json.JSONDecodeError) -> str:
     if not error.doc.strip():
         return "it is empty"
     said = _MISTAKES.get(error.msg.removesuffix(": "), error.msg)  # one of them ends with a colon of its own
+    if error.pos >= len(error.doc.rstrip()):
+        return f"{said} at its end"
     line = f"line {error.lineno}, " if "\n" in error.doc.strip() else ""
-    end = " (its end)" if error.pos >= len(error.doc.rstrip()) else ""
-    return f"{said} at {line}character {error.colno}{end}"
+    return f"{said} at {line}character {error.colno}"
 
 
 def _integer(text: str) -> int:

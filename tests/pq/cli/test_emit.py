@@ -97,14 +97,15 @@ def test_emit_lines_of_stdin(
     emitted: Emitted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Bad lines are told by number, the others are sent, the exit code says that not all were."""
-    monkeypatch.setattr("sys.stdin", typed(b'{"email": "a@b.c"}\n\n[1]\n{"email": "d@e.f"}\nnope\n'))
+    monkeypatch.setattr("sys.stdin", typed(b'{"email": "a@b.c"}\n\n[1]\n{"email": "d@e.f"}\nnope\n{"a": 1\n'))
     code = writeback("emit", "hubspot", "add", "contact", "-", "--json")
 
     said = capsys.readouterr()
     assert code == 3
     assert [json.loads(line)["status"] for line in said.out.splitlines()] == ["sent", "sent"]
     assert "line 3: a JSON list, not an object" in said.err
-    assert "line 5: not JSON" in said.err
+    assert "line 5: not JSON: a value is missing at character 1" in said.err
+    assert "line 6: not JSON: a comma or a closing bracket is missing at its end" in said.err
     assert [event.fields["email"] for event in emitted("hubspot")] == ["a@b.c", "d@e.f"]
 
 
@@ -112,8 +113,8 @@ def test_emit_lines_of_stdin(
 def test_emit_reads_marked_files_that_were_joined(
     encoding: str, emitted: Emitted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each begins with a byte order mark, or with two."""
-    text = '\ufeff\ufeff{"email": "a@b.c"}\n\ufeff{"email": "d@e.f"}\n'
+    """Each begins with a byte order mark, or with two; behind them stands the end of a file of DOS."""
+    text = '\ufeff\ufeff{"email": "a@b.c"}\n\ufeff{"email": "d@e.f"}\n\x1a'
     monkeypatch.setattr("sys.stdin", typed(text.encode(encoding)))
     code = writeback("emit", "hubspot", "add", "contact", "-")
 

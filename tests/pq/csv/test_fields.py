@@ -149,7 +149,7 @@ def test_a_slip_in_a_name_is_not_taken_for_a_missing_header() -> None:
     [
         ("1x", "j is '1x': not JSON: something follows the JSON at character 2"),
         ("{'a': 1}", "a name in double quotes is missing at character 2"),
-        ("[1, 2", "a comma or a closing bracket is missing at character 6 (its end)"),
+        ("[1, 2", "a comma or a closing bracket is missing at its end"),
         ('["\\q"]', "a backslash is not written as \\\\ at character 3"),
         ('{"a":\n"b}', "a text is not closed that begins at line 2, character 1"),
         (" ", "not JSON: it is empty"),
