@@ -80,10 +80,11 @@ def filled(folder: Path, rows: int) -> None:
     )
     with runner.planner(SYNC) as planner:
         planner.make(Standing(SYNC.name), folder / "plan")
-    writer = Writer(SYNC.name, [])
+    writer = Writer(runner.store, SYNC.name, [])
     with runner.store.begin() as connection:
         for line in PlanFile(folder / "plan").lines():
-            writer.append(connection, line.changes, line.digest)
+            writer.append(line.changes, line.digest)
+            writer.write(connection)
         row = {"name": SYNC.name, "paused": False, "epoch": 0, "version": 1, "rows": rows}
         connection.execute(insert(SYNCS).values(row))
     (folder / "plan").unlink()

@@ -37,6 +37,7 @@ from worker.syncs.run import lease, sending
 from worker.syncs.run.lease import held
 from worker.syncs.run.run import Asked
 from worker.syncs.run.sending import Sender
+from worker.syncs.snapshot.blocks import Blocks, Writer
 from worker.syncs.snapshot.compare import Change
 from worker.syncs.state.runs import Runs
 from worker.syncs.state.syncs import Fenced, Standing, Syncs
@@ -293,6 +294,44 @@ def test_a_batch_does_not_lock_the_store_for_long() -> None:
 
     assert [len(batch) for batch in sending._batches(few)] == [17] * 5 + [15]
     assert [len(batch) for batch in sending._batches([*one, *one, *none])] == [1, 1, 200, 200]
+
+
+def test_blocks_are_prepared_while_others_can_write(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unpacking and packing blocks is most of a batch's time, and SQLite lets one process write at a time."""
+    world.people(1, 3)
+    world.run(sync_of())
+    world.write("UPDATE people SET age = 50 WHERE id = 2")
+    real, written = Writer.apply, list[int]()
+
+    def apply(writer: Writer, *given: Any) -> int:
+        grown = real(writer, *given)
+        with closing(sqlite3.connect(str(world.store.url.database), timeout=0.0)) as other, other:
+            written.append(other.execute("UPDATE syncs SET paused = paused").rowcount)
+        return grown
+
+    monkeypatch.setattr(Writer, "apply", apply)
+    assert world.run(sync_of()).run.changed == 1
+    assert written == [1]
+
+
+def test_a_batch_may_change_a_block_more_than_once(world: World) -> None:
+    """The second change finds what the first has prepared, also where it was emptied meanwhile."""
+    writer, store = Writer(world.store, "people", []), world.store
+    with store.begin() as connection:
+        writer.append([Change("added", key, {"n": key}) for key in (1, 2)], None)
+        writer.write(connection)
+    (block,) = Blocks(store, "people").index()
+    for changes in (
+        [Change("removed", 1, {}), Change("changed", 2, {"n": 20})],
+        [Change("removed", 2, {})],
+        [Change("added", 2, {"n": 200})],
+        [Change("added", 3, {"n": 3})],
+    ):
+        writer.apply(block.position, changes, None)
+    assert Blocks(store, "people").rows(block.position) == {1: {"n": 1}, 2: {"n": 2}}
+    with store.begin() as connection:
+        writer.write(connection)
+    assert Blocks(store, "people").rows(block.position) == {2: {"n": 200}, 3: {"n": 3}}
 
 
 @pytest.mark.parametrize("rows", [4, 9])

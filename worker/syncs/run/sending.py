@@ -33,7 +33,7 @@ from worker.syncs.state.syncs import Standing, fence
 BATCH_EVENTS = 1_000
 BATCH_LINES = 200
 REWRITE = 50
-"""Rewriting a block of the snapshot takes as long as this many events, and the store is locked meanwhile."""
+"""Rewriting a block of the snapshot takes as long as this many events."""
 SETTLE_S = 1.0
 """Seconds to wait before the log is read: what a killed process had handed to the network may still arrive."""
 LOOK_S = 1.0
@@ -63,7 +63,7 @@ class Sender:
     def __post_init__(self) -> None:
         self._rows = self.standing.rows
         self._version = self.standing.version
-        self._writer = Writer(self.target.sync.name, Blocks(self.store, self.target.sync.name).index())
+        self._writer = Writer(self.store, self.target.sync.name, Blocks(self.store, self.target.sync.name).index())
 
     def carry_out(self, lines: Iterable[Line]) -> None:
         """Send these lines.
@@ -150,16 +150,14 @@ class Sender:
 
     def _settle(self, batch: Sequence[Line], sent: Sequence[_Event], refused: set[Any]) -> None:
         """Write the rows into the snapshot, in one transaction with the counts and the journal."""
-        grown, sync = 0, self.target.sync.name
-        kept = self.target.sync.mode != "full"
+        sync, kept = self.target.sync.name, self.target.sync.mode != "full"
+        self._rows += sum(self._keep(line, refused) for line in batch) if kept else 0
         counts: Counter[Kind] = Counter(event.intent.change.kind for event in sent)
         with self.holding.writing() as connection:
             if refused:
                 withdraw(connection, self.run.id, [intent.id for intent in self._refused_intents(batch, refused)])
             arrived(connection, sync, self.run.id, [event.intent for event in sent])
-            for line in batch if kept else ():
-                grown += self._keep(connection, line, refused)
-            self._rows += grown
+            self._writer.write(connection)
             self._version += 1
             fence(connection, sync, self.holding.epoch, rows=self._rows, version=self._version)
             after = {} if kept else {"after": key_to(batch[-1].changes[-1].key)} if batch[-1].changes else {}
@@ -171,12 +169,12 @@ class Sender:
                 {"open": False, "journal": None, "ends": ends, **after},
             )
 
-    def _keep(self, connection: Any, line: Line, refused: set[Any]) -> int:
+    def _keep(self, line: Line, refused: set[Any]) -> int:
         changes = [change for change in line.changes if change.key not in refused]
         digest = line.digest if len(changes) == len(line.changes) else None
         if line.position is not None:
-            return self._writer.apply(connection, line.position, changes, digest)
-        return self._writer.append(connection, [one for one in changes if one.kind != "removed"], digest)
+            return self._writer.apply(line.position, changes, digest)
+        return self._writer.append([one for one in changes if one.kind != "removed"], digest)
 
     def _refused_intents(self, batch: Sequence[Line], refused: set[Any]) -> Iterator[Intent]:
         for line in batch:
@@ -210,7 +208,7 @@ def recovered(log: Log, target: Target, starts: Mapping[Partition, int], wait: C
 def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
     """Group lines until they cost as much as a thousand events; a line is never split.
 
-    A batch is one transaction, and SQLite lets nobody else write meanwhile, not even the heartbeat of the run's lease.
+    A batch is one transaction, and SQLite lets nobody else write meanwhile.
     """
     batch: list[Line] = []
     count = 0

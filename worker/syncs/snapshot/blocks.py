@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Executable, delete, insert, select, update
 
 from topics.event import exact_json
 from topics.store import reading
@@ -18,6 +18,9 @@ from worker.syncs.tables import BLOCKS
 BLOCK = 1_000
 GAP = 2**44
 """The distance between two positions, so that new blocks fit in between. With no room left, a block just grows."""
+
+NONE = zlib.compress(b"[]")
+"""The payload of a block without rows."""
 
 Rows = dict[Key, Fields]
 
@@ -50,43 +53,60 @@ class Blocks:
             return [Block(one.position, key_from(one.last), one.size, one.digest) for one in found]
 
     def rows(self, position: int) -> Rows:
+        here = (BLOCKS.c.sync == self._sync) & (BLOCKS.c.position == position)
         with reading(self._engine) as connection:
-            return _rows(connection, self._sync, position)
+            return _rows(connection.scalar(select(BLOCKS.c.payload).where(here)) or NONE)
 
 
 class Writer:
-    """Writes what was sent into the blocks, in the caller's transaction. It knows all positions for the whole run."""
+    """Writes what was sent into the blocks. It knows all positions for the whole run.
 
-    def __init__(self, sync: str, index: Sequence[Block]) -> None:
+    ``append`` and ``apply`` only prepare the statements, which takes long; ``write`` executes them in the caller's
+    transaction, and is quick: on SQLite nobody else can write meanwhile.
+    """
+
+    def __init__(self, store: Engine, sync: str, index: Sequence[Block]) -> None:
+        self._store = store
         self._sync = sync
         self._positions = [block.position for block in index]
+        self._statements: list[Executable] = []
+        self._prepared: dict[int, tuple[bytes, Any]] = {}
+        """Payload and last key of the blocks that the statements change: a batch may change one more than once."""
 
-    def append(self, connection: Connection, changes: Sequence[Change], digest: bytes | None) -> int:
-        """Add a block at the end. Returns how many rows were added."""
+    def write(self, connection: Connection) -> None:
+        """Execute what was prepared since the last time."""
+        for statement in self._statements:
+            connection.execute(statement)
+        self._statements.clear()
+        self._prepared.clear()
+
+    def append(self, changes: Sequence[Change], digest: bytes | None) -> int:
+        """Add a block at the end. Returns how many rows are added."""
         rows = {change.key: change.row for change in changes}
         if not rows:
             return 0
         position = (self._positions[-1] if self._positions else 0) + GAP
         self._positions.append(position)
-        connection.execute(insert(BLOCKS).values(self._values(position, list(rows.items()), None, digest)))
+        self._statements.append(insert(BLOCKS).values(self._values(position, list(rows.items()), None, digest)))
         return len(rows)
 
-    def apply(self, connection: Connection, position: int, changes: Sequence[Change], digest: bytes | None) -> int:
-        """Change one block. Returns how many rows it has more (negative: less)."""
+    def apply(self, position: int, changes: Sequence[Change], digest: bytes | None) -> int:
+        """Change one block. Returns how many rows it has more (negative: less). Raises ``StoreUnavailable``."""
         here = (BLOCKS.c.sync == self._sync) & (BLOCKS.c.position == position)
         if not changes:
-            connection.execute(update(BLOCKS).where(here).values(digest=digest))
+            self._statements.append(update(BLOCKS).where(here).values(digest=digest))
             return 0
-        rows = _rows(connection, self._sync, position)
+        payload, last = self._prepared.get(position) or self._stored(position)
+        rows = _rows(payload)
         before = len(rows)
         for change in changes:
             if change.kind == "removed":
                 rows.pop(change.key, None)
             else:
                 rows[change.key] = change.row
-        last = connection.scalar(select(BLOCKS.c.last).where(here))
-        connection.execute(delete(BLOCKS).where(here))
+        self._statements.append(delete(BLOCKS).where(here))
         if not rows:  # an empty block is deleted: the next one covers its keys
+            self._prepared[position] = NONE, None
             return -before
         ordered = sorted(rows.items(), key=lambda item: comparable(item[0]))
         parts = self._parts(ordered, changes) if before < len(ordered) > 2 * BLOCK else []
@@ -99,8 +119,15 @@ class Writer:
         if last is not None:
             bound = max(key_from(last), bound, key=comparable)
         made.append(self._values(position, rest, bound, None if places else digest))
-        connection.execute(insert(BLOCKS), made)
+        self._statements += [insert(BLOCKS).values(one) for one in made]
+        self._prepared[position] = made[-1]["payload"], made[-1]["last"]
         return len(rows) - before
+
+    def _stored(self, position: int) -> tuple[bytes, Any]:
+        here = (BLOCKS.c.sync == self._sync) & (BLOCKS.c.position == position)
+        with reading(self._store) as connection:
+            found = connection.execute(select(BLOCKS.c.payload, BLOCKS.c.last).where(here)).one_or_none()
+        return (NONE, None) if found is None else (found.payload, found.last)
 
     def _parts(self, ordered: Sequence[tuple[Key, Fields]], changes: Sequence[Change]) -> list[Any]:
         """The rows of a block that has grown which move to blocks of their own: none that follow the last change.
@@ -148,8 +175,7 @@ def key_from(said: Any) -> Key:
     return tuple(said) if isinstance(said, list) else said
 
 
-def _rows(connection: Connection, sync: str, position: int) -> Rows:
-    payload = connection.scalar(select(BLOCKS.c.payload).where(BLOCKS.c.sync == sync, BLOCKS.c.position == position))
-    text = zlib.decompress(payload or zlib.compress(b"[]"))
+def _rows(payload: bytes) -> Rows:
+    text = zlib.decompress(payload)
     said = exact_json.loads_checked(text) if exact_json.may_round(text) else from_json(text)
     return {key_from(key): fields for key, fields in said}
