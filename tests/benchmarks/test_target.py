@@ -90,6 +90,7 @@ def test_a_rate_counts_until_the_last_answer(far: FarEnd) -> None:
 
 
 def test_the_port_with_tls_counts_into_the_same_book() -> None:
+    """Records that come by TLS and by plain HTTP are counted together."""
     with FarEnd(tls=True) as far:
         far.reset(2, ms=1)
         asked = Request(f"{far.tls_url}/records/a", json.dumps({"n": 0, "key": "a"}).encode(), method="PATCH")

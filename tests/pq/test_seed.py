@@ -75,6 +75,7 @@ def test_loop_over_rows() -> None:
 
 
 def test_what_was_written_stays_as_it_was_when_the_script_changes_its_dict() -> None:
+    """A write keeps its values when the script changes the dict afterwards, nested objects included."""
     sent, _ = run("""
 import pq
 body = {"tags": {"a": 1}}
