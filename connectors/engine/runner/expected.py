@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -44,6 +45,17 @@ def _parsed(reply: Reply) -> Any:
     try:
         return from_json(reply.body)
     except (ValueError, RecursionError):
+        return _in_its_charset(reply)
+
+
+def _in_its_charset(reply: Reply) -> Any:
+    """JSON is UTF-8 without a byte order mark; older APIs send one, or name another encoding beside the media type."""
+    content_type = Message()
+    content_type["Content-Type"] = reply.headers.get("Content-Type", "")
+    try:
+        text = reply.body.decode(content_type.get_content_charset("utf-8"))
+        return from_json(text.removeprefix("\ufeff"))
+    except (ValueError, LookupError, RecursionError):
         return UNREADABLE
 
 

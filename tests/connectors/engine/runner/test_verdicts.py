@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connectors.contract import MAX_EXCERPT, Delivered, Down, Rejected, Retry, Throttled, Unknown, Verdict
 from connectors.engine.manifest.errors import ErrorRow, ErrorShape
-from connectors.engine.runner.expected import ANY_MEDIA_TYPE, Expected, compile_says
+from connectors.engine.runner.expected import ANY_MEDIA_TYPE, UNREADABLE, Expected, body_of, compile_says
 from connectors.engine.runner.verdicts import Rules, after_answer, after_failure, after_item, compile_rules
 from connectors.engine.template.paths import compile_path
 from connectors.engine.transport.failures import MaybeSent, NotSent, Unsendable
@@ -224,6 +224,23 @@ def test_what_is_text(body: bytes, kind: str, read: Any) -> None:
     headers = {"Content-Type": kind} if kind else {}
 
     assert Expected(media_types=frozenset({ANY_MEDIA_TYPE})).body_of(Reply(200, headers, body)) == read
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "read"),
+    [
+        ("application/json", b'\xef\xbb\xbf{"id": 1}', {"id": 1}),
+        ("application/json; charset=ISO-8859-1", '{"id": "é"}'.encode("latin-1"), {"id": "é"}),
+        ('application/json; charset="utf-16"', '{"id": "é"}'.encode("utf-16"), {"id": "é"}),
+        ("application/json; charset=utf-8", b'{"id": "\xe9"}', UNREADABLE),
+        ("application/json; charset=klingon", b'{"id": "\xe9"}', UNREADABLE),
+        ("application/json; charset=base64", b'{"id": ', UNREADABLE),
+        ("application/json; charset=", b"", None),
+    ],
+)
+def test_json_in_the_charset_that_the_answer_names(content_type: str, body: bytes, read: Any) -> None:
+    """Of older APIs, and behind a byte order mark; never with characters that are guessed."""
+    assert body_of(Reply(200, {"Content-Type": content_type}, body)) == read
 
 
 def test_evidence() -> None:
