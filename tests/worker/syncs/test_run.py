@@ -213,6 +213,7 @@ def test_a_collation_of_its_own_does_no_harm(world: World) -> None:
             BadSync,
             "no column 'emial'; they have id, email, name, age, changed_at. Did you",
         ),
+        ({"map": {"firstname": "name"}}, BadSync, "Did you mean 'name'? A line of map is `column: field`."),
         ({"map": {"name": "firstname"}}, BadSync, "connection Crm: upsert contact needs email"),
         ({"warehouse": "finance"}, BadSync, "there is no warehouse 'finance'; there are dw"),
         ({"query": "DELETE FROM people RETURNING *", "table": None}, SourceFailed, "the warehouse sqlite"),

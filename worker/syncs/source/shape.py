@@ -99,6 +99,8 @@ def shape_of(sync: Sync, known: Sequence[str]) -> Shape:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1) or [one for one in known if one.lower() == name.lower()]
             hint = f" Did you mean {near[0]!r}?" if near else ""
+            if sync.map is not None and name in sync.map:
+                hint += " A line of map is `column: field`."
             raise BadSync(f"sync {sync.name}: the rows have no column {name!r}; they have {', '.join(known)}.{hint}")
     if twice := {name for name in known if list(known).count(name) > 1}:
         raise BadSync(f"sync {sync.name}: the query has two columns named {', '.join(sorted(twice))}: name them apart")
