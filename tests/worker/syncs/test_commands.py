@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.worker.syncs.conftest import World
 from topics.cli.console import run
@@ -52,7 +53,9 @@ def test_from_create_to_the_reckoning(
     assert call("pause", "crm_people")[1] == "Paused crm_people.\n"
     assert json.loads(call("list", "--json")[1])[0]["state"] == "paused"
     assert call("resume", "crm_people")[0] == 0
-    assert "rows in the snapshot: 3" in call("show", "crm_people")[1]
+    shown = call("show", "crm_people")[1]
+    assert "rows in the snapshot: 3" in shown
+    assert yaml.safe_load(shown.partition("\n\n")[0])["connection"] == "crm"
     assert call("reset", "crm_people")[0] == 2
     Leases(world.store).take("sync:crm_people", "dead")
     monkeypatch.setattr(leases, "TAKEOVER_SECONDS", 0.1)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
+import yaml
 
 from topics.cli.console import (
     INCOMPLETE,
@@ -134,8 +135,7 @@ def show(context: CommandContext, /, *, name: str, as_json: bool) -> None:
         )
         return
     said = sync.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    for field, value in said.items():
-        say(f"{field}: {value}")
+    say(yaml.safe_dump(said, sort_keys=False, allow_unicode=True, default_flow_style=None).rstrip())
     say(f"\nrows in the snapshot: {standing.rows:,}{'; paused' if standing.paused else ''}")
     if standing.cursor:
         say(f"the cursor has reached: {standing.cursor['value']}")
