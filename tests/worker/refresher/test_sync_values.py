@@ -63,3 +63,15 @@ def test_a_record_without_its_key() -> None:
     """Is no row."""
     with pytest.raises(ValueRefused, match="a record of deal has no id, which is its key"):
         rows_of("deal", {}, ["id"], Holds())({"v": 1})
+
+
+@pytest.mark.parametrize(
+    "record", [{"id": "1", "name": "Ann", "__name__": "party"}, {"__name__": "party", "id": "1", "name": "Ann"}]
+)
+def test_two_fields_of_one_column(record: dict[str, str]) -> None:
+    """That of the column's own name stays, wherever it stands; of two others nobody can say which is meant."""
+    row_of = rows_of("party", {}, ["id"], Holds())
+
+    assert row_of(record) == {"id": "1", "name": "Ann"}
+    with pytest.raises(ValueRefused, match="the fields firstName and FirstName of party are one column, first_name"):
+        row_of({"id": "1", "firstName": "Ann", "FirstName": "Ada"})

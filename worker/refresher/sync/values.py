@@ -6,15 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 from connectors.engine.manifest.read import ColumnType
 from connectors.engine.runner.source import parse_time
 from topics.errors import WritebackError
+from worker.refresher.naming import in_warehouse
 
 LARGEST: Final = 2**63 - 1
 DIGITS: Final = (38, 9)
 """Precision and scale of a decimal column, as dlt creates it everywhere."""
+
+
+SHAPES: Final = 1_000
+"""Sets of fields, of records of one object, that are remembered."""
 
 
 class ValueRefused(WritebackError):
@@ -40,9 +46,16 @@ SQLITE: Final = Holds("SQLite", 15)
 
 
 def rows_of(
-    name: str, types: Mapping[str, ColumnType], key: Sequence[str], holds: Holds
+    name: str,
+    types: Mapping[str, ColumnType],
+    key: Sequence[str],
+    holds: Holds,
 ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """What makes rows with typed values of an object's records; it raises ``ValueRefused``."""
+    """What makes rows with typed values of an object's records; it raises ``ValueRefused``.
+
+    Of two fields that are one column in a warehouse (``name`` and ``__name__``, which Tryton sends with every record)
+    that of the column's own name stays, and the other is left out.
+    """
     converts: dict[str, Callable[[Any], Any]] = {
         field: holds.decimal if kind == "decimal" else _CONVERT.get(kind, _plain) for field, kind in types.items()
     }
@@ -50,7 +63,10 @@ def rows_of(
 
     def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
         row: dict[str, Any] = {}
+        left_out = _left_out(name, tuple(record))
         for field, value in record.items():
+            if left_out and field in left_out:
+                continue
             if value is None or (value == "" and field in never_empty):
                 row[field] = None
                 continue
@@ -68,6 +84,22 @@ def rows_of(
         return row
 
     return row_of
+
+
+@lru_cache(SHAPES)
+def _left_out(name: str, fields: tuple[str, ...]) -> frozenset[str]:
+    """Those of an object's fields whose column another one has. Raises ``ValueRefused`` where none has its name."""
+    of_columns: dict[str, list[str]] = {}
+    for field in fields:
+        of_columns.setdefault(in_warehouse(field), []).append(field)
+    several = {column: some for column, some in of_columns.items() if len(some) > 1}
+    for column, some in several.items():
+        if column not in some:
+            raise ValueRefused(
+                f"the fields {' and '.join(some)} of {name} are one column, {column}: leave one of them out of what is "
+                "read"
+            )
+    return frozenset(field for column, some in several.items() for field in some if field != column)
 
 
 def _plain(value: Any) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, String, Table, cast, column, select, table, text
 from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
@@ -13,9 +12,9 @@ from sqlalchemy.sql import quoted_name
 
 from topics.errors import WritebackError
 from topics.warehouse import attached, explained
+from worker.refresher.naming import in_warehouse
 
 Row = Mapping[str, Any]
-PLAIN: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class WarehouseFailed(WritebackError):
@@ -42,16 +41,6 @@ class Stored:
             ) from error
         except SQLAlchemyError as error:
             raise WarehouseFailed(f"the warehouse {address}: {explained(error)}") from error
-
-
-def in_warehouse(name: str) -> str:
-    """A name as dlt writes it: ``Full Name`` becomes ``full_name``."""
-    if PLAIN.fullmatch(name):
-        return name
-    # importing dlt takes a second, and hardly any table needs it
-    from dlt.common.normalizers.naming.snake_case import NamingConvention  # noqa: PLC0415
-
-    return str(NamingConvention().normalize_path(name))
 
 
 class StoredTable:
