@@ -88,10 +88,9 @@ class RawCall:
 
     def prepare(self, scope: Scope) -> Prepared:
         fields, event = scope.fields, scope.event
+        check_names(fields)
         if event is not None:
-            self.check_event(fields, event.operation)
-        else:
-            check_names(fields)
+            self._check_credentials(fields)
         params = _mapping(fields, "params")
         if self.base.params:
             params = {**self.base.params, **params}
@@ -105,14 +104,18 @@ class RawCall:
         return Prepared(method, with_params(url, params) if params else url, headers, content)
 
     def check_event(self, fields: Mapping[str, Any], operation: Operation) -> None:
-        """Raises ``ValueError`` for what is no call, and for a credential: an event is kept."""
+        """Raises ``ValueError`` for what ``prepare`` refuses of an event, without its body."""
         check_names(fields)
-        if (reason := credential(fields, self.own_header, self.own_parameter)) is not None:
-            raise ValueError(reason)
+        self._check_credentials(fields)
         self._url(fields)
         method_of(fields, operation)
         _mapping(fields, "params")
         own_headers(fields)
+
+    def _check_credentials(self, fields: Mapping[str, Any]) -> None:
+        """Raises ``ValueError`` for what must not be kept, as an event is."""
+        if (reason := credential(fields, self.own_header, self.own_parameter)) is not None:
+            raise ValueError(reason)
 
     def _url(self, fields: Mapping[str, Any]) -> str:
         path = fields.get("path")
